@@ -1,0 +1,234 @@
+"""Settings a person edits (`automation_config.json`) and the quality profiles.
+
+`AutomationConfig` is frozen: whoever holds one holds the settings of one moment. Reading, the
+"last good settings stay in force" rule and the JSON Schema live here as well, so that a setting is
+described in exactly one place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from facefusion.errors import ConfigError
+
+CONFIG_FILE = "automation_config.json"
+SCHEMA_FILE = "automation_config.schema.json"
+
+QualityPreset = Literal["fast", "balanced", "best"]
+EngineChoice = Literal["auto", "mesh", "neural"]
+FaceSelectorMode = Literal["largest", "all"]
+PairingRule = Literal["auto", "all", "newest"]
+Container = Literal["same", "mp4", "mov", "mkv", "webm"]
+Encoder = Literal["auto", "libx264", "libx265", "libvpx-vp9", "libsvtav1"]
+Provider = Literal["auto", "cuda", "tensorrt", "coreml", "openvino", "directml", "cpu"]
+
+
+@dataclass(frozen=True)
+class QualityProfile:
+    """What one word in the settings stands for.
+
+    Attributes:
+        video_quality: 0 to 100, turned into the encoder's own scale by `facefusion.media`.
+        encoder_preset: x264/x265 preset name; other encoders take their nearest equivalent.
+        processors: in the order in which they run.
+    """
+
+    video_quality: int
+    encoder_preset: str
+    processors: tuple[str, ...]
+
+
+QUALITY_PROFILES: Mapping[str, QualityProfile] = MappingProxyType(
+    {
+        "fast": QualityProfile(70, "ultrafast", ("face_swapper",)),
+        "balanced": QualityProfile(85, "fast", ("face_swapper", "face_enhancer")),
+        "best": QualityProfile(95, "slow", ("face_swapper", "face_enhancer", "frame_enhancer")),
+    }
+)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class OutputSettings(_Section):
+    """How results are written."""
+
+    container: Container = "same"
+    """Container of result videos. `same` keeps the target's wherever this program can write it."""
+    video_encoder: Encoder = "auto"
+    """`auto` keeps the target's codec family where it can be written (H.264, HEVC, VP9, AV1), else H.264."""
+    video_quality: Annotated[int, Field(ge=0, le=100)] | None = None
+    """0 to 100. `null` takes the number of the quality preset."""
+    encoder_preset: str | None = Field(
+        default=None, pattern="^(ultrafast|superfast|veryfast|faster|fast|medium|slow|slower|veryslow)$"
+    )
+    """Encoder preset. `null` takes the one of the quality preset."""
+    photo_quality: Annotated[int, Field(ge=1, le=100)] = 95
+    """Quality of lossy result photos (jpeg, webp)."""
+
+
+class MeshSettings(_Section):
+    """The embedded engine."""
+
+    shape_strength: Annotated[float, Field(ge=0.0, le=1.0)] = 0.8
+    """How much of the source face's proportions is carried over: 0 keeps the target's shape, 1 takes all."""
+
+
+class LimitSettings(_Section):
+    """Bounds that keep an unattended program well behaved."""
+
+    stall_seconds: Annotated[float, Field(ge=5, le=3600)] = 120.0
+    """A job that reports no progress for this long is stopped and retried."""
+    job_minutes: Annotated[float, Field(ge=0, le=10080)] = 0.0
+    """A job that takes longer than this is stopped. 0 = no limit."""
+    settle_seconds: Annotated[float, Field(ge=0.2, le=600)] = 2.0
+    """A file must have stayed unchanged for this long before it is read."""
+    queue_megabytes: Annotated[int, Field(ge=32, le=16384)] = 160
+    """Memory for decoded frames between reading, swapping and writing."""
+    free_disk_megabytes: Annotated[int, Field(ge=0, le=1048576)] = 500
+    """No job is started while the outbox's disk has less than this free."""
+
+
+class AutomationConfig(_Section):
+    """Everything a person can set. Every key may be left out."""
+
+    schema_reference: str = Field(default=f"./{SCHEMA_FILE}", alias="$schema")
+    """Tells editors where the description of these settings lies."""
+    quality_preset: QualityPreset = "balanced"
+    """`fast`, `balanced` or `best`: encoder effort, quality and processors in one word."""
+    engine: EngineChoice = "auto"
+    """`auto` takes the neural engine where a swap model is installed, else the embedded mesh engine."""
+    execution_providers: Annotated[list[Provider], Field(min_length=1)] = ["auto"]
+    """Where neural models run, best first. `auto` finds out and proves what works."""
+    pairing: PairingRule = "auto"
+    """Which face goes with which target: by folder or name (`auto`), `all` faces, or the `newest` one."""
+    group_videos_by_face: bool = True
+    """Run the jobs of one face one after another, so that its source is prepared once."""
+    face_selector_mode: FaceSelectorMode = "largest"
+    """Which faces of the target are swapped: the `largest` one of the scene, or `all`."""
+    watch_interval: Annotated[float, Field(ge=1, le=60)] = 5.0
+    """Seconds between two scans of the inbox (file system events only make the next one come sooner)."""
+    max_retries: Annotated[int, Field(ge=0, le=10)] = 2
+    """How often a failed job is tried again where trying again can help."""
+    workers: Annotated[int, Field(ge=0, le=16)] = 0
+    """Worker processes. 0 = one for each device that can be used."""
+    inbox: str = "inbox"
+    """Folder that is watched; relative to this file."""
+    outbox: str = "outbox"
+    """Folder for results; relative to this file."""
+    output: OutputSettings = OutputSettings()
+    """How results are written."""
+    mesh: MeshSettings = MeshSettings()
+    """The embedded engine."""
+    limits: LimitSettings = LimitSettings()
+    """Bounds that keep an unattended program well behaved."""
+    accept_use_policy: Annotated[int, Field(ge=0)] = 0
+    """Version of the use policy that you accept; 0 = not accepted (jobs wait until it is)."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True
+    )
+
+    @property
+    def profile(self) -> QualityProfile:
+        """The quality profile in force, with the overrides of `output` applied."""
+        base = QUALITY_PROFILES[self.quality_preset]
+        return QualityProfile(
+            video_quality=base.video_quality
+            if self.output.video_quality is None
+            else self.output.video_quality,
+            encoder_preset=self.output.encoder_preset or base.encoder_preset,
+            processors=base.processors,
+        )
+
+
+def parse_config(text: str, *, name: str = CONFIG_FILE) -> AutomationConfig:
+    """Turn JSON text into settings.
+
+    Raises:
+        ConfigError: naming line (for syntax), or key, value and what is allowed (for values), all at once.
+    """
+    try:
+        raw = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"{name}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg})."
+        ) from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{name}: the file must hold one JSON object in braces.")
+    try:
+        return AutomationConfig.model_validate(raw)
+    except ValidationError as error:
+        problems = [_explain(problem, text) for problem in error.errors()]
+        raise ConfigError(f"{name}: " + "; ".join(problems)) from error
+
+
+def load_config(path: Path) -> AutomationConfig:
+    """Read settings from a file; a missing file means the defaults.
+
+    Raises:
+        ConfigError: see `parse_config`; also when the file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return AutomationConfig()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name}: cannot be read ({error}).") from error
+    return parse_config(text, name=path.name)
+
+
+def save_config(config: AutomationConfig, path: Path) -> None:
+    """Write settings and, beside them, the JSON Schema they refer to. Both replace atomically."""
+    document = config.model_dump(mode="json", by_alias=True)
+    _replace(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    write_schema(path.with_name(SCHEMA_FILE))
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the settings file, for completion and checking in editors."""
+    schema = AutomationConfig.model_json_schema(by_alias=True)
+    schema["$schema"] = "http://json-schema.org/draft-07/schema#"
+    return schema
+
+
+def write_schema(path: Path) -> None:
+    """Write the JSON Schema to `path` (replacing it atomically)."""
+    _replace(path, json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _explain(problem: Mapping[str, Any], text: str) -> str:
+    key = ".".join(str(part) for part in problem["loc"] if not str(part).startswith("function"))
+    line = _line_of(text, [str(part) for part in problem["loc"]])
+    where = f"line {line}, `{key}`" if line else f"`{key}`"
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown setting (see {SCHEMA_FILE} for the known ones)"
+    allowed = str(problem["msg"]).removeprefix("Input should be ").replace("a valid ", "a ")
+    return f"{where} is {json.dumps(problem['input'], default=str)}; allowed: {allowed}"
+
+
+def _line_of(text: str, keys: list[str]) -> int | None:
+    """Line of the innermost named key, found by walking the keys in order through the text."""
+    position = 0
+    found = False
+    for key in keys:
+        at = text.find(json.dumps(key), position)
+        if at < 0:
+            break
+        position, found = at, True
+    return text.count("\n", 0, position) + 1 if found else None

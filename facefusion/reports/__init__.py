@@ -1,0 +1,1 @@
+"""What happened, told to people and to programs: job reports, error and usage analytics."""
