@@ -141,7 +141,7 @@ def _bytes_below(folder: Path) -> int:
 
 def _wrong_file(wheel: Wheel) -> NetworkError:
     return NetworkError(
-        f"The package index served another file for {wheel.requirement} than the pinned one; it was not used.",
+        f"The package index served a file for {wheel.requirement} that is not the pinned one; not used.",
         remedy="Set another package index (pip's `index-url`), or put the files into models/ by hand.",
     )
 

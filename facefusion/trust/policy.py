@@ -1,0 +1,120 @@
+"""The use policy: what a person agrees to once, before the first face is swapped.
+
+An acceptance is a fact about an installation, not about a person: the record holds version, hash of the
+text, time and where it was given, and no name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from facefusion.config import AutomationConfig
+from facefusion.errors import ConfigError, PolicyNotAcceptedError, StorageError
+
+CURRENT_VERSION = 1
+"""Raised whenever `POLICY_TEXT` changes; an acceptance of an earlier version does not count."""
+
+POLICY_TEXT = (
+    "I have the right to use every face that I give to this program, or the consent of the person shown.",
+    "I make nothing intimate or sexual, nothing with minors, and nothing that deceives, defames or harasses.",
+    "Every result is marked as altered, and I leave these marks in place.",
+    "Where I publish a result, I say openly that it was made with artificial intelligence.",
+    "If I use it professionally, I know and fulfil the further duties that the law gives me.",
+)
+"""What is agreed to, sentence by sentence."""
+
+POLICY_FILE = "use-policy.json"
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """One recorded agreement.
+
+    Attributes:
+        version: of the policy.
+        text_sha256: of the text that was shown.
+        accepted_at: UTC, ISO 8601.
+        interface: where it was given, e.g. `launcher`, `command line`.
+    """
+
+    version: int
+    text_sha256: str
+    accepted_at: str
+    interface: str
+
+
+def text_sha256() -> str:
+    """Hash of the policy as shown."""
+    return hashlib.sha256("\n".join(POLICY_TEXT).encode()).hexdigest()
+
+
+def is_accepted(state_dir: Path, config: AutomationConfig) -> bool:
+    """Whether the current policy is accepted, by record or in the settings."""
+    if config.accept_use_policy == CURRENT_VERSION:
+        return True
+    record = recorded_acceptance(state_dir)
+    return record is not None and record.version == CURRENT_VERSION and record.text_sha256 == text_sha256()
+
+
+def require_accepted(state_dir: Path, config: AutomationConfig) -> None:
+    """Return only if the current policy is accepted.
+
+    Raises:
+        PolicyNotAcceptedError: it is not.
+    """
+    if not is_accepted(state_dir, config):
+        raise PolicyNotAcceptedError(
+            f"The use policy (version {CURRENT_VERSION}) has not been accepted for this installation."
+        )
+
+
+def recorded_acceptance(state_dir: Path) -> Acceptance | None:
+    """The acceptance on record, of whatever version; None if there is none or it cannot be read."""
+    try:
+        return Acceptance(**json.loads((state_dir / POLICY_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def accept(state_dir: Path, version: int, interface: str) -> Acceptance:
+    """Record that version `version` of the policy was accepted.
+
+    Args:
+        state_dir: the installation's private folder (made with mode 0700).
+        version: what the person agreed to; must be the current one.
+        interface: where they did, e.g. `launcher`.
+
+    Raises:
+        ConfigError: another version than the current one.
+        StorageError: the record cannot be written.
+    """
+    if version != CURRENT_VERSION:
+        raise ConfigError(
+            f"The use policy in force is version {CURRENT_VERSION}, not {version}.",
+            remedy=f"Read the policy and accept it with --accept-use-policy {CURRENT_VERSION}.",
+        )
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    record = Acceptance(version, text_sha256(), now, interface)
+    path = state_dir / POLICY_FILE
+    temporary = path.with_name(f".{POLICY_FILE}.{os.getpid()}.part")
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        state_dir.chmod(0o700)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            json.dump(asdict(record), stream, indent=2)
+            stream.write("\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise StorageError(f"{path} cannot be written ({error.strerror}).") from error
+    return record
