@@ -1,0 +1,370 @@
+"""`report.html`: usage and errors as one page that needs no other file, no script and no network.
+
+Names of faces and files come from whoever dropped them. Every text goes through `html.escape`, links are
+percent-encoded, and the page's own content policy forbids scripts and requests altogether.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+from facefusion.reports.error_analysis import ErrorReport
+from facefusion.reports.style import STYLE
+from facefusion.reports.usage import Day, LatestJob, Share, Stage, UsageReport
+
+CHART_WIDTH, CHART_HEIGHT = 1060, 230
+PLOT_LEFT, PLOT_TOP, PLOT_BOTTOM = 34, 10, 204
+STAGE_COLOURS = 6
+
+
+def render_report(usage: UsageReport, errors: ErrorReport, *, beside: Path) -> str:
+    """The whole page.
+
+    Args:
+        usage: figures of the period.
+        errors: failures of the same period.
+        beside: folder in which the page will lie; results are linked relative to it.
+    """
+    period = "today" if usage.days == 1 else f"the last {usage.days} days"
+    sections = [
+        *_figures(usage),
+        _daily(usage),
+        _categories(errors),
+        f'<div class="c6 column">{_stages(usage.stages)}{_speed(usage.per_day)}</div>',
+        _shares("Faces", "Jobs for each source face", usage.faces),
+        _shares("Formats", "What was dropped", usage.formats),
+        _shares("Engines and profiles", "What really ran", (*usage.engines, *usage.profiles)),
+        _latest_results(usage.latest_results, beside),
+        _latest_failures(usage.latest_failures),
+    ]
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Face swaps: {period}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<main>
+<header><h1>Face swaps, {period}</h1><p>Written {escape(_moment(usage.generated_at))}</p></header>
+<div class="grid">
+{"".join(sections) if usage.jobs else _empty()}
+</div>
+<footer>Times are local to this computer. The same figures for programs: usage.json and errors.json.</footer>
+</main>
+</body>
+</html>
+"""
+
+
+def _figures(usage: UsageReport) -> list[str]:
+    rate = usage.frames_per_second
+    average = usage.average_seconds
+    amount, unit = _duration(average) if average is not None else ("–", "")
+    other = [
+        f"{count:,} {word}"
+        for count, word in ((usage.no_face, "without a face"), (usage.failed + usage.blocked, "failed"))
+        if count
+    ]
+    work, work_unit = _duration(usage.work_seconds)
+    return [
+        _success(usage),
+        _figure("Results", f"{usage.done:,}", "", ", ".join(other) or "nothing failed"),
+        _figure(
+            "Video speed",
+            "–" if rate is None else f"{rate:,.0f}",
+            "frames/s",
+            f"{usage.frames:,} frames written",
+        ),
+        _figure("Time for one result", amount, unit, f"{work} {work_unit} of work in all"),
+    ]
+
+
+def _success(usage: UsageReport) -> str:
+    rate = usage.success_rate or 0.0
+    around = 2 * math.pi * 40
+    # 99.6 % is not "100 %": rounding must not hide the one that failed.
+    percent = "–" if usage.success_rate is None else f"{math.floor(100 * rate + 1e-9)}%"
+    tried = usage.jobs - usage.cancelled
+    return f"""<section class="card c3 figure rate">
+<svg viewBox="0 0 100 100" role="img" aria-label="Success rate {percent}">
+<circle class="ring ring-track" cx="50" cy="50" r="40"/>
+<circle class="ring ring-done" cx="50" cy="50" r="40" stroke-dasharray="{around * rate:.2f} {around:.2f}"
+ transform="rotate(-90 50 50)"{' stroke-linecap="round"' if 0 < rate < 0.97 else ""}/>
+<text class="big" x="50" y="59" text-anchor="middle">{percent}</text></svg>
+<div><div class="name">Success</div><div class="more">{usage.done:,} of {tried:,} {_jobs(tried)}</div></div>
+</section>
+"""
+
+
+def _figure(name: str, value: str, unit: str, more: str) -> str:
+    return f"""<section class="card c3 figure"><div class="name">{name}</div>
+<div class="value">{value}<small>{unit}</small></div><div class="more">{more}</div></section>
+"""
+
+
+def _daily(usage: UsageReport) -> str:
+    frames = f"{max((day.frames for day in usage.per_day), default=0):,}"
+    return f"""<section class="card"><div class="head"><div><h2>Jobs by day</h2>
+<p class="hint">Up to {frames} frames in a day; point at a bar for its figures</p></div>
+<div class="legend"><span><i style="background:var(--done)"></i>Done</span>
+<span><i style="background:var(--none)"></i>No face in the target</span>
+<span><i style="background:var(--failed)"></i>Failed</span></div></div>
+{_daily_chart(usage.per_day)}</section>
+"""
+
+
+def _daily_chart(days: Sequence[Day]) -> str:
+    top, step = _scale(max((day.done + day.no_face + day.failed for day in days), default=0))
+    height = PLOT_BOTTOM - PLOT_TOP
+    slot = (CHART_WIDTH - PLOT_LEFT) / len(days)
+    width = min(slot * 0.68, 44.0)
+    parts = []
+    for value in range(0, top + 1, step):
+        y = PLOT_BOTTOM - height * value / top
+        parts.append(
+            f'<line class="grid-line" x1="{PLOT_LEFT}" x2="{CHART_WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        )
+        parts.append(f'<text x="{PLOT_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:,}</text>')
+    every = max(1, math.ceil(len(days) / 10))
+    for index, day in enumerate(days):
+        left = PLOT_LEFT + slot * index + (slot - width) / 2
+        bottom = float(PLOT_BOTTOM)
+        stacked = [
+            (kind, count)
+            for kind, count in (("done", day.done), ("none", day.no_face), ("failed", day.failed))
+            if count
+        ]
+        for kind, count in stacked:
+            tall = height * count / top
+            bottom -= tall
+            is_top = kind == stacked[-1][0]
+            parts.append(_column(left, bottom, width, tall, kind, is_top))
+        if (len(days) - 1 - index) % every == 0:
+            middle = left + width / 2
+            anchor = "end" if index == len(days) - 1 and len(days) > 10 else "middle"
+            at = left + width if anchor == "end" else middle
+            parts.append(
+                f'<text x="{at:.1f}" y="{PLOT_BOTTOM + 20}" text-anchor="{anchor}">{_day(day.day)}</text>'
+            )
+        told = f"{_day(day.day)}: {day.done:,} done, {day.no_face:,} without a face, {day.failed:,} failed"
+        parts.append(
+            f'<rect class="hover" x="{PLOT_LEFT + slot * index:.1f}" y="{PLOT_TOP}" width="{slot:.1f}"'
+            f' height="{height}" rx="4"><title>{told}; {day.frames:,} frames</title></rect>'
+        )
+    return (
+        f'<svg class="chart" viewBox="0 0 {CHART_WIDTH} {CHART_HEIGHT}" role="img"'
+        f' aria-label="Jobs by day">{"".join(parts)}</svg>'
+    )
+
+
+def _column(left: float, top: float, width: float, tall: float, kind: str, rounded: bool) -> str:
+    """One piece of a stacked bar; only the uppermost has round corners."""
+    radius = min(4.0, tall, width / 2) if rounded else 0.0
+    gap = 0.0 if rounded else 1.0  # a hair of background between the pieces
+    return (
+        f'<path class="fill-{kind}" d="M{left:.1f} {top + tall:.1f}V{top + radius + gap:.1f}'
+        f"q0 -{radius:.1f} {radius:.1f} -{radius:.1f}h{width - 2 * radius:.1f}"
+        f'q{radius:.1f} 0 {radius:.1f} {radius:.1f}V{top + tall:.1f}z"/>'
+    )
+
+
+def _scale(largest: int) -> tuple[int, int]:
+    """Upper end and step of an axis with three to five round steps."""
+    if largest <= 4:
+        return 4, 1
+    size = 10 ** math.floor(math.log10(largest))
+    step = next(s for s in (size // 5 or 1, size // 2 or 1, size, 2 * size, 5 * size) if largest / s <= 5)
+    return math.ceil(largest / step) * step, step
+
+
+def _categories(errors: ErrorReport) -> str:
+    if not errors.total:
+        body = '<p class="well">Nothing failed in this time.</p>'
+    else:
+        body = "".join(
+            f'<div class="remedy"><span class="count">{entry.count:,}</span>'
+            f"<strong>{escape(entry.label)}</strong><p>{_prose(entry.recommendation)}</p></div>"
+            for entry in errors.categories
+        )
+        body = f'<div class="remedies">{body}</div>'
+    return f"""<section class="card c6"><h2>What failed, and what helps</h2>
+<p class="hint">{errors.total:,} {"failure" if errors.total == 1 else "failures"} by category</p>
+{body}</section>
+"""
+
+
+def _stages(stages: Sequence[Stage]) -> str:
+    if not stages:
+        body = '<p class="nothing">No timings yet.</p>'
+    else:
+        shown = _merge_small(stages)
+        stack = "".join(
+            f'<b style="flex:{stage.share:.4f};background:var(--s{index})"'
+            f' title="{escape(_words(stage.stage))} {stage.share:.0%}"></b>'
+            for index, stage in enumerate(shown)
+        )
+        lines = "".join(
+            f'<div><i style="background:var(--s{index})"></i><span>{escape(_words(stage.stage))}</span>'
+            f"<em>{' '.join(_duration(stage.seconds))}</em><em>{stage.share:.0%}</em></div>"
+            for index, stage in enumerate(shown)
+        )
+        body = f'<div class="stack">{stack}</div><div class="stages">{lines}</div>'
+    return f"""<section class="card"><h2>Where the time goes</h2>
+<p class="hint">Time by stage; stages that run side by side each count in full</p>{body}</section>
+"""
+
+
+def _speed(days: Sequence[Day]) -> str:
+    """Frames by seconds of work for each day, as a line; days without work are left out."""
+    worked = [(index, day, day.frames / day.seconds) for index, day in enumerate(days) if day.seconds > 0]
+    if len(worked) < 2:
+        return ""
+    width, bottom, height = 500, 104, 92
+    top, step = _scale(math.ceil(max(speed for _, _, speed in worked)))
+    points = [
+        (PLOT_LEFT + 6 + (width - PLOT_LEFT - 12) * index / (len(days) - 1), bottom - height * speed / top)
+        for index, _, speed in worked
+    ]
+    grid = "".join(
+        f'<line class="grid-line" x1="{PLOT_LEFT}" x2="{width}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<text x="{PLOT_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:,}</text>'
+        for value in range(0, top + 1, 2 * step)
+        for y in [bottom - height * value / top]
+    )
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    area = f"{points[0][0]:.1f},{bottom} {line} {points[-1][0]:.1f},{bottom}"
+    dots = "".join(
+        f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3">'
+        f"<title>{_day(day.day)}: {speed:,.1f} frames/s</title></circle>"
+        for (x, y), (_, day, speed) in zip(points, worked, strict=True)
+    )
+    return f"""<section class="card"><h2>Speed by day</h2><p class="hint">Frames a second, over whole jobs</p>
+<svg class="chart" viewBox="0 0 {width} 116" role="img" aria-label="Speed by day">{grid}
+<polygon class="area" points="{area}"/><polyline class="line" points="{line}"/>{dots}</svg></section>
+"""
+
+
+def _merge_small(stages: Sequence[Stage]) -> list[Stage]:
+    shown = list(stages[: STAGE_COLOURS - 1])
+    rest = stages[STAGE_COLOURS - 1 :]
+    if len(rest) == 1:
+        shown.append(rest[0])
+    elif rest:
+        shown.append(Stage("everything else", sum(s.seconds for s in rest), sum(s.share for s in rest)))
+    return shown
+
+
+def _shares(title: str, hint: str, shares: Iterable[Share]) -> str:
+    entries = list(shares)
+    most = max((entry.jobs for entry in entries), default=1)
+    body = "".join(
+        f'<div class="bar"><div class="row"><span title="{escape(entry.name)}">{escape(entry.name)}</span>'
+        f"<span>{entry.jobs:,} {_jobs(entry.jobs)}</span></div>"
+        f'<div class="lane"><b style="width:{100 * entry.jobs / most:.1f}%"></b></div></div>'
+        for entry in entries
+    )
+    return f"""<section class="card c4"><h2>{title}</h2><p class="hint">{hint}</p>
+<div class="bars">{body}</div></section>
+"""
+
+
+def _latest_results(jobs: Sequence[LatestJob], beside: Path) -> str:
+    if not jobs:
+        return ""
+    rows = "".join(
+        f'<tr><td class="when">{_moment(job.finished_at)}</td><td class="name">{_linked(job, beside)}</td>'
+        f'<td class="name">{escape(job.face)}</td><td>{_chip(job)}</td>'
+        f'<td class="number">{job.frames:,}</td>'
+        f'<td class="number">{" ".join(_duration(job.seconds))}</td></tr>'
+        for job in jobs
+    )
+    return f"""<section class="card"><h2>Latest results</h2><p class="hint">Newest first</p>
+<div class="scroll"><table><tr><th>Finished</th><th>Result</th><th>Face</th><th>Outcome</th><th class="number">Frames</th>
+<th class="number">Time</th></tr>{rows}</table></div></section>
+"""
+
+
+def _latest_failures(jobs: Sequence[LatestJob]) -> str:
+    if not jobs:
+        return ""
+    rows = "".join(
+        f'<tr><td class="when">{_moment(job.finished_at)}</td><td class="name">{escape(job.target)}</td>'
+        f'<td class="name">{escape(job.face)}</td><td>{_chip(job)}</td>'
+        f"<td>{_prose(job.message or '')}<p>{_prose(job.remedy or '')}</p></td></tr>"
+        for job in jobs
+    )
+    return f"""<section class="card"><h2>Latest failures</h2><p class="hint">Each with what helps</p>
+<div class="scroll"><table><tr><th>Finished</th><th>File</th><th>Face</th><th>Category</th>
+<th>What happened</th></tr>
+{rows}</table></div></section>
+"""
+
+
+def _empty() -> str:
+    return """<section class="card"><h2>No jobs yet</h2>
+<p class="nothing">Drop a picture of a face into inbox/faces and a video into inbox/videos.
+This page fills itself with what happens then.</p></section>
+"""
+
+
+def _linked(job: LatestJob, beside: Path) -> str:
+    if job.output is None:
+        return escape(job.target)
+    path = Path(job.output)
+    shown = escape(path.name)
+    if not path.is_relative_to(beside.parent):
+        return shown
+    steps = Path(os.path.relpath(path, beside)).as_posix()
+    return f'<a href="{escape(quote(steps))}">{shown}</a>'
+
+
+def _chip(job: LatestJob) -> str:
+    words = {"done": "done", "no_face": "no face"}.get(job.outcome) or job.label or job.outcome
+    return f'<span class="chip {escape(job.outcome)}">{escape(words)}</span>'
+
+
+def _prose(text: str) -> str:
+    """A sentence of the program, its `code` marks set as code."""
+    pieces = escape(text).split("`")
+    if len(pieces) % 2 == 0:  # an unpaired mark: leave the text as it is
+        return escape(text)
+    return "".join(f"<code>{piece}</code>" if index % 2 else piece for index, piece in enumerate(pieces))
+
+
+def _words(stage: str) -> str:
+    return stage.replace("_", " ").capitalize()
+
+
+def _jobs(count: int) -> str:
+    return "job" if count == 1 else "jobs"
+
+
+def _duration(seconds: float) -> tuple[str, str]:
+    """A length of time as a short number and its unit."""
+    if seconds < 1:
+        return f"{1000 * seconds:.0f}", "ms"
+    if seconds < 100:
+        return f"{seconds:.1f}", "s"
+    if seconds < 6000:
+        return f"{seconds / 60:.1f}", "min"
+    return f"{seconds / 3600:,.1f}", "h"
+
+
+def _day(text: str) -> str:
+    day = date.fromisoformat(text)
+    return f"{day.day} {day:%b}"
+
+
+def _moment(iso: str) -> str:
+    """ISO time as the computer's own date and time of day."""
+    local = datetime.fromisoformat(iso).astimezone()
+    return f"{local.day} {local:%b, %H:%M}"
