@@ -246,14 +246,16 @@ _TEXTS: tuple[tuple[ErrorCategory, re.Pattern[str]], ...] = tuple(
         (
             ErrorCategory.FACE_DETECTION,
             r"no (usable )?faces?\b|faces? (was |were |is )?not (found|detected)"
-            r"|could not (find|detect) (a |any )?faces?|faces? detection failed|more than one face|(two|several|multiple|\d+) faces",
+            r"|could not (find|detect) (a |any )?faces?|faces? detection failed"
+            r"|more than one face|(two|several|multiple|\d+) faces",
         ),
         (
             ErrorCategory.FORMAT,
             r"invalid data found|moov atom not found|could not find codec|unsupported (codec|format|pixel)"
             r"|decoder .{0,40}not found|error while decoding|invalid nal|end of file|truncated|corrupt"
             r"|damaged|cannot identify image|unknown format|not a (video|picture|image)"
-            r"|(unable to|could not) open (the )?(file|video|input)|invalid argument|no (decodable )?(video|audio) stream",
+            r"|(unable to|could not) open (the )?(file|video|input)|invalid argument"
+            r"|no (decodable )?(video|audio) stream",
         ),
         (
             ErrorCategory.VANISHED,

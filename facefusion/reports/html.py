@@ -288,8 +288,8 @@ def _latest_results(jobs: Sequence[LatestJob], beside: Path) -> str:
         for job in jobs
     )
     return f"""<section class="card"><h2>Latest results</h2><p class="hint">Newest first</p>
-<div class="scroll"><table><tr><th>Finished</th><th>Result</th><th>Face</th><th>Outcome</th><th class="number">Frames</th>
-<th class="number">Time</th></tr>{rows}</table></div></section>
+<div class="scroll"><table><tr><th>Finished</th><th>Result</th><th>Face</th><th>Outcome</th>
+<th class="number">Frames</th><th class="number">Time</th></tr>{rows}</table></div></section>
 """
 
 
