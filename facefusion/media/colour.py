@@ -103,16 +103,15 @@ class ColourModel:
             top: value of full intensity in the result (255 for 8 bit).
 
         Returns:
-            float32[13]: luma factor; for B, G, R the factors of both chroma samples and the constant; `top`.
+            float32[11]: luma factor; for B, G, R the factors of both chroma samples and the constant; `top`.
         """
         scale, offset = self._quantisation()
         inverse = np.linalg.inv(self._forward()) / scale * top
         constant = -inverse @ offset + 0.5
-        k = np.zeros(13, np.float32)
+        k = np.zeros(11, np.float32)
         k[0] = inverse[0, 0]
         for place, channel in enumerate((2, 1, 0)):
             k[1 + 3 * place : 4 + 3 * place] = inverse[channel, 1], inverse[channel, 2], constant[channel]
-        # The half for rounding is inside; just below top + 1 it truncates to top.
         k[10] = top
         return k
 

@@ -76,7 +76,7 @@ def yuv_to_bgr(
         sy: vertical chroma shift.
         x0: left edge of the region.
         y0: top edge of the region.
-        k: float32[13], see `facefusion.media.colour.ColourModel.to_bgr`.
+        k: float32[11], see `facefusion.media.colour.ColourModel.to_bgr`.
         out: (h, w, 3) uint8 or uint16, C-contiguous; its shape is the region's size.
     """
     h, w = out.shape[0], out.shape[1]
@@ -239,7 +239,7 @@ def blend_yuv(
         y0: top edge of the region.
         colour: (h, w, 3) BGR, uint8 or uint16, C-contiguous.
         alpha: (h, w) uint8, 255 = all new, C-contiguous.
-        k: float32[14], see `facefusion.media.colour.ColourModel.from_bgr`.
+        k: float32[13], see `facefusion.media.colour.ColourModel.from_bgr`.
     """
     h, w = alpha.shape
     width, height = size

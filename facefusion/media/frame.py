@@ -1,0 +1,324 @@
+"""Pictures as the engine sees them: regions in BGR, whatever the frame is made of underneath.
+
+`PlanarFrame` is one decoded video frame in its own planes, `PackedFrame` is a photo. Reading converts the
+region that is asked for and nothing else; blending writes only the samples under a non-zero alpha.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, Protocol
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from facefusion.errors import MediaFormatError
+from facefusion.media import kernels
+from facefusion.media.colour import ColourModel, Matrix, guess_matrix
+from facefusion.media.layouts import Layout, layout_of
+
+Image = npt.NDArray[np.uint8]
+Samples = npt.NDArray[Any]
+Box = tuple[int, int, int, int]
+
+
+class Frame(Protocol):
+    """One upright picture, read and changed by region.
+
+    Coordinates are pixels of the displayed picture, (0, 0) the upper left pixel; a box is (x0, y0, x1, y1)
+    with exclusive right and lower edges and lies inside the frame (ValueError otherwise).
+    """
+
+    @property
+    def width(self) -> int:
+        """Displayed width in pixels."""
+
+    @property
+    def height(self) -> int:
+        """Displayed height in pixels."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory the picture occupies, for queues bounded in bytes."""
+
+    def read(self, box: Box, shrink: int = 1) -> Image:
+        """Copy a region as BGR.
+
+        Args:
+            box: the region.
+            shrink: integer factor >= 1 by which the region is area-averaged down. The result has
+                ceil(size / shrink) pixels; pixels at a cut edge average what is there.
+
+        Returns:
+            (h, w, 3) uint8 BGR, newly allocated.
+        """
+
+    def thumbnail(self, max_side: int) -> tuple[Image, float]:
+        """The whole frame, no side longer than `max_side` (never enlarged).
+
+        Returns:
+            (h, w, 3) uint8 BGR, and the scale: thumbnail coordinate = frame coordinate * scale.
+        """
+
+    def blend(self, box: Box, colour: Image, alpha: Image) -> None:
+        """Mix pixels into a region, in place; samples whose alpha is 0 stay bit-identical.
+
+        Args:
+            box: the region.
+            colour: (h, w, 3) uint8 BGR, exactly the size of the box.
+            alpha: (h, w) uint8; 0 keeps the frame's pixel, 255 takes the new one.
+        """
+
+
+def check_box(box: Box, width: int, height: int) -> Box:
+    """Return `box` as plain integers.
+
+    Raises:
+        ValueError: empty, or not inside the frame.
+    """
+    x0, y0, x1, y1 = (int(edge) for edge in box)
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        raise ValueError(f"box {box} is empty or not inside {width}x{height}")
+    return x0, y0, x1, y1
+
+
+def thumbnail_size(width: int, height: int, max_side: int) -> tuple[int, int, float]:
+    """Width, height and scale of a thumbnail."""
+    scale = min(1.0, max_side / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale)), scale
+
+
+def _check_pixels(box: Box, colour: Image, alpha: Image) -> tuple[Image, Image]:
+    x0, y0, x1, y1 = box
+    size = (y1 - y0, x1 - x0)
+    if colour.shape != (*size, 3) or alpha.shape != size:
+        raise ValueError(f"colour {colour.shape} and alpha {alpha.shape} do not have the size {size} of the box")
+    if colour.dtype != np.uint8 or alpha.dtype != np.uint8:
+        raise ValueError(f"colour ({colour.dtype}) and alpha ({alpha.dtype}) must be uint8")
+    return np.ascontiguousarray(colour), np.ascontiguousarray(alpha)
+
+
+class PlanarFrame:
+    """A decoded video frame in its own planes: planar YUV of any depth and subsampling, grey, or planar RGB.
+
+    The decoder may still need the picture as a reference, so the first `blend` makes the frame writable
+    (libav copies it where it is shared); a frame that is never blended is never copied.
+
+    Args:
+        frame: the decoded frame, upright, in a layout that `layouts.layout_of` knows.
+        index: place in presentation order, from 0.
+    """
+
+    def __init__(self, frame: av.VideoFrame, index: int = 0) -> None:
+        self.av_frame = frame
+        self.index = index
+        self.layout: Layout = layout_of(frame.format.name)
+        self.width: int = frame.width
+        self.height: int = frame.height
+        self._writable = False
+        self._planes: list[Samples] | None = None
+        self._model: ColourModel | None = None
+
+    @property
+    def pts(self) -> int | None:
+        """Presentation time stamp in units of `time_base`."""
+        return self.av_frame.pts
+
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds per tick."""
+        return self.av_frame.time_base or Fraction(1, 1)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all planes."""
+        return sum(plane.buffer_size for plane in self.av_frame.planes)
+
+    @property
+    def planes(self) -> list[Samples]:
+        """Views on the planes: (rows, line) uint8 or uint16, line padding included.
+
+        They are valid until the next `blend`, which may move the frame to other memory.
+        """
+        if self._planes is None:
+            dtype = np.dtype(np.uint8 if self.layout.depth == 8 else np.uint16)
+            self._planes = [
+                np.frombuffer(plane, dtype).reshape(-1, plane.line_size // dtype.itemsize)  # type: ignore[call-overload]
+                for plane in self.av_frame.planes
+            ]
+        return self._planes
+
+    @property
+    def model(self) -> ColourModel:
+        """How the samples stand for colours: from the frame's tags, by convention where untagged."""
+        if self._model is None:
+            frame, layout = self.av_frame, self.layout
+            matrix = Matrix.RGB if layout.rgb else guess_matrix(frame.colorspace, self.width, self.height)
+            if matrix is Matrix.RGB and not layout.rgb:
+                # Tagged as RGB, stored as YUV: a known fault of screen recorders. Size decides.
+                matrix = guess_matrix(Matrix.UNSPECIFIED, self.width, self.height)
+            full = layout.full_range or layout.rgb or frame.color_range == 2
+            self._model = ColourModel(matrix, full, layout.depth)
+        return self._model
+
+    def _chroma(self) -> tuple[Samples, Samples, int, int]:
+        """Chroma planes and shifts; grey frames get one neutral row that serves all lines."""
+        if self.layout.gray:
+            neutral = np.full((1, self.width), 1 << (self.layout.depth - 1), self.planes[0].dtype)
+            return neutral, neutral.copy(), 0, 31
+        return self.planes[1], self.planes[2], self.layout.sx, self.layout.sy
+
+    def read(self, box: Box, shrink: int = 1) -> Image:
+        """See `Frame.read`."""
+        x0, y0, x1, y1 = check_box(box, self.width, self.height)
+        if shrink < 1:
+            raise ValueError(f"shrink is {shrink}; it must be at least 1")
+        if self.layout.rgb:
+            return self._read_rgb((x0, y0, x1, y1), shrink)
+        u, v, sx, sy = self._chroma()
+        k = self.model.to_bgr()
+        if shrink == 1:
+            out = np.empty((y1 - y0, x1 - x0, 3), np.uint8)
+            kernels.yuv_to_bgr(self.planes[0], u, v, sx, sy, x0, y0, k, out)
+        else:
+            out = np.empty((-(-(y1 - y0) // shrink), -(-(x1 - x0) // shrink), 3), np.uint8)
+            kernels.yuv_to_bgr_shrunk(self.planes[0], u, v, sx, sy, (x0, y0, x1, y1), shrink, k, out)
+        return out
+
+    def _read_rgb(self, box: Box, shrink: int) -> Image:
+        x0, y0, x1, y1 = box
+        green, blue, red = (plane[y0:y1, x0:x1] for plane in self.planes[:3])
+        merged = cv2.merge([_to_eight_bits(part, self.layout.depth) for part in (blue, green, red)])
+        return shrink_packed(merged, shrink)
+
+    def thumbnail(self, max_side: int) -> tuple[Image, float]:
+        """See `Frame.thumbnail`. Planes are resized first, so that only the small picture is converted."""
+        width, height, scale = thumbnail_size(self.width, self.height, max_side)
+        if self.layout.gray:
+            sizes = [(self.width, self.height)]
+        else:
+            sizes = [self.layout.plane_size(index, self.width, self.height) for index in range(3)]
+        small = [
+            _resize(plane[:h, :w], width, height)
+            for plane, (w, h) in zip(self.planes[: len(sizes)], sizes, strict=True)
+        ]
+        if self.layout.rgb:
+            green, blue, red = (_to_eight_bits(part, self.layout.depth) for part in small)
+            return cv2.merge([blue, green, red]), scale
+        if self.layout.gray:
+            neutral = np.full_like(small[0], 1 << (self.layout.depth - 1))
+            small += [neutral, neutral]
+        out = np.empty((height, width, 3), np.uint8)
+        kernels.yuv_to_bgr(small[0], small[1], small[2], 0, 0, 0, 0, self.model.to_bgr(), out)
+        return out, scale
+
+    def blend(self, box: Box, colour: Image, alpha: Image) -> None:
+        """See `Frame.blend`; mixing happens in the frame's own depth, matrix, range and subsampling."""
+        x0, y0, x1, y1 = check_box(box, self.width, self.height)
+        colour, alpha = _check_pixels((x0, y0, x1, y1), colour, alpha)
+        self._make_writable()
+        if self.layout.rgb:
+            scale = ((1 << self.layout.depth) - 1) / 255
+            for plane, channel in zip(self.planes[:3], (1, 0, 2), strict=True):
+                target = plane[y0:y1, x0:x1, None]
+                kernels.blend_samples(target, colour[..., channel : channel + 1], alpha, scale)
+            return
+        u, v, sx, sy = self._chroma()
+        size = (self.width, self.height)
+        k = self.model.from_bgr()
+        kernels.blend_yuv(self.planes[0], u, v, size, sx, sy, x0, y0, colour, alpha, k)
+
+    def _make_writable(self) -> None:
+        if self._writable:
+            return
+        self._planes = None
+        self.av_frame.make_writable()
+        self._writable = True
+
+
+class PackedFrame:
+    """A photo: interleaved BGR, BGRA or grey pixels of 8 or 16 bit.
+
+    Args:
+        pixels: (h, w, 3) BGR or (h, w, 4) BGRA, uint8 or uint16, C-contiguous; changed in place by `blend`.
+    """
+
+    def __init__(self, pixels: Samples) -> None:
+        if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or pixels.dtype not in (np.uint8, np.uint16):
+            raise MediaFormatError(f"Pictures of shape {pixels.shape} and type {pixels.dtype} are not supported.")
+        self.pixels = np.ascontiguousarray(pixels)
+        self.index = 0
+
+    @property
+    def width(self) -> int:
+        """Displayed width in pixels."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Displayed height in pixels."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pixels."""
+        return self.pixels.nbytes
+
+    @property
+    def depth(self) -> int:
+        """Bits per sample: 8 or 16."""
+        return 8 * self.pixels.dtype.itemsize
+
+    def read(self, box: Box, shrink: int = 1) -> Image:
+        """See `Frame.read`. Transparency is ignored: the colours under it are returned."""
+        x0, y0, x1, y1 = check_box(box, self.width, self.height)
+        if shrink < 1:
+            raise ValueError(f"shrink is {shrink}; it must be at least 1")
+        region = _to_eight_bits(self.pixels[y0:y1, x0:x1, :3], self.depth)
+        return shrink_packed(np.ascontiguousarray(region), shrink) if shrink > 1 else region.copy()
+
+    def thumbnail(self, max_side: int) -> tuple[Image, float]:
+        """See `Frame.thumbnail`."""
+        width, height, scale = thumbnail_size(self.width, self.height, max_side)
+        small = _resize(self.pixels, width, height)[..., :3]
+        return np.ascontiguousarray(_to_eight_bits(small, self.depth)), scale
+
+    def blend(self, box: Box, colour: Image, alpha: Image) -> None:
+        """See `Frame.blend`. The transparency of the picture is left as it is."""
+        x0, y0, x1, y1 = check_box(box, self.width, self.height)
+        colour, alpha = _check_pixels((x0, y0, x1, y1), colour, alpha)
+        scale = 257.0 if self.depth == 16 else 1.0
+        kernels.blend_samples(self.pixels[y0:y1, x0:x1], colour, alpha, scale)
+
+
+def _to_eight_bits(samples: Samples, depth: int) -> Image:
+    """Full-range samples of any depth, rounded to 8 bit."""
+    if depth == 8:
+        return samples
+    top = (1 << depth) - 1
+    scaled = samples.astype(np.float32) * np.float32(255.0 / top) + np.float32(0.5)
+    return np.minimum(scaled, 255).astype(np.uint8)
+
+
+def _resize(plane: Samples, width: int, height: int) -> Samples:
+    if plane.shape[1] == width and plane.shape[0] == height:
+        return np.ascontiguousarray(plane)
+    shrinking = plane.shape[1] >= width and plane.shape[0] >= height
+    interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+    resized = cv2.resize(plane, (width, height), interpolation=interpolation)
+    return resized.reshape(height, width, *plane.shape[2:])
+
+
+def shrink_packed(pixels: Image, shrink: int) -> Image:
+    """Area-average interleaved pixels by an integer factor; see `Frame.read` for cut edges."""
+    if shrink == 1:
+        return pixels
+    h, w = pixels.shape[:2]
+    rows = np.add.reduceat(pixels.astype(np.uint32), np.arange(0, h, shrink), axis=0)
+    sums = np.add.reduceat(rows, np.arange(0, w, shrink), axis=1)
+    high = np.minimum(np.arange(0, h, shrink) + shrink, h) - np.arange(0, h, shrink)
+    wide = np.minimum(np.arange(0, w, shrink) + shrink, w) - np.arange(0, w, shrink)
+    area = (high[:, None] * wide[None, :])[..., None]
+    return ((sums + area // 2) // area).astype(np.uint8)
