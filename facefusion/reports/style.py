@@ -36,7 +36,7 @@ h2 { margin: 0 0 4px; font-size: 16px; font-weight: 650; letter-spacing: -.005em
   padding: 22px 24px; box-shadow: var(--shadow); min-width: 0;
 }
 .c3 { grid-column: span 3; } .c4 { grid-column: span 4; } .c6 { grid-column: span 6; }
-.column { display: grid; gap: 18px; align-content: start; }
+.column { display: grid; gap: 18px; grid-template-rows: auto 1fr; }
 .column .card { grid-column: auto; }
 @media (max-width: 900px) { .c3 { grid-column: span 6; } .c4, .c6 { grid-column: span 12; } }
 @media (max-width: 520px) { main { padding: 24px 14px; } .c3 { grid-column: span 12; } }

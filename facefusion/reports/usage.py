@@ -29,7 +29,7 @@ from facefusion.reports.records import JobRecord
 
 DATABASE_FILE = "analytics.sqlite3"
 SECONDS_PER_DAY = 86400.0
-LATEST = 12
+LATEST = 10
 MOST_USED = 8
 
 _SCHEMA = """
