@@ -87,10 +87,10 @@ def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("tokyo")
 def test_days_are_the_persons_own_and_days_without_work_are_there(tmp_path: Path) -> None:
     noon = datetime(2025, 3, 10, 12, 0).timestamp()
-    just_before_midnight = datetime(2025, 3, 8, 23, 59).timestamp()
+    just_after_midnight = datetime(2025, 3, 8, 0, 30).timestamp()
     usage = usage_at(tmp_path, noon + 60)
     usage.track_processing_metrics(replace(DONE, finished_at=noon))
-    usage.track_processing_metrics(replace(DONE, job_id="2", finished_at=just_before_midnight))
+    usage.track_processing_metrics(replace(DONE, job_id="2", finished_at=just_after_midnight))
     report = usage.generate_usage_report(3)
     assert [(day.day, day.done) for day in report.per_day] == [
         ("2025-03-08", 1),
