@@ -103,6 +103,7 @@ def test_an_unchanged_file_is_never_read_again(
         (b"", "has 0 bytes"),
         (b"omega" * 5000, "content is not what it should be"),
     ],
+    ids=["truncated", "empty", "other"],
 )
 def test_a_damaged_file_is_named_and_replaced(
     index: PackageIndex, folder: Path, content: bytes, named: str
