@@ -1,0 +1,148 @@
+"""The one place that imports ONNX Runtime, and what its execution providers are called and need."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from facefusion.errors import ProviderError
+
+
+@dataclass(frozen=True)
+class ProviderKind:
+    """One kind of execution provider.
+
+    Attributes:
+        name: the word in the settings.
+        ort_name: ONNX Runtime's name.
+        title: for people.
+        needs: what must be there for it to work, in half a sentence.
+    """
+
+    name: str
+    ort_name: str
+    title: str
+    needs: str
+
+
+PROVIDERS: Mapping[str, ProviderKind] = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            ProviderKind(
+                "tensorrt",
+                "TensorrtExecutionProvider",
+                "TensorRT",
+                "an NVIDIA driver, the package onnxruntime-gpu and TensorRT's libraries",
+            ),
+            ProviderKind(
+                "cuda",
+                "CUDAExecutionProvider",
+                "CUDA",
+                "an NVIDIA driver and the package onnxruntime-gpu with its CUDA libraries",
+            ),
+            ProviderKind("coreml", "CoreMLExecutionProvider", "CoreML", "a Mac with Apple silicon"),
+            ProviderKind(
+                "directml", "DmlExecutionProvider", "DirectML", "Windows and the package onnxruntime-directml"
+            ),
+            ProviderKind(
+                "openvino", "OpenVINOExecutionProvider", "OpenVINO", "the package onnxruntime-openvino"
+            ),
+            ProviderKind("cpu", "CPUExecutionProvider", "CPU", "nothing"),
+        )
+    }
+)
+
+AUTO_ORDER = ("cuda", "coreml", "directml", "openvino", "cpu")
+"""What `auto` tries, best first. TensorRT is not among them: it builds an engine for minutes at first use, so
+it runs only where somebody asks for it."""
+
+
+def import_onnxruntime() -> Any:
+    """The module `onnxruntime`, with its telemetry off.
+
+    Without this it leaves a database and a device id in the user's home and sends them; the switch is only
+    looked at while the library loads. So nobody else in the program imports it.
+
+    Raises:
+        ProviderError: it is not installed or does not load.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    try:
+        return importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise ProviderError(
+            f"ONNX Runtime does not load here ({error}).",
+            remedy="Start through `python launch_automation.py`, which installs what is needed.",
+        ) from error
+
+
+def prepare_libraries(runtime: Any, name: str) -> None:
+    """Load what a provider links against; to be called before the first session.
+
+    CUDA and cuDNN come as packages of their own, where the loader does not look for them by itself.
+    """
+    if name in ("cuda", "tensorrt") and hasattr(runtime, "preload_dlls"):
+        runtime.preload_dlls()
+
+
+def provider_options(
+    name: str, *, memory_limit: int | None = None, cache_dir: Path | None = None
+) -> dict[str, str]:
+    """Options with which a provider is used.
+
+    Args:
+        name: the word in the settings.
+        memory_limit: bytes of device memory that one session may take (CUDA, TensorRT).
+        cache_dir: where a provider may keep what it compiles.
+    """
+    options: dict[str, str] = {}
+    if name == "cuda":
+        # DEFAULT made one landmark model a hundred times slower (6.6 ms to 792 ms) since version 1.20, and
+        # EXHAUSTIVE tries for minutes. The arena otherwise doubles with every extension.
+        options["cudnn_conv_algo_search"] = "HEURISTIC"
+        options["arena_extend_strategy"] = "kSameAsRequested"
+        if memory_limit:
+            options["gpu_mem_limit"] = str(memory_limit)
+    elif name == "tensorrt":
+        options["trt_max_workspace_size"] = str(memory_limit or 2 << 30)
+        if cache_dir:
+            options["trt_engine_cache_enable"] = "1"
+            options["trt_engine_cache_path"] = str(cache_dir)
+            options["trt_timing_cache_enable"] = "1"
+            options["trt_timing_cache_path"] = str(cache_dir)
+    elif name == "coreml":
+        # Options that CoreML does not know make it give way to the CPU without a word; these are known.
+        options["ModelFormat"] = "MLProgram"
+        options["MLComputeUnits"] = "ALL"
+        if cache_dir:
+            options["ModelCacheDirectory"] = str(cache_dir)
+    elif name == "openvino":
+        options["device_type"] = "AUTO"
+        if cache_dir:
+            options["cache_dir"] = str(cache_dir)
+    return options
+
+
+def session_options(runtime: Any, name: str, threads: int) -> Any:
+    """`SessionOptions` for one provider.
+
+    Args:
+        runtime: the module, see `import_onnxruntime`.
+        name: the word in the settings.
+        threads: inside one call on the CPU.
+    """
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Threads that wait by spinning take the cores from the decoder and the encoder.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if name == "directml":
+        options.enable_mem_pattern = False  # DirectML refuses sessions that have it
+    return options
