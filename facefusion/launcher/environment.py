@@ -1,0 +1,368 @@
+"""The program's own Python environment (`.venv`), made and kept up to date with the standard library alone.
+
+A stamp inside `.venv` holds the hash of the requirements that are installed, so a start that has nothing to
+do reads two small files. The same stamp says `working` while something is being installed: a set-up that was
+interrupted is recognised by it and begun afresh, out of pip's cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from facefusion.errors import FaceFusionError, NetworkError, StorageError
+
+RUNTIME = "requirements.txt"
+TESTS = "requirements-test.txt"
+STAMP_FILE = "facefusion-setup.json"
+LOG_FILE = "facefusion-setup.log"
+LOCK_FILE = "setup.lock"
+NEEDED_MEGABYTES = 1500
+STAMP_VERSION = 1
+
+_RE_EXECUTED = "FACEFUSION_LAUNCHED"
+# Settings that would make pip install somewhere else, or Python import from somewhere else.
+_MISLEADING = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_HASHES", "PYTHONHOME")
+
+Announce = Callable[[str], None]
+
+
+class Environment:
+    """The `.venv` of one checkout.
+
+    Args:
+        repository: folder that holds the requirements and `.venv`.
+        announce: told in sentences what takes time; never called when nothing is to be done.
+    """
+
+    def __init__(self, repository: Path, announce: Announce) -> None:
+        self.repository = repository
+        self.folder = repository / ".venv"
+        self._announce = announce
+        self._stamp_file = self.folder / STAMP_FILE
+
+    @property
+    def python(self) -> Path:
+        """The interpreter inside."""
+        return self.folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+    @property
+    def is_active(self) -> bool:
+        """Whether this very process runs inside."""
+        return Path(sys.prefix).resolve() == self.folder.resolve()
+
+    def is_ready(self, *requirements: str) -> bool:
+        """Whether everything these requirement files ask for is installed; reads a few small files only."""
+        stamp = self._read_stamp()
+        return (
+            stamp is not None
+            and not stamp["working"]
+            and self._same_interpreter(stamp)
+            and all(stamp["installed"].get(name) == self._digest(name) for name in requirements)
+        )
+
+    def ensure(self, *requirements: str) -> None:
+        """Make `.venv` and install what is missing of these requirement files.
+
+        Raises:
+            NetworkError: the package index cannot be reached or has no fitting packages.
+            StorageError: no room, or the folder cannot be written.
+            FaceFusionError: Python or pip are incomplete; with the way out.
+        """
+        if self.is_ready(*requirements):
+            return
+        try:
+            with self._alone():
+                # Looked at again: whoever had the lock before may have done the work.
+                if not self.is_ready(*requirements):
+                    self._set_up(requirements)
+        except OSError as error:
+            raise StorageError(f"{self.folder} cannot be written ({error.strerror or error}).") from error
+
+    def run_inside(self, script: Path, arguments: Sequence[str]) -> int:
+        """Go on as `script` inside `.venv`; comes back only where a process cannot be replaced (Windows).
+
+        Raises:
+            FaceFusionError: Python does not accept `.venv` as its environment.
+        """
+        if os.environ.get(_RE_EXECUTED):
+            raise FaceFusionError(
+                f"{self.python} does not use {self.folder}.",
+                remedy="Delete the folder .venv and start again.",
+            )
+        environment = clean_environment() | {_RE_EXECUTED: "1"}
+        command = [str(self.python), str(script), *arguments]
+        sys.stdout.flush()
+        if os.name != "nt":
+            os.execve(command[0], command, environment)
+        # Windows has no exec: the outer process waits, and Ctrl-C is the inner one's business.
+        process = subprocess.Popen(command, env=environment)
+        while True:
+            with contextlib.suppress(KeyboardInterrupt):
+                return process.wait()
+
+    def _set_up(self, requirements: Sequence[str]) -> None:
+        began = time.monotonic()
+        stamp = self._read_stamp()
+        if stamp is None or stamp["working"] or not self._same_interpreter(stamp):
+            self._make(interrupted=stamp is not None and bool(stamp["working"]))
+            stamp = self._read_stamp() or {}
+        missing = [name for name in requirements if stamp["installed"].get(name) != self._digest(name)]
+        self._announce(f"Installing what the program needs into {self.folder.name} (this happens once) ...")
+        kept = {key: value for key, value in stamp["installed"].items() if key not in missing}
+        self._write_stamp(kept, working=True)
+        self._pip_install(missing)
+        self._write_stamp(kept | {name: self._digest(name) for name in missing}, working=False)
+        self._announce(f"Set-up finished after {time.monotonic() - began:.0f} s.")
+
+    def _make(self, *, interrupted: bool) -> None:
+        """Make the environment, over whatever an earlier attempt of ours left there."""
+        if self.folder.is_dir() and any(self.folder.iterdir()):
+            if not self._stamp_file.exists():
+                raise FaceFusionError(
+                    f"There is a folder {self.folder} that this program did not make.",
+                    remedy="Move it away or delete it, then start again.",
+                )
+            self._announce(
+                "An earlier set-up was interrupted; it is begun afresh."
+                if interrupted
+                else "The Python that .venv was made with has changed; it is made again."
+            )
+            self._clear()
+        free = shutil.disk_usage(self.repository).free // 2**20
+        if free < NEEDED_MEGABYTES:
+            raise StorageError(
+                f"The set-up needs about {NEEDED_MEGABYTES} MB; {self.repository} has {free} MB free.",
+                remedy="Free some space, then start again.",
+            )
+        self.folder.mkdir(exist_ok=True)
+        # First of all the stamp: what lies here from now on is ours to clear away.
+        self._write_stamp({}, working=True)
+        has_ensurepip = importlib.util.find_spec("ensurepip") is not None
+        if not has_ensurepip and importlib.util.find_spec("pip") is None:
+            self._clear()
+            raise _no_ensurepip()
+        self._announce(f"Making a Python environment in {self.folder} ...")
+        try:
+            venv.EnvBuilder(with_pip=has_ensurepip, symlinks=os.name != "nt").create(self.folder)
+            if not has_ensurepip:
+                # Debian and Ubuntu cut `ensurepip` out of Python; a pip outside can stand in for it.
+                command = [sys.executable, "-I", "-m", "pip", "--python", str(self.python), "install", "pip"]
+                self._run_pip(command)
+        except subprocess.CalledProcessError as error:
+            raise _no_ensurepip() from error
+
+    def _clear(self) -> None:
+        """Empty the folder; the stamp goes last, so that an interrupted clearing is still known as ours."""
+        for entry in self.folder.iterdir():
+            if entry.name == STAMP_FILE:
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        self._stamp_file.unlink(missing_ok=True)
+
+    def _pip_install(self, requirements: Sequence[str]) -> None:
+        command = [str(self.python), "-I", "-m", "pip", "install", "--only-binary", ":all:"]
+        for name in requirements:
+            command += ["--requirement", str(self.repository / name)]
+        self._run_pip(command)
+
+    def _run_pip(self, command: Sequence[str]) -> None:
+        options = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--retries", "3"]
+        log_file = self.folder / LOG_FILE
+        with log_file.open("w", encoding="utf-8") as log:
+            process = subprocess.Popen(
+                [*command, *options],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=clean_environment(),
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+            )
+            try:
+                assert process.stdout is not None
+                with StatusLine(sys.stderr) as status:
+                    for line in process.stdout:
+                        log.write(line)
+                        step = pip_step(line)
+                        if step:
+                            status.show(step)
+                code = process.wait()
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+                    process.wait()
+        if code != 0:
+            raise explain_pip(log_file.read_text(encoding="utf-8"), log_file)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Only one process at a time sets up; the others wait, and find the work done."""
+        state = self.repository / ".automation"
+        state.mkdir(mode=0o700, exist_ok=True)
+        with (state / LOCK_FILE).open("a") as lock:
+            _lock(lock, lambda: self._announce("Another start is setting up; waiting for it ..."))
+            yield  # closing the file gives the lock back
+
+    def _same_interpreter(self, stamp: dict[str, Any]) -> bool:
+        try:
+            return bool(stamp["python"] == str(self.python.resolve(strict=True)))
+        except OSError:
+            return False
+
+    def _digest(self, name: str) -> str:
+        """Hash of a requirements file and of those it includes."""
+        content = (self.repository / name).read_bytes()
+        for included in re.findall(rb"^-r\s+(\S+)", content, re.MULTILINE):
+            content += self._digest(included.decode()).encode()
+        return hashlib.sha256(content).hexdigest()
+
+    def _read_stamp(self) -> dict[str, Any] | None:
+        try:
+            stamp = json.loads(self._stamp_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError:  # torn by a power cut: ours, and unfinished
+            stamp = {}
+        if not isinstance(stamp, dict) or stamp.get("version") != STAMP_VERSION:
+            return {"working": True, "installed": {}, "python": ""}
+        return stamp
+
+    def _write_stamp(self, installed: dict[str, str], *, working: bool) -> None:
+        python = str(self.python.resolve()) if self.python.exists() else ""
+        stamp = {"version": STAMP_VERSION, "python": python, "working": working, "installed": installed}
+        temporary = self._stamp_file.with_suffix(".part")
+        temporary.write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(self._stamp_file)
+
+
+class StatusLine:
+    """One line that says what is being done: rewritten on a terminal, left out elsewhere."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._active = stream.isatty()
+
+    def show(self, text: str) -> None:
+        """Replace the line."""
+        if self._active:
+            width = max(20, shutil.get_terminal_size().columns - 3)
+            self._stream.write(f"\r\x1b[K  {text[:width]}")
+            self._stream.flush()
+
+    def __enter__(self) -> StatusLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._active:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+
+def forget_re_execution() -> None:
+    """Once inside, processes that are started from here may make environments of their own."""
+    os.environ.pop(_RE_EXECUTED, None)
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without what would lead pip or Python out of `.venv`."""
+    return {key: value for key, value in os.environ.items() if key not in _MISLEADING}
+
+
+def pip_step(line: str) -> str | None:
+    """What a line of pip's output means to a person, if anything."""
+    if match := re.match(r"Collecting ([\w.-]+)", line):
+        return f"looking for {match.group(1)}"
+    if match := re.match(r"\s*Downloading (?:.*/)?([\w.]+)-.* \(([\d.]+ \w?B)\)", line):
+        return f"downloading {match.group(1).replace('_', '-')} ({match.group(2)})"
+    if line.startswith("Installing collected packages"):
+        return f"installing {line.count(',') + 1} packages (about a minute) ..."
+    return None
+
+
+def explain_pip(said: str, log_file: Path) -> FaceFusionError:
+    """Turn what pip said when it failed into an error with a remedy."""
+    text = said.casefold()
+    errors = [line.strip() for line in said.splitlines() if line.startswith("ERROR")]
+    last_words = (errors[0] if errors else said.strip().splitlines()[-1] if said.strip() else "nothing")[:300]
+    if "no space left" in text or "errno 28" in text:
+        return StorageError(
+            "The disk became full during set-up.", remedy="Free about 1.5 GB, then start again."
+        )
+    unreachable = (
+        "name resolution|name or service not known|getaddrinfo|nodename nor servname|failed to establish"
+        "|connection (refused|reset|aborted|broken|to .* timed out)|read timed out|network is unreachable"
+        "|proxyerror|certificate_verify_failed|could not fetch url|max retries exceeded|http error [45]"
+        "|[45]\\d\\d (client|server) error"
+    )
+    none_at_all = re.search(r"from versions: (none)?\)", text)
+    if re.search(unreachable, text) or none_at_all:
+        return NetworkError(
+            f"The package index could not be reached, or lacks what is needed. pip said: {last_words}",
+            remedy=(
+                "Check the connection. Behind a proxy, set HTTPS_PROXY; for a mirror, run "
+                "`python3 -m pip config set global.index-url <address>`. Then start again: "
+                "what has been downloaded is kept."
+            ),
+        )
+    if "no matching distribution" in text or "could not find a version" in text:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        return FaceFusionError(
+            f"For Python {version} on this computer a package does not exist. pip said: {last_words}",
+            remedy="Start with another Python, for example `python3.12 launch_automation.py`.",
+        )
+    return FaceFusionError(
+        f"The set-up failed. pip said: {last_words}",
+        remedy=f"The whole text is in {log_file}. Start again; if it fails again, please report it.",
+    )
+
+
+def _no_ensurepip() -> FaceFusionError:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return FaceFusionError(
+        "This Python cannot make environments: its `ensurepip` part is missing or broken.",
+        remedy=(
+            f"Debian and Ubuntu: `sudo apt install python{version}-venv`, then start again. "
+            "Elsewhere: install Python from python.org."
+        ),
+    )
+
+
+def _lock(file: IO[str], on_wait: Callable[[], None]) -> None:
+    """Lock an open file against other processes until it is closed."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        waited = False
+        while True:
+            try:
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+                return
+            except OSError:
+                if not waited:
+                    on_wait()
+                waited = True
+                time.sleep(0.5)
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        on_wait()
+        fcntl.flock(file, fcntl.LOCK_EX)
