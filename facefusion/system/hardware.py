@@ -42,6 +42,23 @@ class Gpu:
 
 
 @dataclass(frozen=True)
+class CoreCount:
+    """Processor cores.
+
+    Attributes:
+        physical: of the machine.
+        logical: of the machine.
+        allowed: on which this process may run (affinity).
+        usable: whose time it may use (affinity and container), at least 1.
+    """
+
+    physical: int
+    logical: int
+    allowed: int
+    usable: int
+
+
+@dataclass(frozen=True)
 class HardwareReport:
     """What a job can count on. All sizes in bytes.
 
@@ -99,14 +116,12 @@ def detect_hardware(folder: Path | None = None) -> HardwareReport:
         folder: whose disk is asked for free space (the current one if None; may not exist yet).
     """
     limits = process_limits()
-    logical = psutil.cpu_count(logical=True) or 1
-    affinity = _affinity() or logical
-    usable = max(1, min(affinity, int(limits.cores) if limits.cores is not None else affinity))
+    cores = detect_cores(limits)
     memory = psutil.virtual_memory()
     notes = []
-    if affinity < logical:
-        notes.append(f"This process may run on {affinity} of {logical} cores.")
-    if limits.cores is not None and limits.cores < affinity:
+    if cores.allowed < cores.logical:
+        notes.append(f"This process may run on {cores.allowed} of {cores.logical} cores.")
+    if limits.cores is not None and limits.cores < cores.allowed:
         notes.append(f"The container allows the time of {limits.cores:g} cores.")
     if limits.memory is not None and limits.memory < memory.total:
         notes.append(f"The container allows {limits.memory / 2**30:.1f} GiB of memory.")
@@ -114,9 +129,9 @@ def detect_hardware(folder: Path | None = None) -> HardwareReport:
         system=platform.system(),
         machine=platform.machine(),
         cpu_name=_cpu_name(),
-        physical_cores=psutil.cpu_count(logical=False) or logical,
-        logical_cores=logical,
-        usable_cores=usable,
+        physical_cores=cores.physical,
+        logical_cores=cores.logical,
+        usable_cores=cores.usable,
         memory_total=min(memory.total, limits.memory or memory.total),
         memory_available=available_memory(limits),
         disk_free=free_disk(folder or Path.cwd()),
@@ -142,6 +157,24 @@ def detect_gpu_capability(gpus: tuple[Gpu, ...] | None = None) -> GpuCapability:
         return GpuCapability("directml", found[0].name, f"Graphics processor found: {found[0].name}.")
     return GpuCapability(
         "cpu", _cpu_name(), "No supported graphics processor was found; the processor works."
+    )
+
+
+def detect_cores(limits: ProcessLimits | None = None) -> CoreCount:
+    """Count the cores that this process may use; costs microseconds.
+
+    Args:
+        limits: of the container; read if None.
+    """
+    limits = limits or process_limits()
+    logical = psutil.cpu_count(logical=True) or 1
+    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else logical
+    usable = allowed if limits.cores is None else min(allowed, int(limits.cores))
+    return CoreCount(
+        physical=psutil.cpu_count(logical=False) or logical,
+        logical=logical,
+        allowed=allowed,
+        usable=max(1, usable),
     )
 
 
@@ -227,12 +260,6 @@ def _pci_gpus(root: Path = Path("/sys/class/drm")) -> tuple[Gpu, ...]:
             vendor = _PCI_VENDORS.get(vendor_id, "other")
             gpus.append(Gpu(vendor, f"{vendor} graphics ({card.name})"))
     return tuple(gpus)
-
-
-def _affinity() -> int | None:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return None
 
 
 def _cpu_name() -> str:
