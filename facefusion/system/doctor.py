@@ -1,0 +1,307 @@
+"""Examine the installation and say, for every part, whether it is well and what to do if not.
+
+The doctor looks into rooms that otherwise lie above this one (models, policy). It imports them when it
+examines them, so that a room that is broken is a finding and not the end of the examination.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from facefusion.config import AutomationConfig
+from facefusion.errors import FaceFusionError
+from facefusion.system.hardware import detect_gpu_capability, detect_hardware, find_gpus
+from facefusion.system.health import SystemHealthMonitor
+from facefusion.system.providers import prove_providers
+
+STATE_FOLDER = ".automation"
+MODELS_FOLDER = "models"
+
+_REINSTALL = "Run `python launch_automation.py`; it repairs the installation."
+_MODULES = {
+    "opencv-python-headless": "cv2",
+    "ai-edge-litert": "ai_edge_litert.interpreter",
+    "pillow": "PIL.Image",
+}
+_ENCODERS = ("libx264", "libx265", "libvpx-vp9", "libsvtav1", "aac", "libopus", "mjpeg", "png")
+_DECODERS = ("h264", "hevc", "vp9", "av1", "mpeg4", "prores", "aac", "mp3", "opus")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding.
+
+    Attributes:
+        name: what was examined.
+        ok: it is well.
+        text: what was found, in a sentence.
+        remedy: what to do; empty where nothing needs to be done.
+    """
+
+    name: str
+    ok: bool
+    text: str
+    remedy: str = ""
+
+
+def run_checks(root: Path, config: AutomationConfig) -> list[Check]:
+    """Examine everything that a job needs.
+
+    Args:
+        root: folder with inbox, outbox, settings and state.
+        config: the settings in force.
+
+    Returns:
+        Findings in an order that puts causes before effects. A check that breaks is a finding itself.
+    """
+    inbox, outbox = root / config.inbox, root / config.outbox
+    examinations: list[tuple[str, Callable[[], Check]]] = [
+        ("python", check_python),
+        ("packages", lambda: check_packages(root / "requirements.txt")),
+        ("hardware", lambda: check_hardware(outbox)),
+        ("inbox", lambda: check_inbox(inbox)),
+        ("outbox", lambda: check_writable("outbox", outbox)),
+        ("state", lambda: check_writable("state", root / STATE_FOLDER)),
+        ("disk and memory", lambda: check_resources(outbox, config)),
+        ("codecs", check_codecs),
+        ("models", lambda: check_models(root / MODELS_FOLDER)),
+        ("providers", lambda: check_providers(root / STATE_FOLDER, config)),
+        ("use policy", lambda: check_policy(root / STATE_FOLDER, config)),
+    ]
+    return [_examine(name, examination) for name, examination in examinations]
+
+
+def check_python() -> Check:
+    """Version of Python, and whether it is the program's own environment."""
+    version = platform.python_version()
+    if sys.version_info < (3, 11):  # noqa: UP036 - the doctor is asked exactly when this may be so
+        return Check("python", False, f"Python {version} is too old.", "Install Python 3.11 or newer.")
+    where = "in its own environment" if sys.prefix != sys.base_prefix else "without an environment of its own"
+    return Check("python", True, f"Python {version}, {where} ({sys.executable}).")
+
+
+def check_packages(requirements: Path) -> Check:
+    """Whether every required package is there, in an allowed version, and loads."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    if not requirements.is_file():
+        packaged = Path(__file__).resolve().parents[2] / "requirements.txt"
+        requirements = packaged if packaged.is_file() else requirements
+    try:
+        lines = requirements.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        return Check("packages", False, f"{requirements.name} cannot be read ({error.strerror}).", _REINSTALL)
+    problems, modules = [], []
+    for line in lines:
+        text = line.split("#")[0].strip()
+        if not text or text.startswith("-"):
+            continue
+        try:
+            wanted = Requirement(text)
+        except InvalidRequirement:
+            problems.append(f"{requirements.name}: {text!r} is not understood")
+            continue
+        if wanted.marker and not wanted.marker.evaluate():
+            continue
+        installed = _installed_version(wanted.name)
+        if installed is None:
+            problems.append(f"{wanted.name} is not installed")
+        elif not wanted.specifier.contains(installed, prereleases=True):
+            problems.append(f"{wanted.name} is {installed}, wanted is {wanted.specifier}")
+        else:
+            modules.append(_MODULES.get(wanted.name, wanted.name.replace("-", "_")))
+    problems += _unloadable(modules)
+    if problems:
+        return Check("packages", False, "; ".join(problems) + ".", _REINSTALL)
+    return Check("packages", True, f"All {len(modules)} required packages are there and load.")
+
+
+def check_hardware(folder: Path) -> Check:
+    """What the machine has; a finding that is always well."""
+    report = detect_hardware(folder)
+    capability = detect_gpu_capability(report.gpus)
+    text = (
+        f"{report.cpu_name}, {report.usable_cores} usable cores, "
+        f"{report.memory_total / 2**30:.1f} GiB of memory. {capability.reason}"
+    )
+    return Check("hardware", True, " ".join([text, *report.notes]))
+
+
+def check_inbox(folder: Path) -> Check:
+    """Whether the inbox can be read."""
+    try:
+        with os.scandir(folder) as entries:
+            next(entries, None)
+    except FileNotFoundError:
+        return Check(
+            "inbox", False, f"{folder} does not exist.", "Start the program once; it makes the folder."
+        )
+    except OSError as error:
+        return Check("inbox", False, f"{folder} cannot be read ({error.strerror}).", "Make it readable.")
+    return Check("inbox", True, f"{folder} can be read.")
+
+
+def check_writable(name: str, folder: Path) -> Check:
+    """Whether files can be made in a folder (or the folder itself, where it does not exist yet)."""
+    existing = folder.absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    try:
+        with tempfile.NamedTemporaryFile(dir=existing, prefix=".doctor-"):
+            pass
+    except OSError as error:
+        return Check(
+            name,
+            False,
+            f"{folder} cannot be written ({error.strerror}).",
+            "Make it writable, or choose another folder in automation_config.json.",
+        )
+    return Check(name, True, f"{folder} can be written.")
+
+
+def check_resources(outbox: Path, config: AutomationConfig) -> Check:
+    """Free disk and memory."""
+    resources = SystemHealthMonitor(outbox, limits=config.limits).check_system_resources()
+    text = (
+        f"{resources.disk_free / 2**30:.1f} GiB of disk and "
+        f"{resources.memory_available / 2**30:.1f} GiB of memory are free."
+    )
+    if resources.healthy:
+        return Check("disk and memory", True, text)
+    remedy = "Free some space, close other programs, or change `limits` in automation_config.json."
+    return Check("disk and memory", False, " ".join(resources.problems), remedy)
+
+
+def check_codecs() -> Check:
+    """Whether the codecs are there, proved by encoding and decoding a few pictures."""
+    import av
+    import av.codec
+    import numpy as np
+
+    missing = [f"encoder {name}" for name in _ENCODERS if not _has_codec(name, "w")]
+    missing += [f"decoder {name}" for name in _DECODERS if not _has_codec(name, "r")]
+    if missing:
+        return Check("codecs", False, f"Missing: {', '.join(missing)}.", _REINSTALL)
+    buffer = io.BytesIO()
+    with av.open(buffer, mode="w", format="mp4") as output:
+        stream = output.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for shade in (0, 128, 255):
+            picture = np.full((48, 64, 3), shade, np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+    buffer.seek(0)
+    with av.open(buffer, mode="r") as written:
+        count = len(list(written.decode(video=0)))
+    if count != 3:
+        return Check("codecs", False, f"Of 3 encoded pictures {count} came back.", _REINSTALL)
+    return Check("codecs", True, f"Codecs encode and decode (PyAV {av.__version__}).")
+
+
+def check_models(folder: Path) -> Check:
+    """Whether the embedded engine's models are there, and no installed model is damaged."""
+    from facefusion.models import ModelManager
+
+    statuses = ModelManager(folder).check()
+    bad = [status.text for status in statuses if status.state == "damaged"]
+    missing = [
+        status.text for status in statuses if status.state == "missing" and "mesh" in status.model.needed_by
+    ]
+    if bad or missing:
+        return Check(
+            "models",
+            False,
+            " ".join([*bad, *missing]),
+            "Run `python simple_auto_processor.py models install`.",
+        )
+    installed = [status.model.name for status in statuses if status.state == "ok"]
+    return Check("models", True, f"{len(installed)} models are installed and intact: {', '.join(installed)}.")
+
+
+def check_providers(state_dir: Path, config: AutomationConfig) -> Check:
+    """Which execution provider really works, proved afresh."""
+    report = prove_providers(config.execution_providers, state_dir=state_dir, gpus=find_gpus(), afresh=True)
+    reasons = [f"`{verdict.name}`: {verdict.reason}" for verdict in report.refused]
+    text = " ".join([report.chosen.reason, *(["Not used:"] if reasons else []), *reasons])
+    if report.warnings:
+        return Check("providers", False, " ".join(report.warnings), 'Set `execution_providers` to ["auto"].')
+    return Check("providers", True, text)
+
+
+def check_policy(state_dir: Path, config: AutomationConfig) -> Check:
+    """Whether the use policy is accepted."""
+    from facefusion.errors import PolicyNotAcceptedError
+    from facefusion.trust import policy
+
+    if policy.is_accepted(state_dir, config):
+        return Check("use policy", True, f"Version {policy.CURRENT_VERSION} is accepted.")
+    return Check(
+        "use policy", False, "Not accepted; every job waits for it.", PolicyNotAcceptedError.default_remedy
+    )
+
+
+def _examine(name: str, examination: Callable[[], Check]) -> Check:
+    try:
+        return examination()
+    except FaceFusionError as error:
+        return Check(name, False, error.message, error.remedy)
+    except Exception as error:  # an examination that breaks is what the person needs to hear about
+        return Check(name, False, f"The check failed: {type(error).__name__}: {error}", _REINSTALL)
+
+
+def _installed_version(name: str) -> str | None:
+    # The accelerated builds of ONNX Runtime take the place of the plain one under names of their own.
+    alternatives = {"onnxruntime": ["onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino"]}
+    for candidate in [name, *alternatives.get(name, [])]:
+        try:
+            return importlib.metadata.version(candidate)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _unloadable(modules: list[str]) -> list[str]:
+    """Import each module in a process of its own (a library may crash, and leaves its threads behind)."""
+    program = (
+        "import importlib, json, sys\n"
+        "problems = []\n"
+        "for name in sys.argv[1:]:\n"
+        "    try:\n"
+        "        importlib.import_module(name)\n"
+        "    except Exception as error:\n"
+        "        problems.append(f'{name} does not load ({error})')\n"
+        "print('\\n' + json.dumps(problems))\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program, *modules],
+        env=os.environ | {"ORT_DISABLE_TELEMETRY": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if answer.returncode != 0:
+        return [f"a package crashes while it loads (status {answer.returncode})"]
+    problems: list[str] = json.loads(answer.stdout.splitlines()[-1])
+    return problems
+
+
+def _has_codec(name: str, mode: str) -> bool:
+    import av.codec
+
+    try:
+        av.codec.Codec(name, mode)  # type: ignore[arg-type]
+    except ValueError:  # PyAV's UnknownCodecError
+        return False
+    return True
