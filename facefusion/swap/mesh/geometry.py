@@ -45,7 +45,7 @@ class MeshTables:
     """What every drawing needs and never changes.
 
     Attributes:
-        triangles: (n, 3) int32: skin, then eye openings, then the inner mouth.
+        triangles: (n, 3) int32: skin, then eye openings, then the inner mouth; area > 0 seen from the front.
         skin_triangles: how many of them are skin.
         coverage: (468,) float32, opacity: 0 on the outline, 1 from the second ring on.
         shape_weight: (468, 1) float32, how much of the shape difference a point takes.
@@ -72,7 +72,7 @@ def build_tables(topology: Topology) -> MeshTables:
     openings = [*_strip(LEFT_EYE_CORNERS, LEFT_LIDS), *_strip(RIGHT_EYE_CORNERS, RIGHT_LIDS)]
     upper, lower = INNER_LIPS[1:10], INNER_LIPS[:10:-1]
     mouth = _strip((INNER_LIPS[0], INNER_LIPS[10]), tuple(zip(upper, lower, strict=True)))
-    triangles = np.concatenate([topology.triangles, np.array(openings + mouth, np.int32)])
+    triangles = _orient(np.concatenate([topology.triangles, np.array(openings + mouth, np.int32)]))
     rings = topology.outline_rings
     eyes = tuple(
         Eye(corners, (*contour[:9], *contour[:8:-1]), lids, _around(topology, contour))
@@ -179,6 +179,29 @@ def shape_difference(source: Floats, target: Floats, tables: MeshTables, strengt
         shift = difference[list(eye.contour)].mean(0)
         difference[list(eye.contour)] = shift + 0.0
     return np.asarray(difference, np.float32)
+
+
+def _orient(triangles: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Give all triangles the same sense of rotation, by walking from neighbour to neighbour."""
+    by_edge: dict[tuple[int, int], list[int]] = {}
+    for index, (a, b, c) in enumerate(triangles):
+        for edge in ((a, b), (b, c), (a, c)):
+            by_edge.setdefault((min(edge), max(edge)), []).append(index)
+    result = triangles.copy()
+    done, stack = {0}, [0]
+    while stack:
+        here = stack.pop()
+        a, b, c = result[here]
+        for p, q in ((a, b), (b, c), (c, a)):
+            for other in by_edge[(min(p, q), max(p, q))]:
+                if other in done:
+                    continue
+                x, y, z = result[other]
+                if (p, q) in ((x, y), (y, z), (z, x)):  # neighbours must run along the edge in opposite senses
+                    result[other] = (x, z, y)
+                done.add(other)
+                stack.append(other)
+    return result
 
 
 def _half_rotation(rotation: Floats) -> Floats:

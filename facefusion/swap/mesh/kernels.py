@@ -13,13 +13,12 @@ _OPTIONS = {"cache": True, "nogil": True, "fastmath": True, "boundscheck": False
 
 
 @njit(**_OPTIONS)
-def rasterise(vertices, triangles, facing, width, height):
+def rasterise(vertices, triangles, width, height):
     """Draw triangles with a depth buffer.
 
     Args:
         vertices: (n, 3) float32: x, y in pixels, z growing away from the camera.
-        triangles: (m, 3) int32.
-        facing: (m,) int8: sign of the doubled area of a triangle seen from the front; others are skipped.
+        triangles: (m, 3) int32; those whose area is negative (seen from behind) are skipped.
         width, height: size of the picture in pixels.
 
     Returns:
@@ -35,7 +34,7 @@ def rasterise(vertices, triangles, facing, width, height):
         abx, aby = vertices[b, 0] - ax, vertices[b, 1] - ay
         acx, acy = vertices[c, 0] - ax, vertices[c, 1] - ay
         area = abx * acy - aby * acx
-        if area * facing[t] <= 1e-6:
+        if area <= 1e-6:
             continue
         x0 = max(0, int(np.ceil(min(ax, ax + abx, ax + acx))))
         x1 = min(width - 1, int(np.floor(max(ax, ax + abx, ax + acx))))

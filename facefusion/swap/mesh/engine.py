@@ -1,0 +1,137 @@
+"""The mesh engine: draws the source face over a target face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facefusion.faces.landmarks import Face
+from facefusion.faces.topology import INNER_LIPS
+from facefusion.swap.contract import Canvas, Patch
+from facefusion.swap.mesh.geometry import MeshTables, Pose, fit_pose
+from facefusion.swap.mesh.kernels import rasterise, shade
+from facefusion.swap.mesh.light import vertex_colours
+from facefusion.swap.mesh.source import MeshSource
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How one track is drawn; changes slowly.
+
+    Attributes:
+        shape: (468, 3) mean canonical shape of the target.
+        difference: (468, 3) what is added to it, canonical.
+        openness: (2,) factor for the opening of the eyes.
+    """
+
+    shape: Floats
+    difference: Floats
+    openness: Floats
+
+
+class MeshPainter:
+    """Draws one prepared source. Safe to call from several threads."""
+
+    def __init__(self, source: MeshSource, tables: MeshTables) -> None:
+        self._source = source
+        self._tables = tables
+
+    def draw(self, frame: Canvas, face: Face, manner: Manner) -> Patch | None:
+        """The patch for one face, or None when it lies outside the frame."""
+        source, tables = self._source, self._tables
+        pose = fit_pose(manner.shape, face.points)
+        moved = face.points + pose.scale * manner.difference @ pose.rotation
+        moved = moved.astype(np.float32)
+        irises = self._set_eyes(face, moved, manner)
+        box = _box(np.concatenate([moved[:, :2], face.points[:, :2]]), frame.width, frame.height)
+        if box is None:
+            return None
+        target = frame.read(box)
+        origin = np.array([box[0], box[1]], np.float32)
+        moved[:, :2] -= origin
+        old = face.points[:, :2] - origin
+        irises[:, :2] -= origin
+        size = face.size
+        height, width = target.shape[:2]
+        ids, weights = rasterise(moved, tables.triangles, width, height)
+        level = int(np.clip(np.floor(np.log2(max(source.size / size, 1.0)) + 0.35), 0, len(source.atlas) - 1))
+        shrink = 0.5**level
+        gain = source.light.gain(source.colours, vertex_colours(target, old, size))
+        attributes = np.concatenate(
+            [(source.places + 0.5) * shrink - 0.5, old, gain, tables.coverage[:, None]], axis=1
+        ).astype(np.float32)
+        eyes = np.zeros((2, 8), np.float32)
+        for e in range(2):
+            if irises[e, 2] > 0.5 and source.irises[e, 2] > 0:
+                place = (source.irises[e, :2] + 0.5) * shrink - 0.5
+                scale = source.irises[e, 2] * shrink
+                eyes[e] = (*irises[e], *place, scale, 2.6, 1.0)
+        colour, alpha = np.empty_like(target), np.empty((height, width), np.uint8)
+        shade(
+            ids, weights, tables.triangles, attributes, source.atlas[level], target,
+            _polygons((height, width), [moved[list(INNER_LIPS), :2]], size, _mouth_share(face.points)),
+            np.zeros((height, width), np.uint8), eyes,
+            _polygons((height, width), [moved[list(eye.contour), :2] for eye in tables.eyes], size, 1.0),
+            colour, alpha,
+        )  # fmt: skip
+        np.minimum(alpha, _silhouette(ids, size), out=alpha)
+        return Patch(box, colour, alpha)
+
+    def _set_eyes(self, face: Face, moved: Floats, manner: Manner) -> Floats:
+        """Give the lids the source's openness, place the target's gaze; returns irises (2, 3)."""
+        irises = face.irises.copy()
+        for side, eye in enumerate(self._tables.eyes):
+            upper, lower = np.array(eye.lids).T
+            middle = (moved[upper] + moved[lower]) / 2
+            half = (moved[upper] - moved[lower]) / 2 * manner.openness[side]
+            moved[upper], moved[lower] = middle + half, middle - half
+            # The iris keeps its place in the eye's own frame.
+            before, after = face.points[list(eye.corners), :2], moved[list(eye.corners), :2]
+            along, along_new = before[1] - before[0], after[1] - after[0]
+            ratio = float(np.linalg.norm(along_new) / (np.linalg.norm(along) + 1e-6))
+            irises[side, :2] = (irises[side, :2] - before.mean(0)) * ratio + after.mean(0)
+            irises[side, 2] *= ratio
+        return irises
+
+
+def _mouth_share(points: Floats) -> float:
+    """How much of the target's inner mouth shows: none while the lips touch."""
+    width = np.linalg.norm(points[78, :2] - points[308, :2]) + 1e-6
+    gap = np.linalg.norm(points[13, :2] - points[14, :2]) / width
+    return float(np.clip((gap - 0.02) / 0.05, 0.0, 1.0))
+
+
+def _polygons(shape: tuple[int, int], outlines: list[Floats], size: float, share: float) -> NDArray[np.uint8]:
+    """Soft-edged filled polygons, uint8."""
+    mask = np.zeros(shape, np.uint8)
+    if share <= 0:
+        return mask
+    for outline in outlines:
+        cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], int(255 * share), cv2.LINE_AA, 4)
+    sigma = max(0.6, size / 260)
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma), np.uint8)
+
+
+def _silhouette(ids: NDArray[np.int16], size: float) -> NDArray[np.uint8]:
+    """Opacity that fades towards the edge of what was drawn, uint8; worked out on a small copy."""
+    height, width = ids.shape
+    shrink = max(1.0, size / 96)
+    small = (max(4, round(width / shrink)), max(4, round(height / shrink)))
+    mask = cv2.resize((ids >= 0).astype(np.uint8) * 255, small, interpolation=cv2.INTER_AREA)
+    mask = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    mask = cv2.erode(mask, np.ones((7, 7), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    mask = cv2.GaussianBlur(mask, (0, 0), 1.6, borderType=cv2.BORDER_REPLICATE)[1:-1, 1:-1]
+    return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _box(points: Floats, width: int, height: int) -> tuple[int, int, int, int] | None:
+    low = np.floor(points.min(0)).astype(int) - 2
+    high = np.ceil(points.max(0)).astype(int) + 3
+    x0, y0 = max(0, int(low[0])), max(0, int(low[1]))
+    x1, y1 = min(width, int(high[0])), min(height, int(high[1]))
+    return (x0, y0, x1, y1) if x1 - x0 >= 8 and y1 - y0 >= 8 else None

@@ -1,0 +1,155 @@
+"""The source face, prepared once: atlas, shape, colours.
+
+The atlas is a frontal picture of the face in which every landmark has a fixed place. It is drawn from the
+source photo (or several) and cleaned there: what one photo hides comes from the other side of the face or from
+another photo; shadows cast on one side are taken out; hair and jewellery at the edge are replaced by skin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facefusion.faces.landmarks import Face
+from facefusion.swap.mesh.geometry import MeshTables, canonicalise
+from facefusion.swap.mesh.kernels import interpolate, rasterise
+from facefusion.swap.mesh.light import LightTransfer, vertex_colours
+
+Floats = NDArray[np.float32]
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class MeshSource:
+    """What the engine keeps of a source face.
+
+    Attributes:
+        shape: (468, 3) canonical, symmetric.
+        atlas: pyramid of (h, w, 3) uint8 BGR pictures, each half the size of the one before.
+        places: (468, 2) float32, landmarks in the largest atlas picture.
+        irises: (2, 3) float32 in the largest atlas picture: x, y, radius.
+        lids: (2,) how far the eyes are open.
+        size: height of the face in the largest atlas picture, in pixels.
+        colours: (468, 3) float32 BGR at the landmarks.
+        light: smoothing operator over this face.
+        saturation: 0..255, mean; near 0 for black-and-white pictures.
+    """
+
+    shape: Floats
+    atlas: tuple[Image, ...]
+    places: Floats
+    irises: Floats
+    lids: Floats
+    size: float
+    colours: Floats
+    light: LightTransfer
+    saturation: float
+
+
+def prepare_source(pictures: list[tuple[Image, Face]], tables: MeshTables) -> MeshSource:
+    """Build the source from photos of one person (BGR uint8) and the face found in each."""
+    shapes = [canonicalise(face.points, tables.mirror) for _, face in pictures]
+    shape = np.mean([symmetric for _, symmetric in shapes], axis=0).astype(np.float32)
+    tallest = max(face.size for _, face in pictures)
+    side = int(np.clip(round(tallest * 1.15 / 64) * 64, 256, 1024))
+    places = _places(shape, side)
+    flat = np.concatenate([places, shape[:, 2:] * side], axis=1).astype(np.float32)
+    ids, weights = rasterise(flat, tables.triangles, side, side)
+    layers = [_draw_layer(image, face, ids, weights, tables) for image, face in pictures]
+    atlas, known = _merge(layers)
+    atlas = _extend(atlas, known & (ids >= 0))
+    light = LightTransfer(shape, tables)
+    size = float(places[:, 1].max() - places[:, 1].min())
+    pyramid = [atlas]
+    while min(pyramid[-1].shape[:2]) > 96:
+        pyramid.append(np.asarray(cv2.resize(pyramid[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8))
+    return MeshSource(
+        shape=shape,
+        atlas=tuple(pyramid),
+        places=places,
+        irises=_iris_places(pictures[0][1], flat, tables),
+        lids=np.mean([face.lids for _, face in pictures], axis=0).astype(np.float32),
+        size=size,
+        colours=vertex_colours(atlas, places, size),
+        light=light,
+        saturation=float(cv2.cvtColor(atlas, cv2.COLOR_BGR2HSV)[..., 1][ids >= 0].mean()),
+    )
+
+
+def _places(shape: Floats, side: int) -> Floats:
+    low, high = shape[:, :2].min(0), shape[:, :2].max(0)
+    scale = side * 0.9 / float((high - low).max())
+    return np.asarray((shape[:, :2] - (low + high) / 2) * scale + side / 2, np.float32)
+
+
+def _draw_layer(
+    image: Image, face: Face, ids: NDArray[np.int16], weights: Floats, tables: MeshTables
+) -> tuple[Floats, Floats]:
+    """One photo drawn into the atlas: (h, w, 3) float32 colours and (h, w) float32 how well they were seen."""
+    a, b, c = (face.points[tables.triangles[:, k]] for k in range(3))
+    normal = np.cross(b - a, c - a)
+    cosine = np.abs(normal[:, 2]) / (np.linalg.norm(normal, axis=1) + 1e-6)
+    seen = np.where(normal[:, 2] > 0, cosine, 0.0).astype(np.float32)
+    seen[tables.skin_triangles :] = 1.0
+    # Spread to the vertices, so that seams between well and badly seen parts are soft.
+    total, count = np.zeros(468, np.float32), np.zeros(468, np.float32)
+    for k in range(3):
+        np.add.at(total, tables.triangles[:, k], seen)
+        np.add.at(count, tables.triangles[:, k], 1)
+    attributes = np.concatenate([face.points[:, :2], (total / count)[:, None]], axis=1).astype(np.float32)
+    maps = interpolate(ids, weights, tables.triangles, attributes, -1.0)
+    side = ids.shape[0]
+    shrink = face.size / (side * 0.9)
+    if shrink > 1.3:  # a large photo is reduced first, or details would turn into noise
+        image = np.asarray(cv2.resize(image, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA), np.uint8)
+        maps[..., :2] = (maps[..., :2] + 0.5) / shrink - 0.5
+    colours = cv2.remap(
+        image, maps[..., 0].copy(), maps[..., 1].copy(), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    quality = np.where(ids >= 0, np.clip(maps[..., 2], 0.0, 1.0) ** 3, 0.0)
+    return np.asarray(colours, np.float32), np.asarray(quality, np.float32)
+
+
+def _merge(layers: list[tuple[Floats, Floats]]) -> tuple[Image, NDArray[np.bool_]]:
+    """Blend photos, and the mirror image where one side was hardly seen."""
+    colours = sum(colour * quality[..., None] for colour, quality in layers)
+    quality = sum(quality for _, quality in layers)
+    colours, quality = np.asarray(colours), np.asarray(quality)
+    twin_colours, twin_quality = colours[:, ::-1], quality[:, ::-1]
+    # The other side helps only where it was seen far better.
+    share = np.clip((twin_quality - 2.5 * quality) / (twin_quality + 1e-6), 0.0, 1.0)
+    share = cv2.GaussianBlur(share, (0, 0), quality.shape[0] / 60)
+    own = colours / (quality[..., None] + 1e-6)
+    twin = twin_colours / (twin_quality[..., None] + 1e-6)
+    merged = own * (1 - share[..., None]) + twin * share[..., None]
+    return np.clip(merged + 0.5, 0, 255).astype(np.uint8), (quality + twin_quality) > 1e-4
+
+
+def _extend(atlas: Image, known: NDArray[np.bool_]) -> Image:
+    """Fill what lies outside the face with its nearest colours, so that sampling at the edge is clean."""
+    filled = atlas.astype(np.float32) * known[..., None]
+    weight = known.astype(np.float32)
+    result, done = filled.copy(), weight.copy()
+    for sigma in (2, 6, 18, 54):
+        spread = cv2.GaussianBlur(filled, (0, 0), sigma)
+        amount = cv2.GaussianBlur(weight, (0, 0), sigma)
+        fresh = (done == 0) & (amount > 1e-3)
+        result[fresh] = (spread / (amount[..., None] + 1e-9))[fresh]
+        done[fresh] = 1
+    return np.clip(result + 0.5, 0, 255).astype(np.uint8)
+
+
+def _iris_places(face: Face, flat: Floats, tables: MeshTables) -> Floats:
+    """Irises carried from the photo into the atlas by the eye's own corners."""
+    places = np.zeros((2, 3), np.float32)
+    for side, eye in enumerate(tables.eyes):
+        outline = list(eye.contour)
+        pose = cv2.estimateAffinePartial2D(face.points[outline, :2], flat[outline, :2])[0]
+        if pose is None:
+            continue
+        places[side, :2] = pose[:, :2] @ face.irises[side, :2] + pose[:, 2]
+        places[side, 2] = face.irises[side, 2] * np.sqrt(abs(np.linalg.det(pose[:, :2])))
+    return places
