@@ -41,6 +41,12 @@ class Detection:
         """Area of the box in square pixels."""
         return max(0.0, self.box[2] - self.box[0]) * max(0.0, self.box[3] - self.box[1])
 
+    def shifted(self, dx: float, dy: float) -> Detection:
+        """The same face in a picture whose origin lies elsewhere."""
+        x0, y0, x1, y1 = self.box
+        offset = np.array([dx, dy], np.float32)
+        return Detection((x0 + dx, y0 + dy, x1 + dx, y1 + dy), self.keypoints + offset, self.score)
+
     @property
     def roll(self) -> float:
         """Angle of the line between the eyes, in radians."""

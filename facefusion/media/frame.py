@@ -62,6 +62,9 @@ class Frame(Protocol):
             (h, w, 3) uint8 BGR, and the scale: thumbnail coordinate = frame coordinate * scale.
         """
 
+    def luma_samples(self, step: int) -> npt.NDArray[np.float32]:
+        """Every `step`-th luma sample in both directions, 0 to 1: a glance at the frame that costs nothing."""
+
     def blend(self, box: Box, colour: Image, alpha: Image) -> None:
         """Mix pixels into a region, in place; samples whose alpha is 0 stay bit-identical.
 
@@ -94,7 +97,9 @@ def _check_pixels(box: Box, colour: Image, alpha: Image) -> tuple[Image, Image]:
     x0, y0, x1, y1 = box
     size = (y1 - y0, x1 - x0)
     if colour.shape != (*size, 3) or alpha.shape != size:
-        raise ValueError(f"colour {colour.shape} and alpha {alpha.shape} do not have the size {size} of the box")
+        raise ValueError(
+            f"colour {colour.shape} and alpha {alpha.shape} do not have the size {size} of the box"
+        )
     if colour.dtype != np.uint8 or alpha.dtype != np.uint8:
         raise ValueError(f"colour ({colour.dtype}) and alpha ({alpha.dtype}) must be uint8")
     return np.ascontiguousarray(colour), np.ascontiguousarray(alpha)
@@ -214,6 +219,11 @@ class PlanarFrame:
         kernels.yuv_to_bgr(small[0], small[1], small[2], 0, 0, 0, 0, self.model.to_bgr(), out)
         return out, scale
 
+    def luma_samples(self, step: int) -> npt.NDArray[np.float32]:
+        """See `Frame.luma_samples` (the green plane of RGB frames)."""
+        samples = self.planes[0][step // 2 : self.height : step, step // 2 : self.width : step]
+        return samples.astype(np.float32) / float((1 << self.layout.depth) - 1)
+
     def blend(self, box: Box, colour: Image, alpha: Image) -> None:
         """See `Frame.blend`; mixing happens in the frame's own depth, matrix, range and subsampling."""
         x0, y0, x1, y1 = check_box(box, self.width, self.height)
@@ -247,7 +257,9 @@ class PackedFrame:
 
     def __init__(self, pixels: Samples) -> None:
         if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or pixels.dtype not in (np.uint8, np.uint16):
-            raise MediaFormatError(f"Pictures of shape {pixels.shape} and type {pixels.dtype} are not supported.")
+            raise MediaFormatError(
+                f"Pictures of shape {pixels.shape} and type {pixels.dtype} are not supported."
+            )
         self.pixels = np.ascontiguousarray(pixels)
         self.index = 0
 
@@ -284,6 +296,11 @@ class PackedFrame:
         width, height, scale = thumbnail_size(self.width, self.height, max_side)
         small = _resize(self.pixels, width, height)[..., :3]
         return np.ascontiguousarray(_to_eight_bits(small, self.depth)), scale
+
+    def luma_samples(self, step: int) -> npt.NDArray[np.float32]:
+        """See `Frame.luma_samples` (the green channel)."""
+        samples = self.pixels[step // 2 :: step, step // 2 :: step, 1]
+        return samples.astype(np.float32) / float(np.iinfo(self.pixels.dtype).max)
 
     def blend(self, box: Box, colour: Image, alpha: Image) -> None:
         """See `Frame.blend`. The transparency of the picture is left as it is."""

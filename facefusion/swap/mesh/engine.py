@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facefusion.faces.align import fit_pose
 from facefusion.faces.landmarks import Face
 from facefusion.faces.topology import INNER_LIPS
 from facefusion.swap.contract import Canvas, Patch
-from facefusion.swap.mesh.geometry import MeshTables, Pose, fit_pose
+from facefusion.swap.mesh.geometry import MeshTables
 from facefusion.swap.mesh.kernels import rasterise, shade
 from facefusion.swap.mesh.light import vertex_colours
 from facefusion.swap.mesh.source import MeshSource

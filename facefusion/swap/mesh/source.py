@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facefusion.faces.align import canonicalise
 from facefusion.faces.landmarks import Face
-from facefusion.swap.mesh.geometry import MeshTables, canonicalise
+from facefusion.swap.mesh.geometry import MeshTables
 from facefusion.swap.mesh.kernels import interpolate, rasterise
 from facefusion.swap.mesh.light import LightTransfer, vertex_colours
 

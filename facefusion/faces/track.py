@@ -1,0 +1,170 @@
+"""Following faces through a video: which face is which, and when a scene ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facefusion.faces.detect import FaceDetector, overlap
+from facefusion.faces.landmarks import Face, Landmarker, Readable
+
+SelectorMode = Literal["largest", "all"]
+
+# A face that follows worse than this has left, or something hides it.
+_PRESENCE = 0.5
+# Mean luma difference (0..1) between two frames that starts a new scene.
+_CUT = 0.11
+_GRID = 24
+
+
+class Trackable(Readable, Protocol):
+    """What tracking needs of a frame; `facefusion.media` frames have it."""
+
+    def thumbnail(self, max_side: int) -> tuple[NDArray[np.uint8], float]:
+        """The whole picture as small BGR uint8, and the factor by which it was reduced."""
+        ...
+
+    def luma_samples(self, step: int) -> NDArray[np.float32]:
+        """Every `step`-th luma sample in both directions, 0..1."""
+        ...
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A face that was followed into one frame.
+
+    Attributes:
+        track: number of the track; a new scene starts new tracks.
+        face: where it is.
+    """
+
+    track: int
+    face: Face
+
+
+class FaceTracker:
+    """Detects every few frames and after a cut; in between follows the landmarks.
+
+    Args:
+        detector, landmarker: warm models.
+        mode: `largest` follows one face of the scene, `all` every one.
+        detect_every: frames between two detections.
+    """
+
+    def __init__(
+        self, detector: FaceDetector, landmarker: Landmarker, *, mode: SelectorMode, detect_every: int = 12
+    ) -> None:
+        self._detector = detector
+        self._landmarker = landmarker
+        self._mode = mode
+        self._detect_every = detect_every
+        self._tracks: dict[int, Face] = {}
+        self._next = 0
+        self._since_detection = detect_every
+        self._last_luma: NDArray[np.float32] | None = None
+
+    def observe(self, frame: Trackable) -> list[Observation]:
+        """Faces of the next frame."""
+        if self._is_cut(frame):
+            self._tracks.clear()
+            self._since_detection = self._detect_every
+        followed = {}
+        for track, face in self._tracks.items():
+            moved = self._landmarker.follow(frame, face)
+            if moved.presence >= _PRESENCE and _plausible(face, moved, frame):
+                followed[track] = moved
+        lost = len(followed) < len(self._tracks)
+        self._tracks = followed
+        self._since_detection += 1
+        # Without a face, look more often: the beginning of an appearance matters.
+        due = self._detect_every if self._tracks else 3
+        if lost or self._since_detection >= due:
+            self._since_detection = 0
+            self._detect(frame)
+        return [Observation(track, face) for track, face in self._tracks.items()]
+
+    def _detect(self, frame: Trackable) -> None:
+        small, scale = frame.thumbnail(self._detector.input_size)
+        found = sorted(self._detector.detect(small, scale=scale), key=lambda detection: -detection.area)
+        fresh = [d for d in found if all(overlap(d.box, face.box) < 0.2 for face in self._tracks.values())]
+        if self._mode == "largest":
+            current = max((face.size**2 for face in self._tracks.values()), default=0.0)
+            # The chosen face is kept until another one clearly takes the scene.
+            fresh = [d for d in fresh[:1] if d.area > 1.8 * current]
+        for detection in fresh:
+            face = self._landmarker.from_detection(frame, detection)
+            if face.presence < _PRESENCE:
+                continue
+            if self._mode == "largest":
+                self._tracks.clear()
+            self._tracks[self._next] = face
+            self._next += 1
+        self._drop_twins()
+
+    def _drop_twins(self) -> None:
+        """Two tracks on one face: the older stays."""
+        kept: dict[int, Face] = {}
+        for track, face in sorted(self._tracks.items()):
+            if all(overlap(face.box, other.box) < 0.4 for other in kept.values()):
+                kept[track] = face
+        self._tracks = kept
+
+    def _is_cut(self, frame: Trackable) -> bool:
+        step = max(1, max(frame.width, frame.height) // (_GRID * 2))
+        luma = frame.luma_samples(step)
+        last, self._last_luma = self._last_luma, luma
+        if last is None or last.shape != luma.shape:
+            return last is not None
+        difference = float(np.abs(luma - last).mean())
+        # A change of brightness alone (a flash, a fade) is not a new scene.
+        shape = float(np.abs((luma - luma.mean()) - (last - last.mean())).mean())
+        return min(difference, shape * 1.3) > _CUT
+
+
+def find_faces(
+    frame: Trackable, detector: FaceDetector, landmarker: Landmarker, *, limit: int | None = None
+) -> list[Face]:
+    """All faces of a single picture, largest first.
+
+    Faces too small for one look at the whole picture are searched in overlapping quarters, so that a group
+    photo gives up all of its faces.
+    """
+    small, scale = frame.thumbnail(detector.input_size)
+    found = detector.detect(small, scale=scale)
+    if max(frame.width, frame.height) >= 2 * detector.input_size:
+        for x0, y0, x1, y1 in _quarters(frame.width, frame.height):
+            shrink = max(1, max(x1 - x0, y1 - y0) // (2 * detector.input_size))
+            part = frame.read((x0, y0, x1, y1), shrink)
+            for detection in detector.detect(part, scale=part.shape[1] / (x1 - x0)):
+                moved = detection.shifted(x0, y0)
+                inside = moved.box[0] > x0 + 2 and moved.box[1] > y0 + 2 and moved.box[2] < x1 - 2 and moved.box[3] < y1 - 2
+                if inside and all(overlap(moved.box, other.box) < 0.3 for other in found):
+                    found.append(moved)
+    faces: list[Face] = []
+    for detection in sorted(found, key=lambda d: -d.area)[:limit]:
+        face = landmarker.from_detection(frame, detection)
+        if face.presence >= _PRESENCE and all(overlap(face.box, other.box) < 0.4 for other in faces):
+            faces.append(landmarker.follow(frame, face))
+    return faces
+
+
+def largest(faces: Sequence[Face]) -> Face:
+    """The face with the largest extent."""
+    return max(faces, key=lambda face: face.size)
+
+
+def _quarters(width: int, height: int) -> list[tuple[int, int, int, int]]:
+    w, h = int(width * 0.6), int(height * 0.6)
+    return [(x, y, x + w, y + h) for y in (0, height - h) for x in (0, width - w)]
+
+
+def _plausible(before: Face, after: Face, frame: Readable) -> bool:
+    """A followed face neither jumps in size nor leaves the picture."""
+    ratio = after.size / (before.size + 1e-6)
+    x0, y0, x1, y1 = after.box
+    inside = min(x1, frame.width) - max(x0, 0) > 0.3 * (x1 - x0) and min(y1, frame.height) - max(y0, 0) > 0.3 * (y1 - y0)
+    return 0.6 < ratio < 1.6 and inside and after.size >= 12
