@@ -1,0 +1,291 @@
+"""The live picture of a working daemon, drawn from one `Snapshot`."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.text import Text
+
+from facefusion.automation.snapshot import (
+    FailureView,
+    InboxFile,
+    JobView,
+    ResultView,
+    Snapshot,
+)
+from facefusion.launcher.text import count, cut, duration, near, safe
+
+SOFT = "grey58"
+MOST_ROWS = 100
+"""No screen has more rows; the inbox may hold far more files."""
+STATE_STYLES = {
+    "watching": ("green", "watching the inbox"),
+    "processing": ("cyan", "working"),
+    "paused": ("yellow", "paused"),
+    "starting": ("cyan", "starting"),
+    "stopping": ("yellow", "stopping: finishing what can be kept"),
+    "stopped": ("grey58", "stopped"),
+}
+STAGES = {
+    "starting": "starting",
+    "preparing": "preparing the face",
+    "swapping": "",
+    "finishing": "writing the file",
+    "publishing": "checking and publishing",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled part of the picture, one line of text to a row of the screen.
+
+    Attributes:
+        least: rows that it keeps even where space is short.
+    """
+
+    title: str
+    lines: Sequence[Text]
+    least: int = 2
+
+
+class Dashboard:
+    """A rich renderable that always shows the latest snapshot.
+
+    Args:
+        root: names are shown relative to it.
+        hints: lines at the foot: where to drop files, how to stop.
+        full_screen: fill the height of the screen, with the hints at its foot.
+    """
+
+    def __init__(self, root: Path, hints: Sequence[str], *, full_screen: bool) -> None:
+        self.snapshot: Snapshot | None = None
+        self._root = root
+        self._hints = hints
+        self._full_screen = full_screen
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = options.max_width
+        height = console.size.height - 1
+        if self.snapshot is None:
+            yield Text("Starting ...", style=SOFT)
+            return
+        head = self._head(self.snapshot, width)
+        foot = [Text(hint, style=SOFT, no_wrap=True, overflow="ellipsis") for hint in self._hints]
+        sections = [section for section in self._sections(self.snapshot, width) if section.lines]
+        room = height - len(head) - len(foot) - 1
+        body = list(_fit(sections, room))
+        if self._full_screen:
+            body += [Text("")] * (room - len(body))
+        yield Group(*head, *body, Text(""), *foot)
+
+    def _head(self, snapshot: Snapshot, width: int) -> list[Text]:
+        colour, words = STATE_STYLES[snapshot.state]
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(" FaceFusion ", style="bold reverse")
+        line.append("  ● ", style=colour).append(words, style=f"bold {colour}")
+        facts = [f"{snapshot.engine} engine" if snapshot.engine else "", snapshot.quality_preset]
+        done = snapshot.counts.done + snapshot.counts.no_face
+        facts.append(count(done, "result"))
+        if snapshot.counts.failed:
+            facts.append(f"{snapshot.counts.failed:,} failed")
+        if snapshot.seconds_left is not None and snapshot.counts.open:
+            facts.append(f"about {duration(snapshot.seconds_left)} left")
+        line.append("   " + "  ·  ".join(safe(fact) for fact in facts if fact), style=SOFT)
+        lines = [line, Text("─" * width, style="grey30")]
+        for trouble in (snapshot.paused, snapshot.config_problem):
+            if trouble:
+                lines += [
+                    Text("  ! " + row if first else "    " + row, style="yellow")
+                    for first, row in _rows(trouble, width - 4)
+                ]
+        for notice in snapshot.notices[:3]:
+            lines += [Text("  " + row, style=SOFT) for _, row in _rows(notice, width - 3)]
+        return lines
+
+    def _sections(self, snapshot: Snapshot, width: int) -> Iterable[Section]:
+        running = [line for job in snapshot.running for line in job_lines(job, width)]
+        yield Section("In work", running, least=2)
+        yield Section(_queue_title(snapshot), queue_lines(snapshot.waiting, width), least=1)
+        waiting = [entry for entry in snapshot.files if entry.state in ("waiting", "preparing", "refused")]
+        yield Section("Waiting in the inbox", waiting_lines(waiting, width), least=2)
+        held = [job for job in snapshot.waiting if job.state == "blocked"]
+        yield Section("Held back", [line for job in held for line in held_lines(job, width)], least=2)
+        yield Section("Latest results", result_lines(snapshot.results, self._root, width), least=2)
+        failures = [line for failure in snapshot.failures for line in failure_lines(failure, width)]
+        yield Section("Latest failures", failures, least=3)
+
+
+def job_lines(job: JobView, width: int) -> list[Text]:
+    """Two rows of a running job: what, and how far."""
+    head = Text("  ")
+    head.append(cut(safe(job.target), max(12, width - 40)), style="bold")
+    head.append("  with ", style=SOFT).append(cut(safe(job.face), 24))
+    stage = STAGES.get(job.stage, job.stage)
+    if stage:
+        head.append(f"   {stage}", style=SOFT)
+    if job.attempt > 1:
+        head.append(f"   attempt {job.attempt} of {job.attempts_allowed}", style="yellow")
+    facts = []
+    if job.frames_total:
+        facts.append(f"{job.frames_done:,} of {count(job.frames_total, 'frame')}")
+    elif job.frames_done:
+        facts.append(count(job.frames_done, "frame"))
+    if job.frames_per_second > 0:
+        facts.append(f"{job.frames_per_second:.0f} frames/s")
+    if job.seconds_left is not None:
+        facts.append(f"{duration(job.seconds_left)} left")
+    elif job.seconds > 0:
+        facts.append(f"{duration(job.seconds)} so far")
+    share = min(1.0, job.frames_done / job.frames_total) if job.frames_total else None
+    told = "   ".join(facts)
+    row = Text("  ").append_text(bar(share, max(10, min(40, width - cell_len(told) - 14))))
+    row.append(f" {share:4.0%}   " if share is not None else "        ", style="bold")
+    row.append(told, style=SOFT)
+    return [head, row]
+
+
+def bar(share: float | None, width: int) -> Text:
+    """A bar of `width` cells; without a share it is an empty track."""
+    filled = 0.0 if share is None else share * width
+    whole = int(filled)
+    text = Text("━" * whole, style="cyan")
+    if whole < width:
+        text.append(
+            "╸" if filled - whole >= 0.5 else "━", style="cyan" if filled - whole >= 0.5 else "grey30"
+        )
+        text.append("━" * (width - whole - 1), style="grey30")
+    return text
+
+
+def queue_lines(waiting: Sequence[JobView], width: int) -> list[Text]:
+    """One row for each face in the queue's order, with the targets that will get it."""
+    lines = []
+    queued = [job for job in waiting if job.state == "queued"]
+    for face, jobs in groupby(queued, key=lambda job: job.face):
+        targets = [safe(job.target) for job in jobs]
+        name = cut(safe(face), 18)
+        line = Text("  ").append(f"{name:<18}  ")
+        told, room = "", width - 40
+        shown = 0
+        for target in targets:
+            piece = (", " if told else "") + cut(target, max(12, room))
+            if told and cell_len(told + piece) > room:
+                break
+            told += piece
+            shown += 1
+        line.append(told, style=SOFT)
+        if shown < len(targets):
+            line.append(f" and {len(targets) - shown} more", style=SOFT)
+        lines.append(line)
+    return lines
+
+
+def waiting_lines(files: Sequence[InboxFile], width: int) -> list[Text]:
+    """Files that are not yet in the queue, each with what it waits for."""
+    names = [cut(safe(entry.path), max(16, width // 3)) for entry in files[:MOST_ROWS]]
+    column = max(map(cell_len, names), default=0)
+    lines = []
+    for name, entry in zip(names, files, strict=False):
+        for first, row in _rows(entry.reason, width - column - 5):
+            line = Text("  ").append(set_cell_size(name if first else "", column))
+            line.append("  " + row, style="yellow" if entry.state == "refused" else SOFT)
+            lines.append(line)
+    return lines
+
+
+def held_lines(job: JobView, width: int) -> list[Text]:
+    """A job that is held back, and why."""
+    return [
+        Text("  ").append(safe(job.target) if first else "").append("  " + row, style="yellow")
+        for first, row in _rows(job.note or "held back", width - cell_len(safe(job.target)) - 5)
+    ]
+
+
+def result_lines(results: Sequence[ResultView], root: Path, width: int) -> list[Text]:
+    """Finished jobs, one row each."""
+    names = [
+        cut(near(result.output, root) if result.output else safe(result.target), max(16, width // 2))
+        for result in results
+    ]
+    column = max(map(cell_len, names), default=0)
+    return [
+        _result_line(result, set_cell_size(name, column)) for result, name in zip(results, names, strict=True)
+    ]
+
+
+def _result_line(result: ResultView, name: str) -> Text:
+    line = Text(f"  {_clock(result.finished_at)}  ", style=SOFT)
+    if result.output is None:
+        line.append("○ ", style="yellow").append(name, style="default")
+        return line.append("  no face was found in it", style=SOFT)
+    line.append("✓ ", style="green").append(name, style="default")
+    facts = [f"{count(result.frames, 'frame') if result.frames > 1 else 'photo':>12}"]
+    facts.append(f"{duration(result.seconds):>8}")
+    if result.frames > 1 and result.seconds > 0:
+        facts.append(f"{result.frames / result.seconds:5.0f} frames/s")
+    if result.warnings:
+        facts.append(count(len(result.warnings), "remark"))
+    return line.append("  " + "  ".join(facts), style=SOFT)
+
+
+def failure_lines(failure: FailureView, width: int) -> list[Text]:
+    """One failed job: what happened, and in the next row what helps."""
+    line = Text(f"  {_clock(failure.finished_at)}  ", style=SOFT)
+    line.append("✗ ", style="red").append(cut(safe(failure.target), max(16, width // 2)))
+    lines = [line]
+    lines += [Text("          " + row) for _, row in _rows(failure.message, width - 12)]
+    lines += [
+        Text("        → " + row if first else "          " + row, style=SOFT)
+        for first, row in _rows(failure.remedy, width - 12)
+    ]
+    return lines
+
+
+def _queue_title(snapshot: Snapshot) -> str:
+    return f"Next: {count(snapshot.counts.queued, 'job')}, face by face"
+
+
+def _fit(sections: Sequence[Section], room: int) -> Iterable[Text]:
+    """Give every section one row, then its least, then all in turn; what does not fit is counted.
+
+    Where even that is too much, the empty rows between sections go first.
+    """
+    roomy = room >= 3 * len(sections)
+    granted = [1] * len(sections)
+    left = room - (3 if roomy else 2) * len(sections)
+    for wanted in ([section.least for section in sections], [len(section.lines) for section in sections]):
+        growing = True
+        while left > 0 and growing:
+            growing = False
+            for index, section in enumerate(sections):
+                if left > 0 and granted[index] < min(wanted[index], len(section.lines)):
+                    granted[index] += 1
+                    left -= 1
+                    growing = True
+    rows: list[Text] = []
+    for section, amount in zip(sections, granted, strict=True):
+        hidden = len(section.lines) - amount
+        title = Text(section.title, style="bold")
+        if hidden:
+            title.append(f"   ({hidden} more {'row' if hidden == 1 else 'rows'})", style=SOFT)
+        rows += [Text("")] * roomy + [title, *section.lines[:amount]]
+    for row in rows:
+        row.no_wrap, row.overflow = True, "ellipsis"
+    return rows[: max(room, 0)]
+
+
+def _rows(text: str, width: int) -> Iterable[tuple[bool, str]]:
+    """Words wrapped to rows; says of each whether it is the first."""
+    wrapped = textwrap.wrap(safe(text), max(20, width)) or [""]
+    return [(index == 0, row) for index, row in enumerate(wrapped)]
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%H:%M", time.localtime(seconds))

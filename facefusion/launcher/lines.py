@@ -1,0 +1,120 @@
+"""The same events for a log or a pipe: one line each, no control characters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from facefusion.automation.snapshot import InboxFile, Snapshot
+from facefusion.launcher.text import count, duration, near, safe
+
+PROGRESS_SECONDS = 10.0
+FILES_IN_FULL = 20
+"""So many waiting files are named one by one; more are counted, so that a flood stays a few lines."""
+
+
+class LineView:
+    """Writes what changed from one snapshot to the next.
+
+    Args:
+        root: names are shown relative to it.
+        write: takes one line without its end.
+        clock: seconds since the epoch; given by tests.
+    """
+
+    def __init__(
+        self, root: Path, write: Callable[[str], None], *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._root = root
+        self._write = write
+        self._clock = clock
+        self._began = clock()
+        self._notices: tuple[str, ...] = ()
+        self._said: dict[str, object] = {}
+        self._jobs: dict[str, float] = {}
+        self._ended: set[tuple[str, float]] = set()
+        self._files: tuple[InboxFile, ...] | None = None
+        self._reasons: dict[str, str] = {}
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Tell what is new."""
+        self._tell_state(snapshot)
+        self._tell_files(snapshot)
+        self._tell_jobs(snapshot)
+        self._tell_ends(snapshot)
+
+    def _tell_state(self, snapshot: Snapshot) -> None:
+        if self._changed("state", snapshot.state) and snapshot.state != "paused":
+            self._say(snapshot.state)
+        if self._changed("paused", snapshot.paused) and snapshot.paused:
+            self._say(f"paused: {snapshot.paused}")
+        if self._changed("config", snapshot.config_problem) and snapshot.config_problem:
+            self._say(f"settings: {snapshot.config_problem}")
+        for notice in snapshot.notices:
+            if notice not in self._notices:
+                self._say(notice)
+        self._notices = snapshot.notices
+
+    def _tell_files(self, snapshot: Snapshot) -> None:
+        if snapshot.files is self._files:
+            return
+        self._files = snapshot.files
+        reasons = {e.path: e.reason for e in snapshot.files if e.state in ("waiting", "refused")}
+        news = [path for path, reason in reasons.items() if self._reasons.get(path) != reason]
+        for path in news[:FILES_IN_FULL]:
+            self._say(f"waiting {path}: {reasons[path]}")
+        if len(news) > FILES_IN_FULL:
+            self._say(f"waiting: {count(len(news) - FILES_IN_FULL, 'more file')} (see `status`)")
+        self._reasons = reasons
+
+    def _tell_jobs(self, snapshot: Snapshot) -> None:
+        now = self._clock()
+        running = {job.id for job in snapshot.running}
+        self._jobs = {key: told for key, told in self._jobs.items() if key in running}
+        for job in snapshot.running:
+            if job.id not in self._jobs:
+                again = f" (attempt {job.attempt} of {job.attempts_allowed})" if job.attempt > 1 else ""
+                self._say(f"started {job.target} with {job.face}{again}")
+                self._jobs[job.id] = now
+            elif now - self._jobs[job.id] >= PROGRESS_SECONDS and job.frames_done:
+                self._jobs[job.id] = now
+                of = f" of {job.frames_total}" if job.frames_total else ""
+                left = "" if job.seconds_left is None else f", {duration(job.seconds_left)} left"
+                self._say(
+                    f"progress {job.target}: {job.frames_done}{of} frames,"
+                    f" {job.frames_per_second:.0f} frames/s{left}"
+                )
+
+    def _tell_ends(self, snapshot: Snapshot) -> None:
+        first = self._changed("first look", False)
+        ends: list[tuple[float, str, str]] = []
+        for result in snapshot.results:
+            if result.output is None:
+                told = f"no face {result.target}: no face was found in it, so there is no result"
+            else:
+                frames = count(result.frames, "frame")
+                how = f"{frames}, {duration(result.seconds)}, {result.engine} engine"
+                told = f"done {near(result.output, self._root)} ({how})"
+                told += "".join(f"; {warning}" for warning in result.warnings)
+            ends.append((result.finished_at, result.id, told))
+        ends += [
+            (failure.finished_at, failure.id, f"failed {failure.target}: {failure.message} {failure.remedy}")
+            for failure in snapshot.failures
+        ]
+        for finished_at, job_id, told in sorted(ends):
+            if (job_id, finished_at) in self._ended:
+                continue
+            # What ended before this start is history, not news.
+            if not (first and finished_at < self._began):
+                self._say(told)
+        self._ended = {(job_id, finished_at) for finished_at, job_id, _ in ends}
+
+    def _changed(self, key: str, value: object) -> bool:
+        changed = key not in self._said or self._said[key] != value
+        self._said[key] = value
+        return changed
+
+    def _say(self, told: str) -> None:
+        moment = time.strftime("%H:%M:%S", time.localtime(self._clock()))
+        self._write(f"{moment} {safe(told)}")

@@ -1,0 +1,93 @@
+"""Shows a working daemon: a live picture on a terminal, one line for each event elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from facefusion.automation.snapshot import Snapshot
+from facefusion.launcher.dashboard import Dashboard
+from facefusion.launcher.lines import LineView
+
+ShowSnapshot = Callable[[Snapshot], None]
+FRAMES_PER_SECOND = 5
+KEY_WAIT_SECONDS = 0.2
+
+
+@contextlib.contextmanager
+def watch_daemon(
+    console: Console, root: Path, hints: Sequence[str], *, full_screen: bool
+) -> Iterator[ShowSnapshot]:
+    """Yields what the daemon calls with each snapshot.
+
+    Args:
+        console: decides between picture and lines: a terminal gets the picture.
+        root: names are shown relative to it.
+        hints: where to drop files and how to stop; shown with the picture, or once before the lines.
+        full_screen: take the whole screen and give it back afterwards; else draw below what is there.
+    """
+    if not console.is_terminal:
+        for hint in hints:
+            _print_line(hint)
+        yield LineView(root, _print_line).show
+        return
+    dashboard = Dashboard(root, hints, full_screen=full_screen)
+
+    def show(snapshot: Snapshot) -> None:
+        dashboard.snapshot = snapshot
+
+    live = Live(
+        dashboard,
+        console=console,
+        screen=full_screen,
+        refresh_per_second=FRAMES_PER_SECOND,
+        redirect_stderr=False,
+    )
+    with live, _stop_key():
+        yield show
+
+
+def _print_line(text: str) -> None:
+    print(text, flush=True)
+
+
+@contextlib.contextmanager
+def _stop_key() -> Iterator[None]:
+    """While it is open, the key `q` does what Ctrl-C does."""
+    if sys.platform == "win32" or not sys.stdin.isatty():
+        yield
+        return
+    import select
+    import termios
+    import tty
+
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    ended = threading.Event()
+    main_thread = threading.main_thread().ident
+
+    def listen() -> None:
+        while not ended.is_set():
+            if select.select([descriptor], [], [], KEY_WAIT_SECONDS)[0]:
+                key = sys.stdin.buffer.raw.read(1)  # type: ignore[attr-defined]
+                if not key:
+                    return
+                if key in b"qQ" and main_thread is not None:
+                    signal.pthread_kill(main_thread, signal.SIGINT)
+
+    listener = threading.Thread(target=listen, name="keys", daemon=True)
+    tty.setcbreak(descriptor)  # Ctrl-C stays what it is
+    listener.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        listener.join()
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
