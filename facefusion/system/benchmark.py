@@ -1,0 +1,382 @@
+"""How fast this machine does the main job, as ratios that hold on other machines too.
+
+Two questions are answered: how much longer a whole job takes than decoding and encoding alone, and what it
+saves to run many clips of one face in a batch. Like the doctor, this stands beside the rooms it measures and
+imports them only when it runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from facefusion.config import AutomationConfig
+from facefusion.errors import FaceFusionError
+from facefusion.system.benchmark_media import make_clip, transcode
+from facefusion.system.hardware import detect_cores
+from facefusion.system.measure import Series, alternate, machine_line, megabytes, table
+
+if TYPE_CHECKING:
+    from facefusion.pipeline import ProgressCallback, StopRequested, SwapProgress, SwapRequest, SwapResult
+
+BATCH_SIZES = (1, 5, 10, 20)
+
+Say = Callable[[str], None]
+
+
+class Session(Protocol):
+    """What is measured; `facefusion.pipeline.SwapSession` is one."""
+
+    def swap(
+        self, request: SwapRequest, on_progress: ProgressCallback, should_stop: StopRequested
+    ) -> SwapResult:
+        """Swap one target."""
+
+    def close(self) -> None:
+        """Release models."""
+
+
+@dataclass(frozen=True)
+class JobOverTranscode:
+    """A whole job compared with a plain transcode by the same encoder with the same settings.
+
+    Attributes:
+        clip: what was processed, e.g. `1280x720, 250 frames`.
+        frames: of the clip.
+        encoder: encoder and settings of both.
+        job: runs of the whole job.
+        transcode: runs of the plain transcode, in turn with the jobs.
+    """
+
+    clip: str
+    frames: int
+    encoder: str
+    job: Series
+    transcode: Series
+
+    @property
+    def ratio(self) -> float:
+        """Wall time of the job over that of the transcode."""
+        return self.job.wall / self.transcode.wall
+
+    @property
+    def cpu_ratio(self) -> float:
+        """Processor time of the job over that of the transcode."""
+        return self.job.cpu / self.transcode.cpu
+
+    @property
+    def frames_per_second(self) -> float:
+        """Of the whole job."""
+        return self.frames / self.job.wall
+
+
+@dataclass(frozen=True)
+class BatchTiming:
+    """Clips of one face, run in a batch and one by one.
+
+    Attributes:
+        size: number of clips.
+        together: seconds for all of them in one warm session.
+        one_by_one: seconds when every clip gets a session of its own (models loaded, source prepared anew).
+        pure: seconds between the first and the last frame, summed over the batch.
+        second_start: seconds from the start of the second job to its first frame; None for one clip.
+    """
+
+    size: int
+    together: float
+    one_by_one: float
+    pure: float
+    second_start: float | None
+
+    @property
+    def overhead(self) -> float:
+        """Time for the batch over the time in which frames were processed."""
+        return self.together / self.pure
+
+    @property
+    def gain(self) -> float:
+        """One by one over together."""
+        return self.one_by_one / self.together
+
+
+@dataclass(frozen=True)
+class BenchmarkReport:
+    """Everything one benchmark found.
+
+    Attributes:
+        machine: in one line.
+        settings: that were measured, in one line.
+        jobs: whole jobs against plain transcodes.
+        batches: batches against single runs.
+    """
+
+    machine: str
+    settings: str
+    jobs: tuple[JobOverTranscode, ...]
+    batches: tuple[BatchTiming, ...]
+
+    def text(self) -> str:
+        """The report as plain text with tables."""
+        parts = [self.machine, self.settings]
+        if self.jobs:
+            parts += ["", "Whole job against plain transcode (medians):", job_table(self.jobs)]
+        if self.batches:
+            parts += ["", "Clips of one face, together and one by one:", batch_table(self.batches)]
+        return "\n".join(parts)
+
+
+class PerformanceBenchmark:
+    """Measures sessions that others make.
+
+    Args:
+        make_session: gives a new session, as a worker process would start it.
+        faces: pictures of the source face.
+        config: settings of the jobs.
+        work_dir: for results; they are removed as soon as they are measured.
+        say: told what is going on.
+    """
+
+    def __init__(
+        self,
+        make_session: Callable[[], Session],
+        faces: Sequence[Path],
+        config: AutomationConfig,
+        work_dir: Path,
+        *,
+        say: Say | None = None,
+    ) -> None:
+        self._make_session = make_session
+        self._faces = tuple(faces)
+        self._config = config
+        self._work_dir = work_dir
+        self._say = say or (lambda _: None)
+        content = b"".join(face.read_bytes() for face in self._faces)
+        self._digest = hashlib.sha256(content).hexdigest()
+
+    def job_over_transcode(self, clip: Path, *, repeats: int = 5, warmups: int = 1) -> JobOverTranscode:
+        """Run the whole job and the plain transcode in turn, in one process with a warm session.
+
+        Raises:
+            FaceFusionError: the clip cannot be processed.
+        """
+        from facefusion.media.plan import plan_output
+        from facefusion.media.probe import probe
+
+        info = probe(clip)
+        plan = plan_output(info, self._config)
+        encode = plan.encode
+        if encode is None:
+            raise FaceFusionError(f"{clip.name} is not a video.", remedy="Give a video to the benchmark.")
+        cores = detect_cores().usable
+        floor = self._work_dir / f"transcode{plan.suffix}"
+        frames = 0
+
+        def run_transcode() -> None:
+            nonlocal frames
+            frames = transcode(
+                clip,
+                floor,
+                encoder=encode.encoder,
+                pix_fmt=encode.pix_fmt,
+                gop=encode.gop,
+                options=encode.options(cores),
+            )
+            floor.unlink()
+
+        session = self._make_session()
+        try:
+            series = alternate(
+                {"transcode": run_transcode, "job": lambda: self._swap(session, clip)},
+                repeats=repeats,
+                warmups=warmups,
+                on_run=lambda name, run: self._say(f"{clip.name}: {name} {run.wall:.2f} s"),
+            )
+        finally:
+            session.close()
+        return JobOverTranscode(
+            clip=f"{info.width}x{info.height}, {frames} frames",
+            frames=frames,
+            encoder=f"{encode.encoder} {encode.preset} crf {encode.crf:g}",
+            job=series["job"],
+            transcode=series["transcode"],
+        )
+
+    def batches(self, clips: Sequence[Path], sizes: Sequence[int] = BATCH_SIZES) -> tuple[BatchTiming, ...]:
+        """Run batches of short clips of one face, and the same clips one by one.
+
+        Args:
+            clips: at least one; they are taken in turn.
+            sizes: how many clips make a batch.
+        """
+        timings = []
+        for size in sizes:
+            batch = [clips[index % len(clips)] for index in range(size)]
+            started = time.perf_counter()
+            session = self._make_session()
+            try:
+                jobs = [self._swap(session, clip) for clip in batch]
+            finally:
+                session.close()
+            together = time.perf_counter() - started
+            started = time.perf_counter()
+            for clip in batch:
+                fresh = self._make_session()
+                try:
+                    self._swap(fresh, clip)
+                finally:
+                    fresh.close()
+            alone = time.perf_counter() - started
+            timing = BatchTiming(
+                size=size,
+                together=together,
+                one_by_one=alone,
+                pure=sum(job.swapping for job in jobs),
+                second_start=jobs[1].until_first_frame if size > 1 else None,
+            )
+            self._say(f"{size} clips: together {timing.together:.2f} s, one by one {timing.one_by_one:.2f} s")
+            timings.append(timing)
+        return tuple(timings)
+
+    def _swap(self, session: Session, clip: Path) -> _JobTimes:
+        from facefusion.pipeline import SwapRequest, planned_suffix
+
+        output = self._work_dir / f"result{planned_suffix(clip, self._config)}"
+        watch = _FrameWatch()
+        request = SwapRequest(clip, self._faces, self._digest, output, self._config)
+        result = session.swap(request, watch.on_progress, lambda: False)
+        times = watch.times()
+        output.unlink(missing_ok=True)
+        if result.outcome != "done":
+            raise FaceFusionError(
+                f"No face was found in {clip.name}, so there is nothing to measure.",
+                remedy="Give a video in which a face can be seen.",
+            )
+        return times
+
+
+@dataclass(frozen=True)
+class _JobTimes:
+    """Seconds from the start of a job to its first frame, and from there to its end."""
+
+    until_first_frame: float
+    swapping: float
+
+
+class _FrameWatch:
+    """Learns from progress messages when frames begin to come out."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._first: float | None = None
+
+    def on_progress(self, progress: SwapProgress) -> None:
+        if self._first is None and progress.stage == "swapping" and progress.frames_done > 0:
+            self._first = time.perf_counter()
+
+    def times(self) -> _JobTimes:
+        now = time.perf_counter()
+        first = self._first if self._first is not None else now
+        return _JobTimes(first - self._started, max(now - first, 1e-6))
+
+
+def run_benchmark(
+    root: Path,
+    config: AutomationConfig,
+    *,
+    clip: Path | None = None,
+    face: Path | None = None,
+    repeats: int = 3,
+    sizes: Sequence[int] = BATCH_SIZES,
+    say: Say | None = None,
+) -> BenchmarkReport:
+    """Measure this installation; without a clip, on clips made from the sample pictures.
+
+    Args:
+        root: folder with `models/`.
+        config: settings to measure.
+        clip: a video; 720p and 1080p clips are made if None.
+        face: a picture of a face; the sample picture if None.
+        repeats: runs of each kind, after one that does not count.
+        sizes: of the batches; empty leaves that part out.
+        say: told what is going on.
+
+    Raises:
+        FaceFusionError: models or samples cannot be installed, or a clip cannot be processed.
+    """
+    from facefusion.models import ensure_samples
+    from facefusion.pipeline import SwapSession
+
+    models_dir = root / "models"
+    samples = ensure_samples(models_dir)
+    cores = detect_cores().usable
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        work_dir = Path(folder)
+        clips = [clip] if clip else []
+        if clip is None:
+            for width, height in ((1280, 720), (1920, 1080)):
+                clips.append(work_dir / f"{height}p.mp4")
+                make_clip(samples.group, clips[-1], width=width, height=height)
+        bench = PerformanceBenchmark(
+            lambda: SwapSession(models_dir, threads=cores),
+            [face or samples.astronaut],
+            config,
+            work_dir,
+            say=say,
+        )
+        jobs = tuple(bench.job_over_transcode(target, repeats=repeats) for target in clips)
+        batches: tuple[BatchTiming, ...] = ()
+        if sizes:
+            short = [work_dir / f"short{seed}.mp4" for seed in range(3)]
+            for seed, target in enumerate(short):
+                make_clip(samples.group, target, frames=50, seed=seed)
+            batches = bench.batches(short, sizes)
+    settings = (
+        f"profile {config.quality_preset}, engine {config.engine}, faces {config.face_selector_mode}; "
+        f"{repeats} runs of each kind in turn after a warm-up"
+    )
+    return BenchmarkReport(machine_line(), settings, jobs, batches)
+
+
+def job_table(jobs: Sequence[JobOverTranscode]) -> str:
+    """Whole jobs against plain transcodes, as a table."""
+    headers = ("clip", "encoder", "transcode", "job", "ratio", "CPU ratio", "frames/s", "peak RSS")
+    return table(
+        headers,
+        [
+            (
+                job.clip,
+                job.encoder,
+                f"{job.transcode.wall:.2f} s",
+                f"{job.job.wall:.2f} s",
+                f"{job.ratio:.2f}",
+                f"{job.cpu_ratio:.2f}",
+                f"{job.frames_per_second:.0f}",
+                megabytes(job.job.peak_rss),
+            )
+            for job in jobs
+        ],
+    )
+
+
+def batch_table(batches: Sequence[BatchTiming]) -> str:
+    """Batches against single runs, as a table."""
+    headers = ("clips", "together", "over pure work", "second starts after", "one by one", "gain")
+    return table(
+        headers,
+        [
+            (
+                str(batch.size),
+                f"{batch.together:.2f} s",
+                f"{batch.overhead:.2f}",
+                "" if batch.second_start is None else f"{batch.second_start:.2f} s",
+                f"{batch.one_by_one:.2f} s",
+                f"{batch.gain:.2f}",
+            )
+            for batch in batches
+        ],
+    )
