@@ -58,7 +58,9 @@ def guess_matrix(tagged: int, width: int, height: int) -> Matrix:
     try:
         return Matrix(tagged)
     except ValueError as error:
-        raise MediaFormatError(f"The video uses colour matrix number {tagged}, which is not known.") from error
+        raise MediaFormatError(
+            f"The video uses colour matrix number {tagged}, which is not known."
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class Frame(Protocol):
         """
 
     def luma_samples(self, step: int) -> npt.NDArray[np.float32]:
-        """Every `step`-th luma sample in both directions, 0 to 1: a glance at the frame that costs nothing."""
+        """Every `step`-th luma sample in both directions, 0 to 1: a glance that costs nothing."""
 
     def blend(self, box: Box, colour: Image, alpha: Image) -> None:
         """Mix pixels into a region, in place; samples whose alpha is 0 stay bit-identical.
@@ -85,6 +85,12 @@ def check_box(box: Box, width: int, height: int) -> Box:
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
         raise ValueError(f"box {box} is empty or not inside {width}x{height}")
     return x0, y0, x1, y1
+
+
+def plane_samples(plane: Any, dtype: npt.DTypeLike) -> Samples:
+    """View on one plane of a libav frame: (rows, line) with the line's padding. Valid while the frame is."""
+    line = plane.line_size // np.dtype(dtype).itemsize
+    return np.frombuffer(plane, dtype).reshape(-1, line)
 
 
 def thumbnail_size(width: int, height: int, max_side: int) -> tuple[int, int, float]:
@@ -149,10 +155,7 @@ class PlanarFrame:
         """
         if self._planes is None:
             dtype = np.dtype(np.uint8 if self.layout.depth == 8 else np.uint16)
-            self._planes = [
-                np.frombuffer(plane, dtype).reshape(-1, plane.line_size // dtype.itemsize)  # type: ignore[call-overload]
-                for plane in self.av_frame.planes
-            ]
+            self._planes = [plane_samples(plane, dtype) for plane in self.av_frame.planes]
         return self._planes
 
     @property
@@ -195,8 +198,7 @@ class PlanarFrame:
     def _read_rgb(self, box: Box, shrink: int) -> Image:
         x0, y0, x1, y1 = box
         green, blue, red = (plane[y0:y1, x0:x1] for plane in self.planes[:3])
-        merged = cv2.merge([_to_eight_bits(part, self.layout.depth) for part in (blue, green, red)])
-        return shrink_packed(merged, shrink)
+        return shrink_packed(_merge(blue, green, red, self.layout.depth), shrink)
 
     def thumbnail(self, max_side: int) -> tuple[Image, float]:
         """See `Frame.thumbnail`. Planes are resized first, so that only the small picture is converted."""
@@ -210,8 +212,7 @@ class PlanarFrame:
             for plane, (w, h) in zip(self.planes[: len(sizes)], sizes, strict=True)
         ]
         if self.layout.rgb:
-            green, blue, red = (_to_eight_bits(part, self.layout.depth) for part in small)
-            return cv2.merge([blue, green, red]), scale
+            return _merge(small[1], small[0], small[2], self.layout.depth), scale
         if self.layout.gray:
             neutral = np.full_like(small[0], 1 << (self.layout.depth - 1))
             small += [neutral, neutral]
@@ -253,14 +254,16 @@ class PackedFrame:
 
     Args:
         pixels: (h, w, 3) BGR or (h, w, 4) BGRA, uint8 or uint16, C-contiguous; changed in place by `blend`.
+        gray: the photo has no colour (its three channels are equal); what is blended loses its colour too.
     """
 
-    def __init__(self, pixels: Samples) -> None:
+    def __init__(self, pixels: Samples, *, gray: bool = False) -> None:
         if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or pixels.dtype not in (np.uint8, np.uint16):
             raise MediaFormatError(
                 f"Pictures of shape {pixels.shape} and type {pixels.dtype} are not supported."
             )
         self.pixels = np.ascontiguousarray(pixels)
+        self.gray = gray
         self.index = 0
 
     @property
@@ -306,8 +309,15 @@ class PackedFrame:
         """See `Frame.blend`. The transparency of the picture is left as it is."""
         x0, y0, x1, y1 = check_box(box, self.width, self.height)
         colour, alpha = _check_pixels((x0, y0, x1, y1), colour, alpha)
+        if self.gray:
+            luma = cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)
+            colour = np.asarray(cv2.cvtColor(luma, cv2.COLOR_GRAY2BGR), np.uint8)
         scale = 257.0 if self.depth == 16 else 1.0
         kernels.blend_samples(self.pixels[y0:y1, x0:x1], colour, alpha, scale)
+
+
+def _merge(blue: Samples, green: Samples, red: Samples, depth: int) -> Image:
+    return np.asarray(cv2.merge([_to_eight_bits(part, depth) for part in (blue, green, red)]), np.uint8)
 
 
 def _to_eight_bits(samples: Samples, depth: int) -> Image:
@@ -316,7 +326,7 @@ def _to_eight_bits(samples: Samples, depth: int) -> Image:
         return samples
     top = (1 << depth) - 1
     scaled = samples.astype(np.float32) * np.float32(255.0 / top) + np.float32(0.5)
-    return np.minimum(scaled, 255).astype(np.uint8)
+    return np.asarray(np.minimum(scaled, 255), np.float32).astype(np.uint8)
 
 
 def _resize(plane: Samples, width: int, height: int) -> Samples:
@@ -338,4 +348,4 @@ def shrink_packed(pixels: Image, shrink: int) -> Image:
     high = np.minimum(np.arange(0, h, shrink) + shrink, h) - np.arange(0, h, shrink)
     wide = np.minimum(np.arange(0, w, shrink) + shrink, w) - np.arange(0, w, shrink)
     area = (high[:, None] * wide[None, :])[..., None]
-    return ((sums + area // 2) // area).astype(np.uint8)
+    return np.asarray((sums + area // 2) // area).astype(np.uint8)

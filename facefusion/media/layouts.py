@@ -33,6 +33,17 @@ class Layout:
     alpha: bool = False
     full_range: bool = False
 
+    @property
+    def turned_name(self) -> str:
+        """Name of the layout in which this one lies after a turn by 90 degrees (shifts change places)."""
+        if self.gray or self.rgb or self.sx == self.sy:
+            return self.name
+        turned = {"422": "440", "440": "422"}
+        for old, new in turned.items():
+            if old in self.name:
+                return self.name.replace(old, new)
+        raise MediaFormatError(f"A video in {self.name} cannot be turned.")
+
     def plane_size(self, plane: int, width: int, height: int) -> tuple[int, int]:
         """Width and height of one plane of a picture of the given size."""
         if plane in (1, 2) and not self.rgb:

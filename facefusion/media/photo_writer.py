@@ -1,0 +1,202 @@
+"""Write photos: same kind of file, same metadata, no more loss than the format itself demands."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as Pillow
+from PIL import PngImagePlugin
+
+from facefusion.config import AutomationConfig
+from facefusion.errors import MediaFormatError, OutOfMemoryError, StorageError
+from facefusion.media import tiff
+from facefusion.media.photo_reader import Photo
+from facefusion.media.plan import OutputPlan
+from facefusion.media.probe import MediaInfo
+
+_SUFFIXES = {
+    "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "png": (".png",),
+    "webp": (".webp",),
+    "bmp": (".bmp", ".dib"),
+    "tiff": (".tif", ".tiff"),
+    "avif": (".avif",),
+    "heif": (".heic", ".heif", ".hif"),
+    "jp2": (".jp2", ".j2k", ".jpf", ".jpx"),
+}
+_ANIMATIONS = {"gif": ".gif", "webp": ".webp", "png": ".png"}
+
+
+def plan_picture(info: MediaInfo, config: AutomationConfig) -> OutputPlan:
+    """How the result of a photo or an animation is written; see `plan.plan_output`."""
+    notes = list(info.warnings)
+    quality = config.output.photo_quality
+    if info.kind == "animation":
+        family = info.container
+        if family not in _ANIMATIONS:
+            notes.append(f"Moving pictures cannot be written as {family}; the result is an animated WebP.")
+            family = "webp"
+        return OutputPlan(
+            info.kind,
+            family,
+            _ANIMATIONS[family],
+            width=info.width,
+            height=info.height,
+            quality=quality,
+            warnings=tuple(notes),
+        )
+    family = info.container
+    if family not in _SUFFIXES:
+        notes.append(f"Photos cannot be written as {family} without loss; the result is a PNG.")
+        family = "png"
+    known = _SUFFIXES[family]
+    suffix = info.path.suffix.lower()
+    return OutputPlan(
+        info.kind,
+        family,
+        suffix if suffix in known else known[0],
+        width=info.width,
+        height=info.height,
+        quality=quality,
+        warnings=tuple(notes),
+    )
+
+
+def write_photo(path: Path, photo: Photo, plan: OutputPlan) -> None:
+    """Write a photo as planned, with its metadata.
+
+    Lossless sources stay lossless. JPEG keeps its chroma resolution, so that the one generation that is
+    needed is the only loss.
+
+    Raises:
+        StorageError: disk full, folder not writable. No partial file is left.
+        MediaFormatError: the format cannot take this picture.
+    """
+    try:
+        data = _encode(photo, plan)
+    except MemoryError as error:
+        raise OutOfMemoryError(f"There is not enough memory to write {path.name}.") from error
+    except (OSError, ValueError, RuntimeError, cv2.error) as error:
+        raise MediaFormatError(f"{path.name} cannot be written as {plan.container} ({error}).") from error
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise StorageError(f"{path.name} cannot be written ({error.strerror or error}).") from error
+
+
+def _encode(photo: Photo, plan: OutputPlan) -> bytes:
+    frame, meta = photo.frame, photo.metadata
+    pixels = frame.pixels
+    if frame.depth == 16:
+        if plan.container == "tiff":
+            return tiff.encode(_stored(pixels, frame.gray), icc=meta.icc, xmp=meta.xmp, dpi=meta.dpi)
+        return _encode_deep_png(_stored(pixels, frame.gray), photo)
+    image = _image(pixels, frame.gray)
+    options = _options(photo, plan)
+    if plan.container in ("jpeg", "bmp") and image.mode in ("RGBA", "LA"):
+        image = image.convert("RGB" if image.mode == "RGBA" else "L")
+    buffer = io.BytesIO()
+    image.save(buffer, **options)
+    return buffer.getvalue()
+
+
+def _stored(pixels: npt.NDArray[Any], gray: bool) -> npt.NDArray[Any]:
+    """Pixels with the number of channels that go into the file."""
+    return pixels[..., 0] if gray and pixels.shape[2] == 3 else pixels
+
+
+def _image(pixels: npt.NDArray[Any], gray: bool) -> Any:
+    if pixels.shape[2] == 4:
+        image = Pillow.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA))
+        return image.convert("LA") if gray else image
+    if gray:
+        return Pillow.fromarray(np.ascontiguousarray(pixels[..., 0]))
+    return Pillow.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+
+
+def _options(photo: Photo, plan: OutputPlan) -> dict[str, Any]:
+    meta = photo.metadata
+    options: dict[str, Any] = {}
+    if meta.icc:
+        options["icc_profile"] = meta.icc
+    if meta.exif and plan.container not in ("bmp", "jp2"):
+        options["exif"] = meta.exif
+    if meta.dpi and plan.container in ("jpeg", "png", "tiff", "bmp"):
+        options["dpi"] = meta.dpi
+    if meta.xmp and plan.container in ("jpeg", "webp", "avif", "heif"):
+        options["xmp"] = meta.xmp
+    container = plan.container
+    if container == "jpeg":
+        sampling = meta.sampling if meta.sampling >= 0 else 0
+        return {
+            "format": "JPEG",
+            "quality": plan.quality,
+            "subsampling": sampling,
+            "progressive": meta.progressive,
+            "optimize": True,
+            **options,
+        }
+    if container == "png":
+        chunks = PngImagePlugin.PngInfo()
+        for key, value in meta.text.items():
+            if key != "XML:com.adobe.xmp":
+                chunks.add_text(key, value)
+        if meta.xmp:
+            chunks.add_itxt("XML:com.adobe.xmp", meta.xmp.decode("utf-8", "replace"))
+        return {"format": "PNG", "pnginfo": chunks, **options}
+    if container == "webp":
+        return {
+            "format": "WEBP",
+            "lossless": meta.lossless,
+            "quality": 80 if meta.lossless else plan.quality,
+            "method": 4,
+            "exact": True,
+            **options,
+        }
+    if container == "tiff":
+        options.pop("exif", None)
+        kind = (
+            meta.compression if meta.compression in ("tiff_lzw", "tiff_adobe_deflate", "raw") else "tiff_lzw"
+        )
+        return {"format": "TIFF", "compression": kind, **options}
+    if container == "avif":
+        return {
+            "format": "AVIF",
+            "quality": plan.quality,
+            "subsampling": "4:4:4" if plan.quality >= 95 else "4:2:0",
+            **options,
+        }
+    if container == "heif":
+        return {
+            "format": "HEIF",
+            "quality": plan.quality,
+            "chroma": 444 if plan.quality >= 95 else 420,
+            **options,
+        }
+    if container == "jp2":
+        return {"format": "JPEG2000", "irreversible": False}
+    return {"format": "BMP", **options}
+
+
+def _encode_deep_png(pixels: npt.NDArray[Any], photo: Photo) -> bytes:
+    """16-bit PNG; Pillow has no 16-bit colour."""
+    meta = photo.metadata
+    kinds, blocks = [], []
+    for kind, block in (
+        (cv2.IMAGE_METADATA_ICCP, meta.icc),
+        (cv2.IMAGE_METADATA_EXIF, meta.exif.removeprefix(b"Exif\0\0")),
+        (cv2.IMAGE_METADATA_XMP, meta.xmp),
+    ):
+        if block:
+            kinds.append(kind)
+            blocks.append(np.frombuffer(block, np.uint8))
+    done, buffer = cv2.imencodeWithMetadata(".png", np.ascontiguousarray(pixels), kinds, blocks)
+    if not done:
+        raise ValueError("the PNG encoder refused the picture")
+    return bytes(buffer)

@@ -1,0 +1,364 @@
+"""Look into a media file and describe it, without decoding more than the first picture."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import av
+import av.error
+
+from facefusion.errors import FaceFusionError, MediaFormatError, OutOfMemoryError
+from facefusion.media.orientation import UPRIGHT, Orientation, orientation_of
+from facefusion.media.sniff import FileKind, identify
+
+MediaKind = Literal["video", "photo", "animation"]
+StreamKind = Literal["audio", "subtitle", "data", "attachment", "cover", "video"]
+
+MAX_PIXELS = 16384 * 16384
+_OPEN_SECONDS = 20.0
+_READ_SECONDS = 60.0
+_PQ = 16
+_HLG = 18
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """One stream beside the main video.
+
+    Attributes:
+        index: place in the container.
+        kind: `cover` is a picture stored as a video stream; `video` a further video track.
+        codec: libav's name, empty where unknown.
+        language: as stored, or empty.
+        title: as stored, or empty.
+        start: first time stamp in seconds, None where unknown.
+        duration: seconds, None where unknown.
+        channels: of audio, else 0.
+        sample_rate: of audio in Hz, else 0.
+    """
+
+    index: int
+    kind: StreamKind
+    codec: str
+    language: str = ""
+    title: str = ""
+    start: float | None = None
+    duration: float | None = None
+    channels: int = 0
+    sample_rate: int = 0
+
+
+@dataclass(frozen=True)
+class ColourTags:
+    """Colour description as H.273 code points, 2 = unspecified; `range`: 0 unspecified, 1 limited, 2 full."""
+
+    matrix: int = 2
+    primaries: int = 2
+    transfer: int = 2
+    range: int = 0
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter mark, in seconds."""
+
+    start: Fraction
+    end: Fraction
+    title: str
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What a file holds.
+
+    Attributes:
+        path: the file.
+        kind: `animation` is a GIF, animated WebP or animated PNG.
+        container: family by content, see `sniff.FileKind`.
+        size_bytes: of the file.
+        width: displayed width in pixels, rotation applied.
+        height: displayed height in pixels, rotation applied.
+        orientation: what makes the stored picture upright.
+        duration: seconds; 0.0 for photos, None where unknown.
+        frames: number of pictures, as stored or estimated; None where unknown.
+        rate: frames per second (the average where it varies); None for photos.
+        vfr: the frame rate seems to vary.
+        time_base: seconds per tick of the video's time stamps.
+        start: first video time stamp in seconds.
+        codec: of the video.
+        pix_fmt: libav's pixel format of the stored pictures (photos: Pillow's mode).
+        depth: bits per sample.
+        alpha: has transparency.
+        interlaced: the first picture is made of two fields.
+        sample_aspect: width of a stored pixel over its height.
+        colour: tags of the video.
+        hdr: `pq` (HDR10), `hlg`, or empty.
+        stream_index: place of the main video stream.
+        streams: everything beside the main video.
+        chapters: chapter marks.
+        metadata: of the container.
+        warnings: what is unusual and will be treated specially.
+    """
+
+    path: Path
+    kind: MediaKind
+    container: str
+    size_bytes: int
+    width: int
+    height: int
+    orientation: Orientation = UPRIGHT
+    duration: float | None = None
+    frames: int | None = None
+    rate: Fraction | None = None
+    vfr: bool = False
+    time_base: Fraction | None = None
+    start: float | None = None
+    codec: str = ""
+    pix_fmt: str = ""
+    depth: int = 8
+    alpha: bool = False
+    interlaced: bool = False
+    sample_aspect: Fraction = Fraction(1)
+    colour: ColourTags = ColourTags()
+    hdr: Literal["", "pq", "hlg"] = ""
+    stream_index: int = 0
+    streams: tuple[StreamInfo, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def rotation(self) -> int:
+        """Degrees clockwise by which the stored picture is turned to be upright."""
+        return self.orientation.quarter_turns * 90
+
+    def of_kind(self, kind: StreamKind) -> tuple[StreamInfo, ...]:
+        """The streams of one kind."""
+        return tuple(stream for stream in self.streams if stream.kind == kind)
+
+
+def probe(path: Path) -> MediaInfo:
+    """Describe a media file. Opens it, reads the headers, decodes one picture.
+
+    Raises:
+        MediaFormatError: empty, cut off, damaged, or no media (by content, whatever the name says).
+        VanishedError: the file is gone.
+        InputFileError: the file cannot be read.
+    """
+    kind = identify(path)
+    if kind.picture:
+        from facefusion.media.photos import probe_picture
+
+        info = probe_picture(path, kind.family)
+        if info is not None:
+            return info
+    return _probe_video(path, kind)
+
+
+@contextlib.contextmanager
+def open_input(path: Path, kind: FileKind | None = None) -> Iterator[Any]:
+    """Open a media file for demuxing; only local files, only demuxers that fit its content.
+
+    Yields:
+        `av.container.InputContainer`.
+
+    Raises:
+        MediaFormatError: it cannot be opened, or libav fails while it is used inside the block.
+    """
+    demuxers = (kind or identify(path)).demuxers
+    options = {"protocol_whitelist": "file"}
+    if demuxers:
+        options["format_whitelist"] = demuxers
+    with translated(path.name):
+        container = av.open(
+            # An absolute path cannot be taken for a URL, whatever the name looks like.
+            str(path.absolute()),
+            "r",
+            container_options=options,
+            metadata_errors="replace",
+            timeout=(_OPEN_SECONDS, _READ_SECONDS),
+        )
+        try:
+            yield container
+        finally:
+            container.close()
+
+
+@contextlib.contextmanager
+def translated(name: str) -> Iterator[None]:
+    """Turn libav's errors into this program's."""
+    try:
+        yield
+    except FaceFusionError:
+        raise
+    except (MemoryError, av.error.MemoryError) as error:
+        raise OutOfMemoryError(f"Memory ran out while {name} was being read or written.") from error
+    except (av.error.ExitError, av.error.TimeoutError) as error:
+        raise MediaFormatError(f"{name} could not be read in reasonable time.") from error
+    except av.error.FFmpegError as error:
+        raise MediaFormatError(f"{name} is damaged or not supported ({error.strerror or error}).") from error
+
+
+def main_video(container: Any) -> Any | None:
+    """The video stream to process: the best one that is not a cover picture; None if there is none."""
+    candidates = [s for s in container.streams.video if not is_cover(s) and s.codec_context is not None]
+    if not candidates:
+        return None
+    default = [s for s in candidates if s.disposition & av.stream.Disposition.default]
+    return max(
+        default or candidates, key=lambda s: (s.codec_context.width * s.codec_context.height, -s.index)
+    )
+
+
+def is_cover(stream: Any) -> bool:
+    """Whether a video stream is a cover picture or a thumbnail track."""
+    flags = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    return bool(stream.disposition & flags)
+
+
+def _probe_video(path: Path, kind: FileKind) -> MediaInfo:
+    with open_input(path, kind) as container:
+        stream = main_video(container)
+        if stream is None:
+            what = "only sound" if container.streams.audio else "no pictures"
+            if container.streams.video and not any(is_cover(s) for s in container.streams.video):
+                what = "a video codec that is not supported"
+            raise MediaFormatError(
+                f"{path.name} holds {what}.", remedy="Drop a file with a video track that plays in a player."
+            )
+        frame = _first_frame(container, stream, path.name)
+        return _describe(path, kind, container, stream, frame)
+
+
+def _first_frame(container: Any, stream: Any, name: str) -> Any:
+    """Decode until the first picture appears, within reason."""
+    stream.codec_context.thread_count = 1
+    failures = 0
+    for count, packet in enumerate(container.demux(stream)):
+        try:
+            frames = packet.decode()
+        except (av.error.InvalidDataError, av.error.EOFError):
+            failures += 1
+            frames = []
+        if frames:
+            return frames[0]
+        if count > 600:
+            break
+    detail = f" ({failures} damaged packets)" if failures else ""
+    raise MediaFormatError(f"No picture of {name} can be decoded{detail}.")
+
+
+def _describe(path: Path, kind: FileKind, container: Any, stream: Any, frame: Any) -> MediaInfo:
+    warnings: list[str] = []
+    orientation, problem = orientation_of(frame)
+    if problem:
+        warnings.append(problem)
+    width, height = orientation.displayed(frame.width, frame.height)
+    if frame.width * frame.height > MAX_PIXELS:
+        raise MediaFormatError(f"{path.name} is {frame.width}x{frame.height}; that is too large.")
+    duration = _duration(container, stream)
+    rate = stream.average_rate or stream.guessed_rate or stream.base_rate
+    if rate is not None and not Fraction(1, 3600) <= rate <= 1000:
+        rate = stream.guessed_rate if stream.guessed_rate and stream.guessed_rate <= 1000 else None
+    frames = stream.frames or None
+    if frames is None and duration and rate:
+        frames = max(1, round(duration * rate))
+    components = frame.format.components
+    if frame.interlaced_frame:
+        warnings.append(
+            "The video is interlaced; it is processed and written as whole pictures, without its field order."
+        )
+    start = None if stream.start_time is None else float(stream.start_time * stream.time_base)
+    return MediaInfo(
+        path=path,
+        kind="video",
+        container=kind.family,
+        size_bytes=path.stat().st_size,
+        width=width,
+        height=height,
+        orientation=orientation,
+        duration=duration,
+        frames=frames,
+        rate=rate,
+        vfr=_varies(stream),
+        time_base=stream.time_base,
+        start=start,
+        codec=stream.codec_context.codec.canonical_name,
+        pix_fmt=frame.format.name,
+        depth=max(component.bits for component in components),
+        alpha=any(component.is_alpha for component in components),
+        interlaced=frame.interlaced_frame,
+        sample_aspect=_sample_aspect(stream, orientation),
+        colour=ColourTags(frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range),
+        hdr="pq" if frame.color_trc == _PQ else "hlg" if frame.color_trc == _HLG else "",
+        stream_index=stream.index,
+        streams=tuple(_other_streams(container, stream)),
+        chapters=tuple(_chapters(container)),
+        metadata=MappingProxyType(dict(container.metadata)),
+        warnings=tuple(warnings),
+    )
+
+
+def _duration(container: Any, stream: Any) -> float | None:
+    if stream.duration is not None and stream.duration > 0:
+        return float(stream.duration * stream.time_base)
+    if container.duration is not None and container.duration > 0:
+        return float(container.duration / av.time_base)
+    return None
+
+
+def _varies(stream: Any) -> bool:
+    """Whether the frame rate seems to vary: from the index where there is one, else from the rates."""
+    entries = stream.index_entries
+    count = min(len(entries), 5000)
+    if count > 2:
+        stamps = sorted(entries[i].timestamp for i in range(count))
+        steps = [b - a for a, b in itertools.pairwise(stamps)]
+        # A step may differ by one tick where the rate is no multiple of the tick.
+        return max(steps[:-1], default=0) - min(steps[:-1], default=0) > 1
+    average, base = stream.average_rate, stream.base_rate
+    return bool(average and base and abs(average / base - 1) > Fraction(1, 50))
+
+
+def _sample_aspect(stream: Any, orientation: Orientation) -> Fraction:
+    aspect = stream.sample_aspect_ratio
+    if not aspect or aspect <= 0:
+        return Fraction(1)
+    return Fraction(1) / aspect if orientation.swaps_sides else Fraction(aspect)
+
+
+def _other_streams(container: Any, main: Any) -> Iterator[StreamInfo]:
+    for stream in container.streams:
+        if stream.index == main.index:
+            continue
+        context = stream.codec_context
+        kind: StreamKind = stream.type if stream.type in ("audio", "subtitle", "attachment") else "data"
+        if stream.type == "video":
+            kind = "cover" if is_cover(stream) else "video"
+        start, duration, base = stream.start_time, stream.duration, stream.time_base
+        sound = context is not None and stream.type == "audio"
+        yield StreamInfo(
+            index=stream.index,
+            kind=kind,
+            codec=context.codec.canonical_name if context is not None else "",
+            language=stream.metadata.get("language", ""),
+            title=stream.metadata.get("title", ""),
+            start=None if start is None or not base else float(start * base),
+            duration=None if not duration or not base else float(duration * base),
+            channels=context.channels if sound else 0,
+            sample_rate=context.sample_rate if sound else 0,
+        )
+
+
+def _chapters(container: Any) -> Iterator[Chapter]:
+    for chapter in container.chapters():
+        base = chapter["time_base"] or Fraction(1)
+        title = chapter["metadata"].get("title", "")
+        yield Chapter(Fraction(chapter["start"]) * base, Fraction(chapter["end"]) * base, title)

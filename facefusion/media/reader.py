@@ -1,0 +1,318 @@
+"""Decode a video into upright frames, in presentation order, each with its own time stamp."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+import av.error
+import numpy as np
+
+from facefusion.errors import MediaFormatError
+from facefusion.media.frame import PlanarFrame, plane_samples
+from facefusion.media.layouts import layout_of, planar_equivalent
+from facefusion.media.orientation import Orientation
+from facefusion.media.probe import MediaInfo, open_input, translated
+
+# A file that ends before this share of its announced frames counts as cut off, not as "a bit damaged".
+_ENOUGH = 0.9
+
+
+class VideoReader:
+    """Iterates over the frames of a video.
+
+    Frames come upright (the display matrix is applied to the planes), in the planar form of the stored
+    pixel format, with the source's time stamps and time base. `next` blocks and releases the GIL while it
+    decodes; one thread at a time may call it.
+
+    Args:
+        path: the video.
+        info: what `probe` said about it.
+        threads: decoder threads.
+
+    Attributes:
+        warnings: sentences on what was damaged or had to be adapted, complete after the last frame.
+    """
+
+    def __init__(self, path: Path, info: MediaInfo, *, threads: int = 1) -> None:
+        self.path = path
+        self.info = info
+        self.warnings: list[str] = []
+        self._threads = max(1, threads)
+        self._stack = contextlib.ExitStack()
+        self._frames: Iterator[PlanarFrame] | None = None
+        self._count = 0
+        self._damaged = 0
+        self._normaliser = _Normaliser(info)
+        self._clock = _Clock(info)
+
+    def __enter__(self) -> Self:
+        self._container, self._stream = _open(self._stack, self.path, self.info, self._threads)
+        self._frames = self._decode()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the decoder and the file."""
+        self._frames = None
+        self._stack.close()
+
+    def __iter__(self) -> Iterator[PlanarFrame]:
+        return self
+
+    def __next__(self) -> PlanarFrame:
+        """Return the next frame.
+
+        Raises:
+            StopIteration: after the last one.
+            MediaFormatError: nothing could be decoded, or the file ends long before its announced end.
+        """
+        if self._frames is None:
+            raise StopIteration
+        return next(self._frames)
+
+    def _decode(self) -> Iterator[PlanarFrame]:
+        with translated(self.path.name):
+            for packet in self._packets():
+                try:
+                    decoded = packet.decode()
+                except (av.error.InvalidDataError, av.error.EOFError, av.error.PatchWelcomeError):
+                    self._damaged += packet.size > 0
+                    continue
+                for frame in decoded:
+                    yield self._finish(frame)
+        self._check_end()
+
+    def _packets(self) -> Iterator[Any]:
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.error.InvalidDataError:
+                # What was read so far is in the decoder still: drain it, then judge in `_check_end`.
+                self._damaged += 1
+                with contextlib.suppress(av.error.FFmpegError):
+                    yield _Flush(self._stream)
+                return
+            yield packet
+
+    def _finish(self, frame: Any) -> PlanarFrame:
+        stamp = self._clock.stamp(frame)
+        upright = self._normaliser.apply(frame)
+        upright.pts = stamp
+        upright.time_base = self._clock.time_base
+        result = PlanarFrame(upright, self._count)
+        self._count += 1
+        return result
+
+    def _check_end(self) -> None:
+        announced = self.info.frames
+        if self._count == 0:
+            raise MediaFormatError(f"No picture of {self.path.name} can be decoded.")
+        if announced and self._damaged and self._count < _ENOUGH * announced:
+            raise MediaFormatError(
+                f"{self.path.name} is damaged or cut off: "
+                f"{self._count} of about {announced} pictures could be read.",
+                remedy="Copy the file again; if it does not play to the end either, export it again.",
+            )
+        if self._damaged:
+            self.warnings.append(
+                f"{self._damaged} damaged parts of the video could not be decoded; "
+                "the pictures they held are missing."
+            )
+        self.warnings += self._normaliser.warnings + self._clock.warnings
+
+    def key_frames(self, max_count: int) -> Iterator[PlanarFrame]:
+        """Up to `max_count` key frames spread over the video, for looking ahead.
+
+        Works on a file handle of its own and does not disturb the iteration. Frames come in order of time;
+        `index` counts the key frames returned, not the video's frames.
+
+        Raises:
+            MediaFormatError: the file cannot be opened. Damaged places are passed over.
+        """
+        with contextlib.ExitStack() as stack, translated(self.path.name):
+            container, stream = _open(stack, self.path, self.info, 1)
+            stream.codec_context.skip_frame = "NONKEY"
+            normaliser = _Normaliser(self.info)
+            last = None
+            count = 0
+            for frame in _spread(container, stream, self.info, max_count):
+                if frame.pts is not None and last is not None and frame.pts <= last:
+                    continue
+                last = frame.pts if frame.pts is not None else last
+                stamp = frame.pts
+                upright = normaliser.apply(frame)
+                upright.pts = stamp
+                upright.time_base = stream.time_base
+                yield PlanarFrame(upright, count)
+                count += 1
+                if count >= max_count:
+                    return
+
+
+class _Flush:
+    """Stands for "no more packets" where the demuxer broke off."""
+
+    size = 0
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def decode(self) -> list[Any]:
+        return list(self._stream.decode(None))
+
+
+class _Clock:
+    """Time stamps of the frames: the source's own; strictly increasing, because muxers insist on it."""
+
+    def __init__(self, info: MediaInfo) -> None:
+        self.time_base = info.time_base or Fraction(1, 90000)
+        self._step = max(1, round(1 / (info.rate * self.time_base))) if info.rate else 1
+        self._last: int | None = None
+        self._guessed = 0
+        self._moved = 0
+
+    @property
+    def warnings(self) -> list[str]:
+        sentences = []
+        if self._guessed:
+            sentences.append(f"{self._guessed} pictures had no time stamp; they follow at the average rate.")
+        if self._moved:
+            sentences.append(
+                f"{self._moved} pictures had a time stamp not after the picture before; "
+                "they were moved behind it."
+            )
+        return sentences
+
+    def stamp(self, frame: Any) -> int:
+        stamp: int | None = frame.pts if frame.pts is not None else frame.dts
+        if stamp is None:
+            stamp = 0 if self._last is None else self._last + self._step
+            self._guessed += 1
+        elif self._last is not None and stamp <= self._last:
+            stamp = self._last + 1
+            self._moved += 1
+        self._last = stamp
+        return stamp
+
+
+class _Normaliser:
+    """Makes decoded frames planar, upright and all of one kind. Planes are only copied where they must be."""
+
+    def __init__(self, info: MediaInfo) -> None:
+        self._orientation: Orientation = info.orientation
+        self._stored: tuple[int, int, str] | None = None
+        self._changed = False
+
+    @property
+    def warnings(self) -> list[str]:
+        if not self._changed:
+            return []
+        assert self._stored is not None
+        width, height, name = self._stored
+        return [
+            "The size or pixel format of the picture changes inside the video; "
+            f"everything was brought to {width}x{height} {name}."
+        ]
+
+    def apply(self, frame: Any) -> Any:
+        name = planar_equivalent(frame.format.name)
+        if name is None:
+            raise MediaFormatError(
+                f"The pixel format {frame.format.name} is not supported.",
+                remedy="Convert the video to H.264 in mp4 and drop it again.",
+            )
+        if self._stored is None:
+            self._stored = (frame.width, frame.height, name)
+        if self._stored != (frame.width, frame.height, name):
+            self._changed = True
+        if self._stored != (frame.width, frame.height, frame.format.name):
+            frame = _reformat(frame, *self._stored)
+        return frame if self._orientation.is_upright else turn(frame, self._orientation)
+
+
+def _reformat(frame: Any, width: int, height: int, name: str) -> Any:
+    """Convert through libswscale without touching range or matrix."""
+    kept = frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc
+    converted = frame.reformat(width=width, height=height, format=name)
+    converted.colorspace, converted.color_range, converted.color_primaries, converted.color_trc = kept
+    converted.duration = frame.duration
+    return converted
+
+
+def turn(frame: Any, orientation: Orientation) -> Any:
+    """A copy of a planar frame, turned upright; 4:2:2 lying on its side becomes 4:4:0, sample for sample."""
+    layout = layout_of(frame.format.name)
+    name = layout.name
+    if orientation.swaps_sides:
+        name = layout.turned_name
+    width, height = orientation.displayed(frame.width, frame.height)
+    turned = av.VideoFrame(width, height, name)
+    dtype = np.dtype(np.uint8 if layout.depth == 8 else np.uint16)
+    target = layout_of(name)
+    for index, (source, result) in enumerate(zip(frame.planes, turned.planes, strict=True)):
+        w, h = layout.plane_size(index, frame.width, frame.height)
+        tw, th = target.plane_size(index, width, height)
+        orientation.apply(plane_samples(source, dtype)[:h, :w], plane_samples(result, dtype)[:th, :tw])
+    turned.colorspace, turned.color_range = frame.colorspace, frame.color_range
+    turned.color_primaries, turned.color_trc = frame.color_primaries, frame.color_trc
+    turned.duration = frame.duration
+    return turned
+
+
+def _open(stack: contextlib.ExitStack, path: Path, info: MediaInfo, threads: int) -> tuple[Any, Any]:
+    container = stack.enter_context(open_input(path))
+    if info.stream_index >= len(container.streams):
+        raise MediaFormatError(f"{path.name} changed while it was being read.")
+    stream = container.streams[info.stream_index]
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = av.stream.Discard.all
+    stream.codec_context.thread_count = threads
+    # Frame threads are what makes several cores decode H.264 and HEVC; they cost latency, which nobody minds.
+    stream.codec_context.thread_type = "AUTO" if threads > 1 else "SLICE"
+    return container, stream
+
+
+def _spread(container: Any, stream: Any, info: MediaInfo, count: int) -> Iterator[Any]:
+    """Key frames at about equal distances where the file can seek, else the first ones."""
+    if not info.duration or count <= 1 or stream.time_base is None:
+        yield from _next_key_frames(container, stream, count)
+        return
+    start = stream.start_time or 0
+    length = info.duration / float(stream.time_base)
+    for place in range(count):
+        try:
+            container.seek(int(start + length * place / count), stream=stream, backward=True)
+        except av.error.FFmpegError:
+            continue
+        yield from _next_key_frames(container, stream, 1)
+
+
+def _next_key_frames(container: Any, stream: Any, count: int) -> Iterator[Any]:
+    found = 0
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            continue
+        for frame in frames:
+            yield frame
+            found += 1
+            if found >= count:
+                return

@@ -1,0 +1,237 @@
+"""Open a finished file again and check that it is what it should be, before anybody gets it.
+
+Always checked, from the packets alone (demuxing only, a few milliseconds a minute of video): number of
+pictures, time stamps (strictly increasing, first and last where they belong), size, and for every kept sound
+track its offset to the video and its end. Decoded are the first key frames and the tail; everything where the
+file is short or where the caller asks for it. A decoder that accepts beginning and end, together with a count
+of packets that fits, catches broken headers, lost frames and a cut tail; damage inside a single packet would
+have to be made by the disk, which is not what this looks for.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+
+from facefusion.errors import FaceFusionError, VerificationError
+from facefusion.media.photos import read_photo
+from facefusion.media.probe import main_video, open_input
+
+_DECODE_ALL_BELOW = 60
+"""Videos of at most this many pictures are decoded completely."""
+_TAIL = 3.0
+"""Seconds at the end that are always decoded."""
+
+
+@dataclass(frozen=True)
+class ExpectedTrack:
+    """A sound track that must be in the result.
+
+    Attributes:
+        offset: seconds from the first picture to the first sound in the source; None where unknown.
+        duration: seconds of sound in the source; None where unknown.
+    """
+
+    offset: float | None
+    duration: float | None
+
+
+@dataclass(frozen=True)
+class ExpectedMedia:
+    """What a finished video must be.
+
+    Attributes:
+        frames: number of pictures written.
+        width: in pixels.
+        height: in pixels.
+        first: time of the first picture in seconds.
+        last: time of the last picture in seconds.
+        frame_seconds: length of one picture; the tolerance for everything that is rounded.
+        audio: the kept sound tracks.
+        subtitles: number of kept subtitle tracks.
+    """
+
+    frames: int
+    width: int
+    height: int
+    first: float
+    last: float
+    frame_seconds: float
+    audio: tuple[ExpectedTrack, ...] = ()
+    subtitles: int = 0
+
+
+def verify_video(path: Path, expected: ExpectedMedia, *, decode_all: bool = False) -> None:
+    """Check a finished video.
+
+    Args:
+        path: the file.
+        expected: what it must be, see `VideoWriter.expected`.
+        decode_all: decode every picture instead of the beginning and the tail.
+
+    Raises:
+        VerificationError: naming the first thing that is wrong.
+    """
+    try:
+        with open_input(path) as container:
+            _check(path.name, container, expected, decode_all or expected.frames <= _DECODE_ALL_BELOW)
+    except VerificationError:
+        raise
+    except FaceFusionError as error:
+        raise VerificationError(f"{path.name} cannot be opened again: {error.message}") from error
+
+
+def verify_photo(path: Path, width: int, height: int) -> None:
+    """Check a finished photo: it can be read, and has the size it should have.
+
+    Raises:
+        VerificationError: it cannot, or has not.
+    """
+    try:
+        photo = read_photo(path)
+    except FaceFusionError as error:
+        raise VerificationError(f"{path.name} cannot be opened again: {error.message}") from error
+    if (photo.frame.width, photo.frame.height) != (width, height):
+        raise VerificationError(
+            f"{path.name} is {photo.frame.width}x{photo.frame.height} instead of {width}x{height}."
+        )
+
+
+def _check(name: str, container: Any, expected: ExpectedMedia, everything: bool) -> None:
+    stream = main_video(container)
+    if stream is None:
+        raise VerificationError(f"{name} has no video.")
+    context = stream.codec_context
+    if (context.width, context.height) != (expected.width, expected.height):
+        raise VerificationError(
+            f"{name} is {context.width}x{context.height} instead of {expected.width}x{expected.height}."
+        )
+    if len(container.streams.audio) != len(expected.audio):
+        raise VerificationError(
+            f"{name} has {len(container.streams.audio)} sound tracks instead of {len(expected.audio)}."
+        )
+    if len(container.streams.subtitles) != expected.subtitles:
+        raise VerificationError(
+            f"{name} has {len(container.streams.subtitles)} subtitle tracks instead of {expected.subtitles}."
+        )
+    times = _Times(stream.index)
+    decoder = _Decoder(name, stream, expected, everything)
+    for packet in container.demux():
+        if packet.size > 0:
+            times.add(packet)
+        if packet.stream_index == stream.index:
+            decoder.feed(packet)
+    _check_pictures(name, times, expected)
+    _check_sound(name, container, times, expected)
+    decoder.check()
+
+
+class _Times:
+    """First and last time of every stream, and all of the video's."""
+
+    def __init__(self, video: int) -> None:
+        self.pictures: list[Fraction] = []
+        self.first: dict[int, float] = {}
+        self.end: dict[int, float] = {}
+        self._video = video
+
+    def add(self, packet: Any) -> None:
+        if packet.pts is None:
+            return
+        time = packet.pts * packet.time_base
+        index = packet.stream_index
+        if index == self._video and not packet.is_discard:
+            self.pictures.append(time)
+        end = float(time + (packet.duration or 0) * packet.time_base)
+        self.first[index] = min(self.first.get(index, float(time)), float(time))
+        self.end[index] = max(self.end.get(index, end), end)
+
+
+def _check_pictures(name: str, times: _Times, expected: ExpectedMedia) -> None:
+    pictures = sorted(times.pictures)
+    if len(pictures) != expected.frames:
+        raise VerificationError(f"{name} holds {len(pictures)} pictures instead of {expected.frames}.")
+    if any(a == b for a, b in itertools.pairwise(pictures)):
+        raise VerificationError(f"{name} has two pictures with the same time stamp.")
+    # A start before zero is moved to zero by some containers, together with everything else.
+    moved = max(0.0, -expected.first)
+    for what, got, wanted in (
+        ("first", pictures[0], expected.first + moved),
+        ("last", pictures[-1], expected.last + moved),
+    ):
+        if abs(float(got) - wanted) > expected.frame_seconds:
+            raise VerificationError(
+                f"The {what} picture of {name} is shown at {float(got):.3f} s instead of {wanted:.3f} s."
+            )
+
+
+def _check_sound(name: str, container: Any, times: _Times, expected: ExpectedMedia) -> None:
+    picture = float(min(times.pictures))
+    tolerance = max(expected.frame_seconds, 0.05)
+    for number, (stream, track) in enumerate(zip(container.streams.audio, expected.audio, strict=True), 1):
+        if stream.index not in times.first:
+            if track.duration:
+                raise VerificationError(f"Sound track {number} of {name} is empty.")
+            continue
+        offset = times.first[stream.index] - picture
+        if track.offset is not None and abs(offset - track.offset) > tolerance:
+            raise VerificationError(
+                f"Sound track {number} of {name} starts {offset:+.3f} s from the picture instead of "
+                f"{track.offset:+.3f} s."
+            )
+        length = times.end[stream.index] - times.first[stream.index]
+        if track.duration is not None and abs(length - track.duration) > max(tolerance, 0.25):
+            raise VerificationError(
+                f"Sound track {number} of {name} lasts {length:.3f} s instead of {track.duration:.3f} s."
+            )
+
+
+class _Decoder:
+    """Decodes the chosen parts of the video and counts."""
+
+    def __init__(self, name: str, stream: Any, expected: ExpectedMedia, everything: bool) -> None:
+        self._name = name
+        self._stream = stream
+        self._everything = everything
+        self._expected = expected
+        self._tail_from = expected.last - _TAIL
+        self._fed = 0
+        self._decoded = 0
+        self._in_tail = False
+        stream.codec_context.thread_count = 1
+
+    def feed(self, packet: Any) -> None:
+        if packet.size > 0 and not self._wanted(packet):
+            return
+        self._fed += packet.size > 0
+        try:
+            self._decoded += len(packet.decode())
+        except av.error.FFmpegError as error:
+            raise VerificationError(f"{self._name} cannot be decoded ({error.strerror}).") from error
+
+    def _wanted(self, packet: Any) -> bool:
+        if self._everything or self._in_tail:
+            return True
+        if packet.is_keyframe and packet.pts is not None:
+            time = float(packet.pts * packet.time_base)
+            # From the last key frame before the tail on, everything is decoded.
+            if time >= self._tail_from:
+                self._in_tail = True
+            return True
+        return False
+
+    def check(self) -> None:
+        if self._decoded == 0 or (self._everything and self._decoded != self._expected.frames):
+            raise VerificationError(
+                f"{self._decoded} pictures of {self._name} can be decoded instead of {self._expected.frames}."
+            )
+        if self._decoded != self._fed:
+            raise VerificationError(
+                f"{self._fed - self._decoded} pictures of {self._name} cannot be decoded."
+            )

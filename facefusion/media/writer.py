@@ -1,0 +1,246 @@
+"""Encode frames and mux them with the source's other streams into a new file."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+import av.error
+
+from facefusion.errors import MediaFormatError, StorageError
+from facefusion.media.convert import FrameConverter
+from facefusion.media.frame import PlanarFrame
+from facefusion.media.plan import EncodeSettings, OutputPlan
+from facefusion.media.probe import MediaInfo, open_input, translated
+from facefusion.media.tracks import TrackCopier
+
+# Tags that belong to the old file's container, not to its content.
+_CONTAINER_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})
+_STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.ENOENT})
+# Containers whose clock starts anywhere: players subtract its start, other containers do not expect one.
+_FREE_CLOCK = frozenset({"ts", "mpeg"})
+
+
+class VideoWriter:
+    """Writes a video: encoded frames, and everything else copied from the source.
+
+    Time stamps are the source's, tick for tick. The file appears under `path` while it is written; it stays
+    only if `commit` was called, otherwise leaving the `with` block removes it.
+
+    Args:
+        path: file to write; the parent exists, the file does not.
+        info: the source, as probed.
+        plan: how to write it, see `plan.plan_output`.
+        threads: encoder threads.
+
+    Attributes:
+        warnings: what happened differently while writing, complete after `commit`.
+        frames: frames written so far.
+
+    Raises:
+        StorageError: disk full, folder not writable.
+        MediaFormatError: the source's other streams cannot be read.
+    """
+
+    def __init__(self, path: Path, info: MediaInfo, plan: OutputPlan, *, threads: int = 1) -> None:
+        if plan.encode is None:
+            raise ValueError("this plan is for a picture, not for a video")
+        self.path = path
+        self.info = info
+        self.plan = plan
+        self.frames = 0
+        self.warnings: list[str] = []
+        self.last_pts: int | None = None
+        self._settings: EncodeSettings = plan.encode
+        self._threads = max(1, threads)
+        self._stack = contextlib.ExitStack()
+        self._committed = False
+        self._durations: dict[int, int] = {}
+        self._converter = FrameConverter(info, plan)
+        self._time_base = info.time_base or Fraction(1, 90000)
+
+    def __enter__(self) -> Self:
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _open(self) -> None:
+        with self._storage():
+            self._target = av.open(
+                str(self.path.absolute()),
+                "w",
+                format=self.plan.muxer,
+                container_options=self._muxer_options(),
+            )
+            self._source = self._stack.enter_context(open_input(self.info.path))
+            self._shift = self._clock_shift()
+            self._stream = self._add_video()
+            self._copier = TrackCopier(self._source, self._target, self.plan, self._shift)
+            self._copy_description()
+            self._target.start_encoding()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def write(self, frame: PlanarFrame) -> None:
+        """Encode the next frame and mux what is ready. The frame must not be used afterwards.
+
+        Raises:
+            StorageError: see the class.
+            MediaFormatError: the encoder refused the frame.
+        """
+        with self._storage():
+            picture = self._converter.convert(frame.av_frame)
+            # The decoder's choice of I, P and B would be forced on the encoder.
+            picture.pict_type = 0
+            stamp = frame.pts
+            if stamp is None:
+                raise ValueError("a frame without a time stamp cannot be written")
+            picture.pts = stamp - self._ticks(self._shift)
+            picture.time_base = self._time_base
+            self.last_pts = picture.pts
+            self._durations[picture.pts] = picture.duration
+            self.frames += 1
+            self._mux(self._stream.encode(picture))
+            self._copier.pump(float(stamp * self._time_base))
+
+    def commit(self) -> None:
+        """Finish the file. After this it stays.
+
+        Raises:
+            StorageError: see the class.
+            MediaFormatError: no frame was written, or the encoder failed at the end.
+        """
+        if self.frames == 0:
+            raise MediaFormatError(f"{self.info.path.name}: there was no picture to write.")
+        with self._storage():
+            self._mux(self._stream.encode(None))
+            self._copier.finish()
+            self._target.close()
+            self.warnings += self._copier.warnings
+        self._committed = True
+        self._stack.close()
+
+    def close(self) -> None:
+        """Release everything; an uncommitted file is removed."""
+        if self._committed:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            # Removed before it is closed, so that nothing is finished that nobody wants.
+            self.path.unlink()
+        target = self.__dict__.pop("_target", None)
+        if target is not None:
+            with contextlib.suppress(av.error.FFmpegError, OSError):
+                target.close()
+        self._stack.close()
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+
+    def _mux(self, packets: list[Any]) -> None:
+        for packet in packets:
+            duration = self._durations.pop(packet.pts, 0)
+            if duration:
+                packet.duration = duration
+            self._target.mux_one(packet)
+
+    def _ticks(self, seconds: Fraction) -> int:
+        return int(seconds / self._time_base)
+
+    def _clock_shift(self) -> Fraction:
+        """What is subtracted from every time stamp: nothing, but for clocks that start anywhere."""
+        if self.info.container not in _FREE_CLOCK or self.plan.container in _FREE_CLOCK:
+            return Fraction(0)
+        starts = [
+            s.start_time * s.time_base
+            for s in self._source.streams
+            if s.type in ("video", "audio") and s.start_time is not None and s.time_base
+        ]
+        return Fraction(min(starts)) if starts else Fraction(0)
+
+    def _muxer_options(self) -> dict[str, str]:
+        if self.plan.muxer in ("mp4", "mov"):
+            flags = "+faststart"
+            if any(key.startswith("com.") for key in self.info.metadata):
+                # Apple's own keys survive only in the newer kind of metadata table.
+                flags += "+use_metadata_tags"
+            return {"movflags": flags}
+        if self.plan.muxer == "mpegts":
+            # Keep the source's clock instead of adding the muxer's own delay to it.
+            return {"mpegts_copyts": "1"}
+        return {}
+
+    def _add_video(self) -> Any:
+        settings, info = self._settings, self.info
+        stream = self._target.add_stream(
+            settings.encoder, rate=info.rate or Fraction(25), options=settings.options(self._threads)
+        )
+        context: Any = stream.codec_context
+        context.width, context.height = self.plan.width, self.plan.height
+        context.pix_fmt = settings.pix_fmt
+        context.time_base = self._time_base
+        context.gop_size = settings.gop
+        context.thread_count = self._threads
+        context.sample_aspect_ratio = info.sample_aspect
+        colour = self._converter.colour
+        context.colorspace, context.color_range = colour.matrix, colour.range
+        context.color_primaries, context.color_trc = colour.primaries, colour.transfer
+        if self.plan.muxer == "avi":
+            # AVI has no time stamps: pictures must be stored in the order in which they are shown.
+            context.max_b_frames = 0
+        if self.plan.muxer in ("mp4", "mov") and settings.encoder == "libx265":
+            # Apple's players want the parameter sets outside the pictures.
+            context.codec_tag = "hvc1"
+        source = self._source.streams[info.stream_index]
+        for key in ("language", "title", "handler_name", "timecode", "creation_time"):
+            if key in source.metadata:
+                stream.metadata[key] = source.metadata[key]
+        return stream
+
+    def _copy_description(self) -> None:
+        for key, value in self.info.metadata.items():
+            if key not in _CONTAINER_TAGS:
+                self._target.metadata[key] = value
+        chapters: list[Any] = []
+        for number, chapter in enumerate(self.info.chapters):
+            start, end = chapter.start - self._shift, chapter.end - self._shift
+            if end > 0:
+                # Milliseconds would lose ticks; this base holds all the usual ones.
+                base = Fraction(1, 1_000_000)
+                chapters.append(
+                    {
+                        "id": number,
+                        "start": round(max(start, Fraction(0)) / base),
+                        "end": round(end / base),
+                        "time_base": base,
+                        "metadata": {"title": chapter.title} if chapter.title else {},
+                    }
+                )
+        self._target.set_chapters(chapters)
+
+    @contextlib.contextmanager
+    def _storage(self) -> Iterator[None]:
+        """Tell errors of the disk from errors of the media."""
+        try:
+            with translated(self.path.name):
+                yield
+        except MediaFormatError as error:
+            cause = error.__cause__
+            if isinstance(cause, av.error.FFmpegError) and cause.errno in _STORAGE_ERRORS:
+                raise StorageError(f"{self.path.name} cannot be written ({cause.strerror}).") from cause
+            raise
+        except OSError as error:
+            raise StorageError(f"{self.path.name} cannot be written ({error.strerror or error}).") from error
