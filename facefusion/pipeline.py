@@ -1,17 +1,32 @@
 """One target through: read, find faces, swap, write.
 
-A `SwapSession` is what a worker process keeps warm between jobs: models, and the prepared source of the
-last face. It writes to a work file; publishing under the final name is the business of `automation`.
+A `SwapSession` is what a worker process keeps warm between jobs: models, and the prepared sources of the last
+faces. It writes to a work file and verifies it; publishing under the final name is the business of
+`automation`.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
+
 from facefusion.config import AutomationConfig
+from facefusion.errors import FaceNotFoundError, ModelMissingError
+from facefusion.faces.detect import FaceDetector
+from facefusion.faces.landmarks import Landmarker
+from facefusion.faces.topology import Topology, load_topology
+from facefusion.media.plan import plan_output
+from facefusion.media.probe import probe
+from facefusion.models.manager import ModelManager
+from facefusion.swap.contract import SwapEngine
+from facefusion.swap.mesh.engine import MeshEngine
+from facefusion.swap.mesh.geometry import build_tables
+from facefusion.system.threads import ThreadPlan, plan_threads
 
 
 @dataclass(frozen=True)
@@ -77,14 +92,38 @@ class SwapResult:
 ProgressCallback = Callable[[SwapProgress], None]
 StopRequested = Callable[[], bool]
 
+_KEPT_SOURCES = 8
+
 
 def planned_suffix(target: Path, config: AutomationConfig) -> str:
-    """Suffix (with dot) that the result of `target` will have under these settings."""
-    raise NotImplementedError
+    """Suffix (with dot) that the result of `target` will have under these settings.
+
+    Raises:
+        MediaFormatError: the target cannot be read, or not be written faithfully.
+    """
+    return plan_output(probe(target), config).suffix
+
+
+@dataclass(frozen=True)
+class Toolbox:
+    """Warm models and the thread plan, shared by all jobs of a session."""
+
+    detector: FaceDetector
+    landmarker: Landmarker
+    topology: Topology
+    threads: ThreadPlan
+
+
+@dataclass(frozen=True)
+class PreparedFace:
+    """A source as the engine keeps it, and what had to be said about its pictures."""
+
+    source: object
+    warnings: tuple[str, ...]
 
 
 class SwapSession:
-    """Warm models and the prepared source of the last face; used by one worker process.
+    """Warm models and prepared sources; used by one worker process, one job at a time.
 
     Args:
         models_dir: where installed model files lie.
@@ -93,7 +132,11 @@ class SwapSession:
 
     def __init__(self, models_dir: Path, *, threads: int) -> None:
         self.models_dir = models_dir
-        self.threads = threads
+        self._plan = plan_threads(max(1, threads))
+        cv2.setNumThreads(self._plan.opencv)
+        self._toolbox: Toolbox | None = None
+        self._engines: dict[str, SwapEngine] = {}
+        self._sources: OrderedDict[tuple[str, str], PreparedFace] = OrderedDict()
 
     def swap(
         self, request: SwapRequest, on_progress: ProgressCallback, should_stop: StopRequested
@@ -104,7 +147,76 @@ class SwapSession:
             CancelledError: `should_stop` answered true; the work file is gone.
             FaceFusionError: any other reason, each with category and remedy; the work file is gone.
         """
-        raise NotImplementedError
+        from facefusion.targets import swap_target
+
+        on_progress(SwapProgress("preparing", 0, None, 0.0, None))
+        engine = self.engine(request.config)
+        prepared = self.source(request, engine)
+        return swap_target(request, engine, prepared, self.toolbox(), on_progress, should_stop)
+
+    def warm_up(self) -> None:
+        """Load the models now, so that the first job does not wait for them."""
+        self.toolbox()
 
     def close(self) -> None:
-        """Release models."""
+        """Release models and sources."""
+        self._toolbox = None
+        self._engines.clear()
+        self._sources.clear()
+
+    def toolbox(self) -> Toolbox:
+        """Models that every engine uses.
+
+        Raises:
+            ModelMissingError: they are not installed.
+        """
+        if self._toolbox is None:
+            threads = self._plan.inference
+            self._toolbox = Toolbox(
+                FaceDetector(self.models_dir, threads=threads),
+                Landmarker(self.models_dir, threads=threads),
+                load_topology(self.models_dir),
+                self._plan,
+            )
+        return self._toolbox
+
+    def engine(self, config: AutomationConfig) -> SwapEngine:
+        """The engine these settings ask for.
+
+        Raises:
+            ModelMissingError: it needs a model that is not installed.
+        """
+        if config.engine == "neural":
+            raise ModelMissingError(
+                "The neural engine was asked for, but no swap model is installed.",
+                remedy='Set `engine` to "auto" or "mesh" in automation_config.json, or install a swap model.',
+            )
+        if "mesh" not in self._engines:
+            toolbox = self.toolbox()
+            manager = ModelManager(self.models_dir)
+            used = [Path(toolbox.detector.model_name).stem, "face_landmark", "iris_landmark"]
+            hashes = {manager.path(name).name: manager.registry.find(name).sha256 or "" for name in used}
+            self._engines["mesh"] = MeshEngine(
+                build_tables(toolbox.topology), models=hashes, runtime=toolbox.landmarker.runtime
+            )
+        return self._engines["mesh"]
+
+    def source(self, request: SwapRequest, engine: SwapEngine) -> PreparedFace:
+        """The prepared source face, from memory if this face was used before.
+
+        Raises:
+            FaceNotFoundError: none of the pictures shows a usable face.
+        """
+        key = (engine.identity.name, request.face_digest)
+        if key not in self._sources:
+            from facefusion.faces.portrait import read_portraits
+
+            toolbox = self.toolbox()
+            portraits = read_portraits(request.faces, toolbox.detector, toolbox.landmarker)
+            if not portraits.usable:
+                raise FaceNotFoundError(" ".join(portraits.warnings))
+            self._sources[key] = PreparedFace(engine.prepare(portraits.usable), tuple(portraits.warnings))
+        self._sources.move_to_end(key)
+        while len(self._sources) > _KEPT_SOURCES:
+            self._sources.popitem(last=False)
+        return self._sources[key]

@@ -19,6 +19,8 @@ _PRESENCE = 0.5
 # Mean luma difference (0..1) between two frames that starts a new scene.
 _CUT = 0.11
 _GRID = 24
+# Frames for which a lost face is remembered, so that it keeps its number when it comes back.
+_MEMORY = 15
 
 
 class Trackable(Readable, Protocol):
@@ -63,6 +65,7 @@ class FaceTracker:
         self._mode = mode
         self._detect_every = detect_every
         self._tracks: dict[int, Face] = {}
+        self._lost: dict[int, tuple[Face, int]] = {}
         self._next = 0
         self._since_detection = detect_every
         self._last_luma: NDArray[np.float32] | None = None
@@ -71,18 +74,21 @@ class FaceTracker:
         """Faces of the next frame."""
         if self._is_cut(frame):
             self._tracks.clear()
+            self._lost.clear()
             self._since_detection = self._detect_every
+        self._lost = {track: (face, age + 1) for track, (face, age) in self._lost.items() if age < _MEMORY}
         followed = {}
         for track, face in self._tracks.items():
             moved = self._landmarker.follow(frame, face)
             if moved.presence >= _PRESENCE and _plausible(face, moved, frame):
                 followed[track] = moved
-        lost = len(followed) < len(self._tracks)
+        missing = {track: (face, 0) for track, face in self._tracks.items() if track not in followed}
+        self._lost |= missing
         self._tracks = followed
         self._since_detection += 1
         # Without a face, look more often: the beginning of an appearance matters.
         due = self._detect_every if self._tracks else 3
-        if lost or self._since_detection >= due:
+        if missing or self._since_detection >= due:
             self._since_detection = 0
             self._detect(frame)
         return [Observation(track, face) for track, face in self._tracks.items()]
@@ -101,9 +107,17 @@ class FaceTracker:
                 continue
             if self._mode == "largest":
                 self._tracks.clear()
-            self._tracks[self._next] = face
-            self._next += 1
+            self._tracks[self._number(face)] = face
         self._drop_twins()
+
+    def _number(self, face: Face) -> int:
+        """The track that was lost here a moment ago, or a new one."""
+        for track, (old, _) in self._lost.items():
+            if overlap(old.box, face.box) > 0.3:
+                del self._lost[track]
+                return track
+        self._next += 1
+        return self._next - 1
 
     def _drop_twins(self) -> None:
         """Two tracks on one face: the older stays."""

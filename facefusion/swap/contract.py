@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facefusion.faces.landmarks import Readable
+from facefusion.config import AutomationConfig
+from facefusion.faces.landmarks import Face, Readable
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,43 @@ class Canvas(Readable, Protocol):
 
 @dataclass(frozen=True)
 class EngineIdentity:
-    """What really runs, for status and report."""
+    """What really runs, for status and report.
+
+    Attributes:
+        name: `mesh` or `neural`.
+        provider: execution provider or runtime that was proven to run.
+        models: file name -> SHA-256 of every model used.
+    """
 
     name: str
     provider: str
     models: Mapping[str, str]
+
+
+class Painter(Protocol):
+    """Paints one source into one target. `study` is called in order of time, `draw` from several threads."""
+
+    def study(self, track: int, face: Face) -> object:
+        """Learn from a face of a track what changes slowly; the answer is handed to `draw` for that face."""
+        ...
+
+    def draw(self, frame: Canvas, face: Face, manner: object) -> Patch | None:
+        """The patch that replaces a face, or None where nothing can be replaced."""
+        ...
+
+
+class SwapEngine(Protocol):
+    """A way to swap faces. One engine serves many sources; `prepare` is called once for each."""
+
+    @property
+    def identity(self) -> EngineIdentity:
+        """What really runs."""
+        ...
+
+    def prepare(self, pictures: Sequence[tuple[NDArray[np.uint8], Face]]) -> object:
+        """Turn photos (BGR uint8) of one person, each with the face in it, into the engine's source."""
+        ...
+
+    def painter(self, source: object, config: AutomationConfig) -> Painter:
+        """Begin a target."""
+        ...

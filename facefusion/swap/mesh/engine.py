@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facefusion.config import AutomationConfig
 from facefusion.faces.align import fit_pose
 from facefusion.faces.landmarks import Face
 from facefusion.faces.topology import INNER_LIPS
-from facefusion.swap.contract import Canvas, Patch
-from facefusion.swap.mesh.geometry import MeshTables
+from facefusion.swap.contract import Canvas, EngineIdentity, Patch
+from facefusion.swap.mesh.geometry import MeshTables, shape_difference
 from facefusion.swap.mesh.kernels import rasterise, shade
 from facefusion.swap.mesh.light import vertex_colours
-from facefusion.swap.mesh.source import MeshSource
+from facefusion.swap.mesh.source import MeshSource, prepare_source
 
 Floats = NDArray[np.float32]
 
@@ -35,15 +37,86 @@ class Manner:
     openness: Floats
 
 
-class MeshPainter:
-    """Draws one prepared source. Safe to call from several threads."""
+class MeshEngine:
+    """Draws with the embedded mesh; needs no swap model.
 
-    def __init__(self, source: MeshSource, tables: MeshTables) -> None:
+    Args:
+        tables: of the mesh.
+        models: file name -> SHA-256 of the landmark and detection models in use.
+        runtime: what runs them.
+    """
+
+    def __init__(self, tables: MeshTables, *, models: Mapping[str, str], runtime: str) -> None:
+        self._tables = tables
+        self._identity = EngineIdentity("mesh", runtime, models)
+
+    @property
+    def identity(self) -> EngineIdentity:
+        """What really runs."""
+        return self._identity
+
+    def prepare(self, pictures: Sequence[tuple[NDArray[np.uint8], Face]]) -> MeshSource:
+        """See `SwapEngine.prepare`."""
+        return prepare_source(list(pictures), self._tables)
+
+    def painter(self, source: object, config: AutomationConfig) -> MeshPainter:
+        """See `SwapEngine.painter`."""
+        assert isinstance(source, MeshSource)
+        return MeshPainter(source, self._tables, strength=config.mesh.shape_strength)
+
+
+class _TrackModel:
+    """What a track has shown of its face so far: mean shape and how wide the eyes open."""
+
+    def __init__(self) -> None:
+        self.shape: Floats | None = None
+        self.count = 0
+        self._lids: list[Floats] = []
+
+    def learn(self, face: Face, reference: Floats) -> None:
+        shape = fit_pose(reference, face.points).invert(face.points)
+        self.count += 1
+        # A mean at first, then a slow average: the shape must not creep over hours of video.
+        share = 1.0 / min(self.count, _MEMORY)
+        self.shape = shape if self.shape is None else self.shape + (shape - self.shape) * np.float32(share)
+        if len(self._lids) < 200 or self.count % 8 == 0:
+            self._lids = [*self._lids[-399:], face.lids]
+
+    @property
+    def open_lids(self) -> Floats:
+        """(2,) opening of the eyes when they are open."""
+        return np.asarray(np.percentile(self._lids, 70, axis=0), np.float32)
+
+
+_MEMORY = 300
+
+
+class MeshPainter:
+    """Draws one prepared source. `draw` is safe to call from several threads."""
+
+    def __init__(self, source: MeshSource, tables: MeshTables, *, strength: float) -> None:
         self._source = source
         self._tables = tables
+        self._strength = strength
+        self._tracks: dict[int, _TrackModel] = {}
 
-    def draw(self, frame: Canvas, face: Face, manner: Manner) -> Patch | None:
-        """The patch for one face, or None when it lies outside the frame."""
+    def study(self, track: int, face: Face) -> Manner:
+        """See `Painter.study`."""
+        model = self._tracks.get(track)
+        if model is None:
+            self._tracks = {**dict(list(self._tracks.items())[-31:]), track: (model := _TrackModel())}
+        model.learn(face, self._source.shape)
+        assert model.shape is not None
+        openness = np.clip(np.sqrt(self._source.lids / (model.open_lids + 1e-6)), 0.85, 1.15)
+        return Manner(
+            model.shape,
+            shape_difference(self._source.shape, model.shape, self._tables, self._strength),
+            np.asarray(openness, np.float32),
+        )
+
+    def draw(self, frame: Canvas, face: Face, manner: object) -> Patch | None:
+        """See `Painter.draw`."""
+        assert isinstance(manner, Manner)
         source, tables = self._source, self._tables
         pose = fit_pose(manner.shape, face.points)
         moved = face.points + pose.scale * manner.difference @ pose.rotation

@@ -1,0 +1,84 @@
+"""Source pictures: which face is meant, and is it good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facefusion.errors import FaceFusionError
+from facefusion.faces.detect import FaceDetector
+from facefusion.faces.landmarks import Face, Landmarker
+from facefusion.faces.track import find_faces
+from facefusion.media.frame import PackedFrame
+from facefusion.media.photos import read_face_picture
+
+_TINY = 40
+_SMALL = 110
+
+
+@dataclass(frozen=True)
+class Portraits:
+    """Usable pictures (BGR uint8) with the face in each, and what had to be said about the others."""
+
+    usable: list[tuple[NDArray[np.uint8], Face]]
+    warnings: list[str]
+
+
+def read_portraits(paths: Sequence[Path], detector: FaceDetector, landmarker: Landmarker) -> Portraits:
+    """Read the pictures of one person and find the face in each; the largest face of a picture counts.
+
+    A picture that cannot be used is left out with a sentence; whether the rest suffices is for the caller
+    to say. With a single picture its error is raised as it is.
+
+    Raises:
+        MediaFormatError: the only picture cannot be read.
+    """
+    usable: list[tuple[NDArray[np.uint8], Face]] = []
+    warnings: list[str] = []
+    for path in paths:
+        try:
+            image = read_face_picture(path)
+        except FaceFusionError as error:
+            if len(paths) == 1:
+                raise
+            warnings.append(error.message)
+            continue
+        faces = find_faces(PackedFrame(image), detector, landmarker)
+        if not faces:
+            warnings.append(f"{path.name} shows no face that could be found.")
+            continue
+        face = steady(image, faces[0], landmarker)
+        if face.size < _TINY:
+            warnings.append(
+                f"The face in {path.name} is only {face.size:.0f} pixels tall; at least {_TINY} are needed."
+            )
+            continue
+        if len(faces) > 1:
+            warnings.append(f"{path.name} shows {len(faces)} faces; the largest was taken.")
+        if face.size < _SMALL:
+            warnings.append(f"The face in {path.name} is small ({face.size:.0f} pixels); the result will look soft.")
+        turn = turned_away(face)
+        if turn > 50:
+            warnings.append(
+                f"The face in {path.name} is turned {turn:.0f} degrees away; the hidden side is made up from the other."
+            )
+        usable.append((image, face))
+    return Portraits(usable, warnings)
+
+
+def steady(image: NDArray[np.uint8], face: Face, landmarker: Landmarker) -> Face:
+    """Landmarks of a still picture, repeated until they rest."""
+    frame = PackedFrame(image)
+    for _ in range(3):
+        face = landmarker.follow(frame, face)
+    return face
+
+
+def turned_away(face: Face) -> float:
+    """Degrees by which the head is turned left or right, from the depth of the cheeks."""
+    left, right = face.points[234], face.points[454]
+    return float(abs(np.degrees(np.arctan2(right[2] - left[2], abs(right[0] - left[0]) + 1e-6))))

@@ -1,0 +1,316 @@
+"""A video, photo or animation with the source face in it: the frame loop and its bookkeeping."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from facefusion.errors import CancelledError
+from facefusion.faces.align import canonicalise
+from facefusion.faces.landmarks import Face
+from facefusion.faces.smooth import RADIUS, PosedFace, Smoother
+from facefusion.faces.topology import Topology
+from facefusion.faces.track import FaceTracker, find_faces
+from facefusion.flow import ByteBudget, Flow, Stopwatch
+from facefusion.media.frame import PlanarFrame
+from facefusion.media.photos import read_photo, write_photo
+from facefusion.media.plan import OutputPlan, plan_output
+from facefusion.media.probe import MediaInfo, probe
+from facefusion.media.reader import VideoReader
+from facefusion.media.verify import verify_photo, verify_video
+from facefusion.media.writer import VideoWriter
+from facefusion.pipeline import (
+    PreparedFace,
+    ProgressCallback,
+    StopRequested,
+    SwapProgress,
+    SwapRequest,
+    SwapResult,
+    Toolbox,
+)
+from facefusion.swap.contract import Canvas, Painter, SwapEngine
+
+
+def swap_target(
+    request: SwapRequest,
+    engine: SwapEngine,
+    prepared: PreparedFace,
+    toolbox: Toolbox,
+    on_progress: ProgressCallback,
+    should_stop: StopRequested,
+) -> SwapResult:
+    """Swap one target and verify the work file. See `SwapSession.swap` for the errors."""
+    watch = Stopwatch()
+    with watch.time("probe"):
+        info = probe(request.target)
+        plan = plan_output(info, request.config)
+    painter = engine.painter(prepared.source, request.config)
+    work = _swap_photo if info.kind == "photo" else _swap_video
+    ledger = work(request, info, plan, painter, toolbox, watch, on_progress, should_stop)
+    done = ledger.frames_swapped > 0
+    if not done:
+        request.output.unlink(missing_ok=True)
+    identity = engine.identity
+    return SwapResult(
+        outcome="done" if done else "no_face",
+        engine=identity.name,
+        models=identity.models,
+        provider=identity.provider,
+        frames=ledger.frames,
+        frames_swapped=ledger.frames_swapped,
+        tracks=tuple(ledger.tracks()),
+        timings={stage: round(seconds, 3) for stage, seconds in watch.seconds.items()},
+        media=_describe(info, plan),
+        warnings=(*prepared.warnings, *_unused_processors(request), *plan.warnings, *ledger.warnings),
+    )
+
+
+@dataclass
+class _Ledger:
+    """What is counted while a target is swapped."""
+
+    frames: int = 0
+    frames_swapped: int = 0
+    warnings: list[str] = field(default_factory=list)
+    spans: dict[int, list[int]] = field(default_factory=dict)
+
+    def count(self, index: int, tracks: list[int]) -> None:
+        self.frames += 1
+        self.frames_swapped += bool(tracks)
+        for track in tracks:
+            span = self.spans.setdefault(track, [index, index, 0])
+            span[1] = index
+            span[2] += 1
+
+    def tracks(self) -> list[dict[str, int]]:
+        """Followed faces in order of their appearance; a very long list is cut."""
+        ordered = sorted(self.spans.items(), key=lambda item: item[1][0])[:500]
+        return [{"id": t, "first_frame": s[0], "last_frame": s[1], "frames_swapped": s[2]} for t, s in ordered]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A frame that is ready to be painted: its faces, smoothed, each with its manner."""
+
+    frame: Any
+    faces: list[tuple[int, Face, object]]
+    painted: list[int]
+
+
+class _Analyst:
+    """Follows faces, looks ahead, and hands out frames whose faces have come to rest."""
+
+    def __init__(self, tracker: FaceTracker, painter: Painter, topology: Topology) -> None:
+        self._tracker = tracker
+        self._painter = painter
+        self._mirror = topology.mirror
+        self._smoother = Smoother(
+            [topology.left_eye, topology.right_eye, topology.lips, topology.left_brow, topology.right_brow]
+        )
+        self._references: dict[int, Any] = {}
+        self._window: deque[tuple[Any, dict[int, PosedFace]]] = deque()
+        self._next = 0  # place in the window of the first frame that was not handed out
+
+    def __call__(self, frame: Any | None) -> list[_Task]:
+        """See `Flow`: takes the next frame, or None after the last."""
+        if frame is not None:
+            posed = {}
+            for observation in self._tracker.observe(frame):
+                if observation.track not in self._references:
+                    self._references[observation.track] = canonicalise(observation.face.points, self._mirror)[1]
+                posed[observation.track] = PosedFace.of(observation.face, self._references[observation.track])
+            self._references = {track: shape for track, shape in self._references.items() if track in posed or track > max(self._references) - 32}
+            self._window.append((frame, posed))
+        tasks = []
+        ahead = RADIUS if frame is not None else 0
+        while self._next < len(self._window) - ahead:
+            tasks.append(self._task(self._next))
+            self._next += 1
+            if self._next > RADIUS:
+                self._window.popleft()
+                self._next -= 1
+        return tasks
+
+    def _task(self, place: int) -> _Task:
+        frame, posed = self._window[place]
+        faces = []
+        for track in posed:
+            window, centre = self._neighbours(place, track)
+            face = self._smoother.smooth(window, centre)
+            faces.append((track, face, self._painter.study(track, face)))
+        # What was handed out keeps its geometry for its neighbours, but the pixels are no longer needed here.
+        self._window[place] = (None, posed)
+        return _Task(frame, faces, [])
+
+    def _neighbours(self, place: int, track: int) -> tuple[list[PosedFace], int]:
+        """The consecutive frames round `place` in which the track is seen."""
+        first = place
+        while first > 0 and place - first < RADIUS and track in self._window[first - 1][1]:
+            first -= 1
+        last = place
+        while last + 1 < len(self._window) and last - place < RADIUS and track in self._window[last + 1][1]:
+            last += 1
+        return [self._window[i][1][track] for i in range(first, last + 1)], place - first
+
+
+def _swap_video(
+    request: SwapRequest,
+    info: MediaInfo,
+    plan: OutputPlan,
+    painter: Painter,
+    toolbox: Toolbox,
+    watch: Stopwatch,
+    on_progress: ProgressCallback,
+    should_stop: StopRequested,
+) -> _Ledger:
+    ledger = _Ledger()
+    clock = _Clock(info.frames, on_progress)
+    threads = toolbox.threads
+    tracker = FaceTracker(toolbox.detector, toolbox.landmarker, mode=request.config.face_selector_mode)
+    budget = ByteBudget(request.config.limits.queue_megabytes << 20, least=RADIUS + 5)
+    with (
+        VideoReader(request.target, info, threads=threads.decode) as reader,
+        VideoWriter(request.output, info, plan, threads=threads.encode) as writer,
+    ):
+
+        def paint(task: _Task) -> None:
+            task.painted.extend(_paint(task.frame, task.faces, painter))
+
+        def write(task: _Task) -> None:
+            if should_stop():
+                raise CancelledError(f"{request.target.name} was stopped.")
+            index = task.frame.index
+            writer.write(task.frame)
+            ledger.count(index, task.painted)
+            clock.tick(ledger.frames)
+
+        flow: Flow[PlanarFrame, _Task] = Flow(
+            reader,
+            _Analyst(tracker, painter, toolbox.topology),
+            paint,
+            size=lambda task: task.frame.nbytes,
+            budget=budget,
+            painters=threads.swap,
+            stopwatch=watch,
+        )
+        flow.run(write)
+        ledger.warnings += reader.warnings
+        if ledger.frames_swapped == 0:
+            return ledger
+        clock.finish(ledger.frames)
+        with watch.time("finish"):
+            writer.commit()
+            ledger.warnings += writer.warnings
+    with watch.time("verify"):
+        try:
+            verify_video(request.output, writer.expected())
+        except BaseException:
+            request.output.unlink(missing_ok=True)
+            raise
+    return ledger
+
+
+def _swap_photo(
+    request: SwapRequest,
+    info: MediaInfo,
+    plan: OutputPlan,
+    painter: Painter,
+    toolbox: Toolbox,
+    watch: Stopwatch,
+    on_progress: ProgressCallback,
+    should_stop: StopRequested,
+) -> _Ledger:
+    ledger = _Ledger()
+    with watch.time("decode"):
+        photo = read_photo(request.target)
+    with watch.time("analyse"):
+        limit = 1 if request.config.face_selector_mode == "largest" else None
+        faces = find_faces(photo.frame, toolbox.detector, toolbox.landmarker, limit=limit)
+        tasks = [(number, face, painter.study(number, face)) for number, face in enumerate(faces)]
+    with watch.time("swap"):
+        painted = _paint(photo.frame, tasks, painter)
+    ledger.count(0, painted)
+    ledger.warnings += photo.warnings
+    if should_stop():
+        raise CancelledError(f"{request.target.name} was stopped.")
+    if painted:
+        on_progress(SwapProgress("finishing", 1, 1, 0.0, 0.0))
+        with watch.time("encode"):
+            write_photo(request.output, photo, plan)
+        with watch.time("verify"):
+            try:
+                verify_photo(request.output, photo.frame.width, photo.frame.height)
+            except BaseException:
+                request.output.unlink(missing_ok=True)
+                raise
+    return ledger
+
+
+def _paint(frame: Canvas, faces: list[tuple[int, Face, object]], painter: Painter) -> list[int]:
+    """Swap the faces of one frame in place, smallest (farthest) first; returns the tracks that were."""
+    painted = []
+    for track, face, manner in sorted(faces, key=lambda entry: entry[1].size):
+        patch = painter.draw(frame, face, manner)
+        if patch is not None:
+            frame.blend(patch.box, patch.colour, patch.alpha)
+            painted.append(track)
+    return painted
+
+
+class _Clock:
+    """Progress with the speed of the last seconds, told about four times a second."""
+
+    def __init__(self, total: int | None, tell: Callable[[SwapProgress], None]) -> None:
+        self._total = total
+        self._tell = tell
+        self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)], maxlen=20)
+        self._told = 0.0
+
+    def tick(self, done: int) -> None:
+        now = time.monotonic()
+        if now - self._told < 0.25:
+            return
+        self._told = now
+        start, count = self._marks[0]
+        speed = (done - count) / max(now - start, 1e-6)
+        self._marks.append((now, done))
+        left = None if not self._total or speed <= 0 else max(0.0, (self._total - done) / speed)
+        total = max(self._total, done) if self._total else None
+        self._tell(SwapProgress("swapping", done, total, speed, left))
+
+    def finish(self, done: int) -> None:
+        self._tell(SwapProgress("finishing", done, done, 0.0, 0.0))
+
+
+def _unused_processors(request: SwapRequest) -> list[str]:
+    """Processors of the profile that have no model here."""
+    extra = [name for name in request.config.profile.processors if name != "face_swapper"]
+    if not extra:
+        return []
+    return [
+        f"The profile {request.config.quality_preset} also asks for {' and '.join(extra)}; "
+        "no model for that is installed, so it was left out."
+    ]
+
+
+def _describe(info: MediaInfo, plan: OutputPlan) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "kind": info.kind,
+        "container": plan.container,
+        "width": plan.width or info.width,
+        "height": plan.height or info.height,
+        "source_codec": info.codec,
+    }
+    if plan.encode is not None:
+        described |= {
+            "encoder": plan.encode.encoder,
+            "pixel_format": plan.encode.pix_fmt,
+            "crf": plan.encode.crf,
+            "preset": plan.encode.preset,
+            "frame_rate": str(info.rate),
+            "tracks": [f"{t.stream.kind} {t.stream.codec}: {t.action}" for t in plan.tracks],
+        }
+    return described
