@@ -1,17 +1,225 @@
-"""The guided conversation."""
+"""The guided start: computer, settings, agreement, models, and then the daemon."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+import facefusion
+from facefusion.automation.workspace import INBOX_FOLDERS, Workspace
+from facefusion.config import (
+    CONFIG_FILE,
+    QUALITY_PROFILES,
+    AutomationConfig,
+    QualityPreset,
+    load_config,
+    parse_config,
+    save_config,
+)
+from facefusion.errors import PolicyNotAcceptedError, StorageError
 from facefusion.launcher.arguments import LauncherArguments
+from facefusion.launcher.computer import Plan, computer_rows, examine, plan
+from facefusion.launcher.conversation import Conversation
+from facefusion.launcher.installing import install
+from facefusion.launcher.session import RunDaemon, run_demo, run_processor, watch
+from facefusion.launcher.text import near, safe
+from facefusion.models.manager import ModelManager
+from facefusion.trust import policy
+
+AGREEMENT = "I agree"
+PROFILE_WORDS = {
+    "fast": "quickest, smaller files",
+    "balanced": "good quality at good speed",
+    "best": "highest quality, slowest",
+}
 
 
 class FaceFusionAutomationLauncher:
-    """The conversation."""
+    """One guided start.
 
-    def __init__(self, arguments: LauncherArguments) -> None:
-        self._arguments = arguments
+    Args:
+        arguments: the wishes of the command line.
+        console: where it talks; the terminal, or standard output without control codes.
+        interactive: whether somebody is there to answer; found out if None.
+        run_daemon: other than the real one, for tests.
+    """
+
+    def __init__(
+        self,
+        arguments: LauncherArguments,
+        *,
+        console: Console | None = None,
+        interactive: bool | None = None,
+        run_daemon: RunDaemon = run_processor,
+    ) -> None:
+        self.arguments = arguments
+        self.console = console or Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        if interactive is None:
+            interactive = sys.stdin.isatty() and sys.stdout.isatty() and not arguments.yes
+        self._run_daemon = run_daemon
+        self.conversation = Conversation(self.console, interactive=interactive)
 
     def run(self) -> int:
-        """Run it."""
-        print("inside", self._arguments)
-        return 0
+        """Lead through the start and stay until the daemon ends.
+
+        Returns:
+            Exit status: 0 ended as wished, 1 the demonstration has no result.
+
+        Raises:
+            FaceFusionError: what stands in the way, with its remedy.
+            KeyboardInterrupt: stopped before the daemon was started.
+        """
+        self.console.print(f"FaceFusion automation {facefusion.__version__}", style="bold")
+        config_path = self.arguments.root / CONFIG_FILE
+        config = self._wished(load_config(config_path))
+        workspace = self._workspace(config)
+        if not self.conversation.interactive:
+            self._agreement(workspace.state_dir, config)  # nobody will be asked later either
+        manager = ModelManager(workspace.models_dir)
+        self._show_computer(workspace, config, plan(config, manager))
+        config = self._settings(config, there=config_path.exists())
+        workspace = self._workspace(config)
+        if self.conversation.interactive:
+            self._agreement(workspace.state_dir, config)
+        self._keep_settings(config, config_path)
+        self._make_inbox(workspace)
+        workspace.prepare_outbox()
+        self._install_models(manager, config)
+        if self.arguments.demo:
+            return run_demo(self.console, workspace, config, self._run_daemon)
+        return watch(self.console, workspace, config, self._run_daemon)
+
+    def _workspace(self, config: AutomationConfig) -> Workspace:
+        workspace = Workspace.of(self.arguments.root, config)
+        workspace.check()
+        workspace.prepare_state()
+        return workspace
+
+    def _wished(self, config: AutomationConfig) -> AutomationConfig:
+        """The settings with the wishes of the command line."""
+        wishes = {"quality_preset": self.arguments.profile, "engine": self.arguments.engine}
+        return config.model_copy(update={key: value for key, value in wishes.items() if value})
+
+    def _settings(self, config: AutomationConfig, *, there: bool) -> AutomationConfig:
+        """Settings that exist are kept or gone through again; new ones are asked for."""
+        if there or not self.conversation.interactive:
+            self.console.print(
+                f"Profile {config.quality_preset}, inbox {config.inbox}, outbox {config.outbox}"
+                f" ({CONFIG_FILE if there else 'defaults'}).",
+                markup=False,
+            )
+        if there and self.conversation.confirm("Keep these settings?", default=True):
+            return config
+        return self._ask_settings(config)
+
+    def _ask_settings(self, config: AutomationConfig) -> AutomationConfig:
+        if self.conversation.interactive:
+            table = Table.grid(padding=(0, 2))
+            for name, words in PROFILE_WORDS.items():
+                table.add_row(f"  {name}", Text(words, style="dim"))
+            self.console.print(table)
+        profile = self.conversation.choose("Profile", list(QUALITY_PROFILES), config.quality_preset)
+        inbox = self.conversation.text(
+            "Inbox: the folder that is watched", config.inbox, self._check_place(config, "inbox")
+        )
+        config = config.model_copy(update={"inbox": inbox})
+        outbox = self.conversation.text(
+            "Outbox: the folder for results", config.outbox, self._check_place(config, "outbox")
+        )
+        assert profile in get_args(QualityPreset)
+        return config.model_copy(update={"quality_preset": profile, "outbox": outbox})
+
+    def _check_place(self, config: AutomationConfig, key: str) -> Callable[[str], None]:
+        def check(answer: str) -> None:
+            changed = config.model_copy(update={key: answer})
+            Workspace.of(self.arguments.root, changed).check()
+
+        return check
+
+    def _agreement(self, state_dir: Path, config: AutomationConfig) -> None:
+        """See that the use policy is accepted, here or earlier.
+
+        Raises:
+            PolicyNotAcceptedError: it is not, and nobody is there to agree, or does not.
+            ConfigError: another version was agreed to on the command line.
+        """
+        version = self.arguments.accept_use_policy
+        if version is None and policy.is_accepted(state_dir, config):
+            self.console.print("Use policy: accepted.", style="dim")
+            return
+        title = f"Use policy, version {policy.CURRENT_VERSION}"
+        if self.console.is_terminal:
+            table = Table.grid(padding=(0, 1))
+            for number, sentence in enumerate(policy.POLICY_TEXT, start=1):
+                table.add_row(f"{number}.", Text(sentence))
+            self.console.print(Panel(table, title=title, title_align="left", padding=(1, 2)))
+        else:
+            self.console.print("\n".join([f"{title}:", *policy.POLICY_TEXT]), markup=False)
+        if version is None:
+            question = f"Type [bold]{AGREEMENT}[/bold] to go on"
+            if not self.conversation.typed(question, AGREEMENT):
+                raise PolicyNotAcceptedError(
+                    "The use policy has not been accepted, so nothing was started.",
+                    remedy="If you agree, start with --accept-use-policy "
+                    f"{policy.CURRENT_VERSION}, or type the agreement at a terminal.",
+                )
+            version = policy.CURRENT_VERSION
+        policy.accept(state_dir, version, "launcher")
+        self.console.print("Use policy: accepted.", style="dim")
+
+    def _keep_settings(self, config: AutomationConfig, path: Path) -> None:
+        """Write the settings if they are new; a file that already says the same stays as it is."""
+        if path.exists() and load_config(path) == config:
+            return
+        parse_config(config.model_dump_json(by_alias=True))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_config(config, path)
+        except OSError as error:
+            raise StorageError(f"{safe(str(path))} cannot be written ({error.strerror}).") from error
+        self.console.print(f"Settings written to {near(path, Path.cwd())}.", style="dim", markup=False)
+
+    def _make_inbox(self, workspace: Workspace) -> None:
+        try:
+            for name in INBOX_FOLDERS:
+                (workspace.inbox / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"{safe(str(workspace.inbox))} cannot be made ({error.strerror}).") from error
+
+    def _show_computer(self, workspace: Workspace, config: AutomationConfig, planned: Plan) -> None:
+        if self.console.is_terminal:
+            with self.console.status("Looking at this computer ..."):
+                computer = examine(workspace.outbox, config, workspace.state_dir)
+        else:
+            computer = examine(workspace.outbox, config, workspace.state_dir)
+        rows = computer_rows(computer, planned)
+        if not self.console.is_terminal:
+            for title, text in rows:
+                self.console.print(f"{title + ':' if title else '':<14}{text}", markup=False)
+        else:
+            table = Table.grid(padding=(0, 2))
+            table.add_column(style="dim", no_wrap=True)
+            for title, text in rows:
+                table.add_row(title, Text(text))
+            self.console.print(
+                Panel(table, title="This computer", title_align="left", padding=(1, 2), expand=True)
+            )
+
+    def _install_models(self, manager: ModelManager, config: AutomationConfig) -> None:
+        planned = plan(config, manager)
+        for remark in planned.remarks:
+            self.console.print(f"Note: {remark}", style="dim", markup=False)
+        wanted = manager.registry.expand(planned.needs)
+        if any(manager.status(model.name).state != "ok" for model in wanted):
+            terms = "; ".join(sorted({model.licence.title for model in wanted}))
+            self.console.print(
+                f"Fetching the models of the {planned.engine} engine ({terms}) ...", markup=False
+            )
+        install(self.console, lambda tell: manager.ensure_models_available(planned.needs, on_progress=tell))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -76,7 +77,7 @@ def _stop_key() -> Iterator[None]:
     def listen() -> None:
         while not ended.is_set():
             if select.select([descriptor], [], [], KEY_WAIT_SECONDS)[0]:
-                key = sys.stdin.buffer.raw.read(1)  # type: ignore[attr-defined]
+                key = os.read(descriptor, 1)
                 if not key:
                     return
                 if key in b"qQ" and main_thread is not None:
