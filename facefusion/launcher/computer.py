@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facefusion.config import AutomationConfig
-from facefusion.errors import FaceFusionError
+from facefusion.errors import FaceFusionError, ModelMissingError
 from facefusion.launcher.text import count, safe, size
 from facefusion.models.manager import ModelManager
 from facefusion.system.hardware import HardwareReport, detect_gpu_capability, detect_hardware
@@ -57,7 +57,11 @@ def examine(folder: Path, config: AutomationConfig, state_dir: Path) -> Computer
 
 
 def plan(config: AutomationConfig, manager: ModelManager) -> Plan:
-    """Which engine runs with these settings, and what of the profile cannot."""
+    """Which engine runs with these settings, and what of the profile cannot.
+
+    Raises:
+        ModelMissingError: the neural engine was asked for and cannot be had.
+    """
     processors = config.profile.processors
     registry = manager.registry
     missing = [name for name in processors if name != "face_swapper" and not registry.needs.get(name)]
@@ -69,7 +73,10 @@ def plan(config: AutomationConfig, manager: ModelManager) -> Plan:
     if config.engine != "mesh" and has_neural and (config.engine == "neural" or _installed(manager)):
         return Plan("neural", "a swap model is installed", ("neural",), tuple(remarks))
     if config.engine == "neural":
-        remarks.append("The neural engine was asked for, and no swap model for it is part of this version.")
+        raise ModelMissingError(
+            "The neural engine was asked for, and no swap model for it is part of this version.",
+            remedy="Start with --engine auto.",
+        )
     why = "as set" if config.engine == "mesh" else "needs no swap model, works on the processor"
     return Plan("mesh", why, ("mesh",), tuple(remarks))
 

@@ -76,7 +76,7 @@ class Dashboard:
         if self.snapshot is None:
             yield Text("Starting ...", style=SOFT)
             return
-        head = self._head(self.snapshot, width)
+        head = self._head(self.snapshot, width)[: max(2, height // 3)]
         foot = [Text(hint, style=SOFT, no_wrap=True, overflow="ellipsis") for hint in self._hints]
         sections = [section for section in self._sections(self.snapshot, width) if section.lines]
         room = height - len(head) - len(foot) - 1

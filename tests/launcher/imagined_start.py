@@ -1,0 +1,43 @@
+"""Runs the launcher with an imagined daemon: `python imagined_start.py ROOT MODELS_DIR [ARGUMENTS]`."""
+
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).parent)]
+
+from snapshots import BUSY  # noqa: E402
+
+import facefusion.automation.workspace as workspace_module  # noqa: E402
+from facefusion.errors import FaceFusionError  # noqa: E402
+from facefusion.launcher.arguments import parse_arguments  # noqa: E402
+from facefusion.launcher.launcher import FaceFusionAutomationLauncher  # noqa: E402
+
+
+def imagined_daemon(workspace, config, show, once):  # type: ignore[no-untyped-def]
+    try:
+        for _ in range(int(os.environ.get("IMAGINED_STEPS", "600"))):
+            show(replace(BUSY, root=str(workspace.root), quality_preset=config.quality_preset))
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        show(replace(BUSY, state="stopped"))
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a test runner may ignore it for its children
+    root, models = Path(sys.argv[1]), Path(sys.argv[2])
+    workspace_module.program_dir = lambda: models.parent
+    launcher = FaceFusionAutomationLauncher(parse_arguments(root, sys.argv[3:]), run_daemon=imagined_daemon)
+    launcher._install_models = lambda manager, config: None  # type: ignore[method-assign]
+    try:
+        sys.exit(launcher.run())
+    except FaceFusionError as error:
+        print(error.message, error.remedy)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C")
+        sys.exit(130)

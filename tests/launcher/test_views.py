@@ -1,0 +1,188 @@
+"""What a person, or a log, sees of a working daemon."""
+
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+from snapshots import BUSY, NOON, ROOT
+
+from facefusion.automation.snapshot import InboxFile, JobView, Snapshot
+from facefusion.launcher.dashboard import Dashboard, bar
+from facefusion.launcher.lines import LineView
+from facefusion.launcher.text import cut, duration, near, size
+
+
+def drawn(snapshot: Snapshot | None, *, width: int = 110, height: int = 50) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
+    dashboard = Dashboard(Path(ROOT), ["Drop faces into inbox/faces.", "Stop with q."], full_screen=True)
+    dashboard.snapshot = snapshot
+    with console.capture() as captured:
+        console.print(dashboard)
+    return captured.get().splitlines()
+
+
+def test_the_picture_shows_progress_queue_reasons_results_and_remedies() -> None:
+    picture = "\n".join(drawn(BUSY))
+    for told in (
+        "working",
+        "mesh engine",
+        "about 1 min 35 s left",
+        "videos/party.mp4  with alice",
+        "attempt 2 of 3",
+        "50%",
+        "150 of 300 frames",
+        "48 frames/s",
+        "3.2 s left",
+        "Next: 3 jobs, face by face",
+        "2 faces are there: rename the file",
+        "a symbolic link is not followed",
+        "the face carol is gone",
+        "outbox/done__alice.mp4",
+        "1 remark",
+        "no face was found in it",
+        "broken.mp4 ends in the middle.",
+        "Copy it again.",
+        "Drop faces into inbox/faces.",
+    ):
+        assert told in picture, told
+    assert "x.part" not in picture
+
+
+def test_the_queue_is_grouped_by_face() -> None:
+    rows = drawn(BUSY)
+    start = next(index for index, row in enumerate(rows) if row.startswith("Next"))
+    assert rows[start + 1].split() == ["alice", "videos/a.mp4,", "videos/b.mp4"]
+    assert rows[start + 2].split() == ["bob", "videos/c.mp4"]
+
+
+@pytest.mark.parametrize(("width", "height"), [(110, 50), (80, 24), (60, 16), (40, 10), (200, 60)])
+def test_the_picture_fits_the_screen_and_keeps_its_hints(width: int, height: int) -> None:
+    many = replace(
+        BUSY,
+        results=BUSY.results * 10,
+        failures=BUSY.failures * 10,
+        files=tuple(InboxFile(f"videos/{n}.mp4", "video", "waiting", "why " * 40) for n in range(500)),
+        running=BUSY.running * 3,
+        notices=("a notice " * 30,),
+    )
+    rows = drawn(many, width=width, height=height)
+    assert len(rows) < height
+    assert max(cell_len(row) for row in rows) <= width
+    assert rows[-1].startswith("Stop with q.")
+
+
+def test_a_wide_script_keeps_the_columns() -> None:
+    entry = InboxFile("videos/休日の動画.mp4", "video", "waiting", "why")
+    rows = drawn(replace(BUSY, files=(entry, *BUSY.files)))
+    reasons = [row for row in rows if row.endswith(("why", "rename the file"))]
+    assert (
+        len({cell_len(row[: row.index(word)]) for row, word in zip(reasons, ("why", "2 "), strict=True)}) == 1
+    )
+
+
+def test_names_cannot_command_the_terminal_or_the_markup() -> None:
+    evil = "\x1b[2J\r[red]x[/red]\u202e"
+    job = replace(BUSY.running[0], target=evil, face=evil)
+    failure = replace(BUSY.failures[0], message=evil, remedy=evil, target=evil)
+    picture = "\n".join(drawn(replace(BUSY, running=(job,), failures=(failure,), paused=evil)))
+    assert "\x1b" not in picture
+    assert "\r" not in picture
+    assert "\u202e" not in picture
+    assert "[red]x[/red]" in picture
+
+
+def test_before_the_first_snapshot_it_says_that_it_starts() -> None:
+    assert drawn(None) == ["Starting ..."]
+
+
+@pytest.mark.parametrize(("share", "filled"), [(0.0, 0), (0.5, 20), (1.0, 40), (0.99, 40), (None, 0)])
+def test_a_bar_is_as_long_as_its_share(share: float | None, filled: int) -> None:
+    text = bar(share, 40)
+    assert cell_len(text.plain) == 40
+    track = sum(span.end - span.start for span in text.spans if span.style == "grey30")
+    assert 40 - track == filled
+
+
+class TestLines:
+    """The view without a terminal."""
+
+    def setup_method(self) -> None:
+        self.now = NOON
+        self.lines: list[str] = []
+        self.view = LineView(Path(ROOT), self.lines.append, clock=lambda: self.now)
+
+    def told(self, snapshot: Snapshot) -> list[str]:
+        self.lines.clear()
+        self.view.show(snapshot)
+        return [line.split(" ", 1)[1] for line in self.lines]
+
+    def test_each_event_is_one_line(self) -> None:
+        assert self.told(BUSY) == [
+            "processing",
+            "waiting videos/talk.mp4: 2 faces are there: rename the file",
+            "waiting photos/link.jpg: a symbolic link is not followed",
+            "started videos/party.mp4 with alice (attempt 2 of 3)",
+            "done outbox/done__alice.mp4 (300 frames, 6.0 s, mesh engine); the subtitles were left out",
+            "no face videos/sea.mp4: no face was found in it, so there is no result",
+            "failed videos/broken.mp4: broken.mp4 ends in the middle. Copy it again.",
+        ]
+        assert re.match(r"\d\d:\d\d:\d\d ", self.lines[0])
+
+    def test_what_was_told_is_not_told_again(self) -> None:
+        self.told(BUSY)
+        assert self.told(replace(BUSY, files=(*BUSY.files,), written_at=NOON + 1)) == []
+
+    def test_progress_is_told_now_and_then(self) -> None:
+        self.told(BUSY)
+        self.now += 5
+        assert self.told(BUSY) == []
+        self.now += 6
+        assert self.told(BUSY) == ["progress videos/party.mp4: 150 of 300 frames, 48 frames/s, 3.2 s left"]
+
+    def test_a_second_failure_of_the_same_job_is_news(self) -> None:
+        self.told(BUSY)
+        again = replace(BUSY.failures[0], finished_at=NOON + 9)
+        assert len(self.told(replace(BUSY, failures=(again,)))) == 1
+
+    def test_what_ended_before_the_start_is_history(self) -> None:
+        self.now = NOON + 100
+        self.view = LineView(Path(ROOT), self.lines.append, clock=lambda: self.now)
+        assert not [line for line in self.told(BUSY) if line.startswith(("done", "failed", "no face"))]
+
+    def test_a_pause_and_a_settings_problem_are_told_with_their_reason(self) -> None:
+        self.told(BUSY)
+        told = self.told(replace(BUSY, state="paused", paused="the disk is full", config_problem="line 3"))
+        assert told == ["paused: the disk is full", "settings: line 3"]
+
+    def test_a_flood_of_files_stays_a_few_lines(self) -> None:
+        flood = tuple(InboxFile(f"videos/{n}.mp4", "video", "waiting", "no face") for n in range(5000))
+        told = self.told(replace(BUSY, files=flood))
+        assert len([line for line in told if line.startswith("waiting")]) == 21
+        assert "waiting: 4,980 more files (see `status`)" in told
+
+    def test_no_line_holds_control_characters(self) -> None:
+        job = JobView("9", "a\nb\x1b[2J.mp4", "f\r", "video", "running")
+        for line in self.told(replace(BUSY, running=(job,))):
+            assert line.isprintable()
+
+
+def test_small_texts() -> None:
+    assert [duration(s) for s in (0.42, 12.4, 65, 3600, 7500)] == [
+        "0.4 s",
+        "12 s",
+        "1 min 05 s",
+        "1 h 00 min",
+        "2 h 05 min",
+    ]
+    assert [size(n) for n in (740_000_000, 15_500_000_000, 512_000_000_000)] == [
+        "740 MB",
+        "15.5 GB",
+        "512 GB",
+    ]
+    assert cut("a-rather-long-name-of-a-clip.mp4", 20) == "a-rather-long…ip.mp4"
+    assert near("/home/anna/swaps/outbox/x.mp4", Path(ROOT)) == str(Path("outbox/x.mp4"))
+    assert near("/elsewhere/x.mp4", Path(ROOT)) == str(Path("/elsewhere/x.mp4"))
