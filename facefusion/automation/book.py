@@ -1,0 +1,126 @@
+"""A running daemon's picture of the queue: what lists and estimates need, kept up to date cheaply."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from facefusion.automation.catalogue import Brief
+from facefusion.automation.job import Job, JobState
+from facefusion.automation.jobtable import JobTable
+from facefusion.automation.snapshot import FailureView, JobView, QueueCounts, ResultView
+from facefusion.automation.views import failure_view, job_view, publishing_view, result_view
+from facefusion.automation.workspace import printable
+from facefusion.config import AutomationConfig
+from facefusion.errors import ErrorCategory
+
+SHOWN = 20
+WAITING_SHOWN = 50
+REMEMBERED_RATES = 20
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a snapshot says about the queue.
+
+    Attributes:
+        seconds_queued: estimate for all waiting jobs on one worker.
+    """
+
+    counts: QueueCounts
+    waiting: tuple[JobView, ...]
+    publishing: tuple[JobView, ...]
+    results: tuple[ResultView, ...]
+    failures: tuple[FailureView, ...]
+    seconds_queued: float | None
+
+
+class JobBook:
+    """Follows the queue by its revisions.
+
+    Args:
+        table: the queue.
+    """
+
+    def __init__(self, table: JobTable) -> None:
+        self._table = table
+        self._revision = 0
+        self._briefs: dict[int, Brief] = {}
+        self._rates: dict[str, deque[float]] = {}
+        self._summary: Summary | None = None
+
+    def brief(self, job_id: int) -> Brief | None:
+        """What the inbox list says about a job."""
+        return self._briefs.get(job_id)
+
+    def refresh(self) -> list[Job]:
+        """Catch up with the queue; the jobs that have changed since the last time."""
+        changed = self._table.changed_since(self._revision)
+        if not changed:
+            return []
+        self._revision = changed[-1].revision
+        for job in changed:
+            self._briefs[job.id] = Brief(job.id, job.state, job.face_name, job.target, _text_about(job))
+            if job.state is JobState.DONE and job.seconds > 0 and job.target_bytes > 0:
+                rates = self._rates.setdefault(job.target_kind, deque(maxlen=REMEMBERED_RATES))
+                rates.append(job.seconds / job.target_bytes)
+        self._summary = None
+        return changed
+
+    @property
+    def revision(self) -> int:
+        """Of the latest change taken in."""
+        return self._revision
+
+    def summary(self, config: AutomationConfig) -> Summary:
+        """The queue as of the last `refresh`."""
+        if self._summary is None:
+            table = self._table
+            failed = table.latest((JobState.FAILED, JobState.BLOCKED), 2 * SHOWN)
+            self._summary = Summary(
+                counts=table.counts(),
+                waiting=tuple(job_view(job, config) for job in table.next_jobs(WAITING_SHOWN)),
+                publishing=tuple(publishing_view(job, config) for job in table.in_state(JobState.PUBLISHING)),
+                results=tuple(map(result_view, table.latest((JobState.DONE, JobState.NO_FACE), SHOWN))),
+                failures=tuple(failure_view(job) for job in failed if not _waits_for_policy(job))[:SHOWN],
+                seconds_queued=self._seconds_for_queue(),
+            )
+        return self._summary
+
+    def _seconds_for_queue(self) -> float | None:
+        """Estimate from the latest results; None without any."""
+        total = 0.0
+        for kind, size in self._table.queued_bytes().items():
+            rates = self._rates.get(kind)
+            if not rates:
+                return None
+            total += size * median(rates)
+        return total
+
+
+def _waits_for_policy(job: Job) -> bool:
+    return job.failure is not None and job.failure.category == ErrorCategory.POLICY
+
+
+def _text_about(job: Job) -> str:
+    face = printable(job.face_name)
+    failure = f": {job.failure.message} {job.failure.remedy}" if job.failure is not None else ""
+    match job.state:
+        case JobState.QUEUED:
+            return f"in the queue, face {face}{failure}"
+        case JobState.RUNNING:
+            return f"being processed, face {face}"
+        case JobState.PUBLISHING:
+            return f"being published, face {face}"
+        case JobState.DONE:
+            return f"result: {printable(Path(job.output or '').name)}"
+        case JobState.NO_FACE:
+            return f"no face was found in it (face {face} was to be put there)"
+        case JobState.FAILED:
+            return f"failed with face {face}{failure}" if job.face_name else f"failed{failure}"
+        case JobState.BLOCKED:
+            return f"blocked, face {face}{failure}"
+        case JobState.CANCELLED:
+            return f"cancelled, face {face}{failure}"

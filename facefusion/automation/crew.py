@@ -1,0 +1,382 @@
+"""From queued to worked: hands jobs to workers, watches over them, judges how each attempt ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from facefusion.automation.content import signature_of
+from facefusion.automation.finishing import work_name
+from facefusion.automation.job import Inputs, Job, JobState, failure_from
+from facefusion.automation.jobs import JobQueue
+from facefusion.automation.loop import Loop
+from facefusion.automation.publish import Outbox, result_base
+from facefusion.automation.worker import Broken, Ended, Finished, Order, Progress, Worker, WorkerSpec
+from facefusion.automation.workspace import Workspace, printable
+from facefusion.config import AutomationConfig
+from facefusion.errors import (
+    CancelledError,
+    ErrorCategory,
+    FaceFusionError,
+    InputFileError,
+    StorageError,
+    VanishedError,
+    VerificationError,
+)
+from facefusion.reports.records import Failure
+
+logger = logging.getLogger(__name__)
+
+IDLE_SECONDS = 900.0
+"""A worker with nothing to do gives its memory back after this long."""
+STOP_SECONDS = 5.0
+"""How long a job may take to stop when asked."""
+
+
+class Confirms(Protocol):
+    """What the crew needs to know of the inbox."""
+
+    away: str | None
+
+    def confirm(self, job: Job) -> Inputs | FaceFusionError | None:
+        """See `Intake.confirm`."""
+
+
+@dataclass
+class Running:
+    """A job in hand.
+
+    Attributes:
+        stopping: why it has been asked to stop, and when it will be killed if it does not.
+    """
+
+    job: Job
+    worker: Worker
+    config: AutomationConfig
+    stopping: FaceFusionError | None = None
+    kill_at: float | None = None
+
+
+class Crew:
+    """Owns the workers.
+
+    Args:
+        workspace: of the root.
+        loop: this object lives in the loop's thread.
+        queue, outbox: of the root.
+        inbox: asked before each job whether its files are still the ones it was made for.
+        spec: how to start workers, for a number of workers.
+        config: the settings in force.
+        on_worked: takes jobs whose work file is complete.
+        on_ended: takes jobs that have ended without a result.
+        on_storage_trouble: told why nothing can be written.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        loop: Loop,
+        queue: JobQueue,
+        outbox: Outbox,
+        inbox: Confirms,
+        spec: Callable[[int], WorkerSpec],
+        config: Callable[[], AutomationConfig],
+        on_worked: Callable[[Job], object],
+        on_ended: Callable[[Job], object],
+        on_storage_trouble: Callable[[StorageError], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.running: dict[Worker, Running] = {}
+        self._workspace = workspace
+        self._loop = loop
+        self._queue = queue
+        self._outbox = outbox
+        self._inbox = inbox
+        self._spec = spec
+        self._config = config
+        self._on_worked = on_worked
+        self._on_ended = on_ended
+        self._on_storage_trouble = on_storage_trouble
+        self._clock = clock
+        self._workers: list[Worker] = []
+        self._unsettled: list[Callable[[], None]] = []
+        self._closing = False
+
+    # -- what the loop calls --------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Stop what is overdue or no longer wanted, replace the dead, note what could not be noted before.
+
+        Raises:
+            StorageError: the database cannot be written; nothing is lost, call again.
+        """
+        while self._unsettled:
+            self._unsettled[0]()
+            self._unsettled.pop(0)
+        for hand in self.running.values():
+            self._supervise(hand)
+        self._let_go_of_the_idle()
+
+    def dispatch(self) -> None:
+        """Give every idle worker a job.
+
+        Raises:
+            StorageError: nothing can be written.
+        """
+        if self._unsettled or self._closing:
+            return
+        for worker in self._staff():
+            if worker not in self.running and not self._start_next(worker):
+                return
+
+    def warm_up(self) -> None:
+        """Have a worker load its libraries while the first files settle."""
+        if not self._closing:
+            next(self._staff(), None)
+
+    def seconds_to_next(self) -> float:
+        """How long nothing has to be done here, unless a worker reports."""
+        return 0.5 if self.running else 5.0
+
+    def file_replaced(self, path: str) -> None:
+        """Start over where a file that is being processed has changed."""
+        for hand in self.running.values():
+            for name, signature in hand.job.inputs:
+                now = signature_of(self._workspace.inbox / name) if name == path else None
+                if now is not None and not now.same_content(signature):
+                    self._stop(
+                        hand, CancelledError(f"{printable(path)} was replaced while it was processed.")
+                    )
+
+    def stop_requested(self, job_id: int) -> None:
+        """Stop a running job that a person has cancelled."""
+        for hand in self.running.values():
+            if hand.job.id == job_id:
+                self._stop(hand, CancelledError(f"{printable(hand.job.target)} was cancelled."))
+
+    def begin_closing(self) -> None:
+        """Ask everything to stop; nothing new is started."""
+        self._closing = True
+        for hand in self.running.values():
+            self._stop(hand, CancelledError("The program is being stopped."))
+
+    def close(self) -> None:
+        """End the workers; jobs still in hand go back to the queue, uncounted."""
+        self._closing = True
+        for worker in self._workers:
+            worker.kill(CancelledError("The program is being stopped."))
+        for worker in self._workers:
+            worker.close(timeout=STOP_SECONDS)
+        for hand in list(self.running.values()):
+            self._queue.give_back(hand.job, None, counted=False)
+        self.running.clear()
+        self._workers.clear()
+
+    # -- workers --------------------------------------------------------------------------------------------
+
+    def _staff(self) -> Iterator[Worker]:
+        """Workers that can take orders, as many as the settings ask for; started when first needed."""
+        wanted = max(self._config().workers, 1)
+        self._workers = [w for w in self._workers if w.alive or w in self.running]
+        for surplus in [w for w in self._workers[wanted:] if w not in self.running]:
+            self._workers.remove(surplus)
+            surplus.close(timeout=STOP_SECONDS)
+        for index in range(wanted):
+            if index == len(self._workers):
+                self._workers.append(Worker(self._spec(wanted), self._told))
+            yield self._workers[index]
+
+    def _let_go_of_the_idle(self) -> None:
+        for worker in [w for w in self._workers if w not in self.running]:
+            if not worker.alive or self._clock() - worker.idle_since > IDLE_SECONDS:
+                self._workers.remove(worker)
+                worker.close(timeout=STOP_SECONDS)
+
+    def _supervise(self, hand: Running) -> None:
+        limits = hand.config.limits
+        late = hand.worker.overdue(limits.stall_seconds, limits.job_minutes * 60)
+        if hand.kill_at is not None and self._clock() >= hand.kill_at:
+            hand.worker.kill(hand.stopping)
+        elif late is not None and hand.stopping is None:
+            logger.warning("%s The worker is replaced.", late.message)
+            hand.stopping = late
+            hand.worker.kill(late)
+
+    def _stop(self, hand: Running, reason: FaceFusionError) -> None:
+        if hand.stopping is None:
+            hand.stopping = reason
+            hand.kill_at = self._clock() + STOP_SECONDS
+            hand.worker.ask_to_stop()
+
+    # -- starting -------------------------------------------------------------------------------------------
+
+    def _start_next(self, worker: Worker) -> bool:
+        """Give a worker its next job; False if there is none (or none can be started)."""
+        config = self._config()
+        face = worker.face_digest if config.group_videos_by_face else None
+        busy = [hand.job.face_sha256 for hand in self.running.values()] if config.group_videos_by_face else []
+        while (job := self._queue.claim(config.quality_preset, face, busy)) is not None:
+            try:
+                ready = self._confirmed(job)
+                if ready is None:
+                    if self._inbox.away is not None:
+                        self._queue.give_back(job, None, counted=False)
+                        return False
+                    continue
+                order = self._order(ready, config)
+            except StorageError:
+                self._queue.give_back(job, None, counted=False)
+                raise
+            if not worker.run(order):  # died since it was looked at; the next tick replaces it
+                self._queue.give_back(ready, None, counted=False)
+                return False
+            self.running[worker] = Running(ready, worker, config)
+            logger.info("Started %s with %s.", printable(job.target), printable(job.face_name))
+            return True
+        return False
+
+    def _confirmed(self, job: Job) -> Job | None:
+        """The job with the files to be used; None if it cannot be started (then it has ended, or is held)."""
+        found: Inputs | FaceFusionError | None
+        found = self._inbox.confirm(job) if job.faces else InputFileError("There is no face for it.")
+        if isinstance(found, FaceFusionError):
+            if self._inbox.away is None:
+                self._end(job, failure_from(found), None, 0.0)
+            return None
+        return job if found is None else self._queue.point_to(job, found)
+
+    def _order(self, job: Job, config: AutomationConfig) -> Order:
+        inbox = self._workspace.inbox
+        return Order(
+            ticket=job.fence * 1_000_000 + job.id,
+            target=inbox / job.target,
+            faces=tuple(inbox / path for path in job.faces),
+            face_digest=job.face_sha256,
+            work_dir=self._outbox.make_work_dir(work_name(job)),
+            stem=result_base(job.target, job.face_name),
+            config=config,
+        )
+
+    # -- ending ---------------------------------------------------------------------------------------------
+
+    def _told(self, worker: Worker, message: Progress | Ended) -> None:
+        # In the worker's thread. Progress is read from the worker when a picture of the state is made.
+        if not isinstance(message, Progress):
+            self._loop.post(self._attempt_ended, worker, message)
+
+    def _attempt_ended(self, worker: Worker, message: Ended) -> None:
+        hand = self.running.pop(worker, None)
+        if hand is None:
+            return
+
+        def settle() -> None:
+            self._judge(hand, message)
+
+        try:
+            settle()
+        except StorageError as error:
+            # Not lost: noted as soon as the database can be written again, before anything new is started.
+            self._unsettled.append(settle)
+            self._on_storage_trouble(error)
+
+    def _judge(self, hand: Running, message: Ended) -> None:
+        if isinstance(message, Finished):
+            message = self._checked(hand.job, message)
+        if isinstance(message, Finished):
+            self._succeed(hand.job, message)
+        else:
+            self._fail(hand, message)
+
+    def _checked(self, job: Job, message: Finished) -> Ended:
+        """The message, or what is wrong with the result it announces."""
+        for path, signature in job.inputs:
+            now = signature_of(self._workspace.inbox / path)
+            if now is not None and not now.same_content(signature):
+                error: FaceFusionError = CancelledError(
+                    f"{printable(path)} was replaced while it was processed."
+                )
+                return Broken.by(error, message.ticket, seconds=message.seconds)
+        if message.result.get("outcome") == "done" and not _has_content(message.output):
+            error = VerificationError(f"The result of {printable(job.target)} is missing or empty.")
+            return Broken.by(error, message.ticket, seconds=message.seconds)
+        return message
+
+    def _succeed(self, job: Job, message: Finished) -> None:
+        if message.result.get("outcome") == "no_face":
+            self._queue.end(job, JobState.NO_FACE, swap=message.result, seconds=message.seconds)
+            logger.warning("No face was found in %s.", printable(job.target))
+            self._on_ended(job)
+            return
+        worked = self._queue.finished_work(
+            job, work=str(message.output), swap=message.result, seconds=message.seconds
+        )
+        if worked is not None:
+            self._on_worked(worked)
+
+    def _fail(self, hand: Running, broken: Broken) -> None:
+        job, why = hand.job, hand.stopping
+        failure = Failure(broken.category, broken.message, broken.remedy, broken.detail)
+        if self._closing or (why is not None and why.category is ErrorCategory.CANCELLED):
+            self._stopped(hand, failure)
+        elif broken.category == ErrorCategory.STORAGE:
+            self._queue.give_back(job, failure, counted=False)
+            self._outbox.remove_work_dir(work_name(job))
+            self._on_storage_trouble(StorageError(broken.message, remedy=broken.remedy))
+        elif (lost := self._lost_target(job)) is not None:
+            if self._inbox.away is not None:
+                self._queue.give_back(job, None, counted=False)
+            else:
+                self._end(job, failure_from(lost, failure.message), None, broken.seconds)
+        elif broken.retryable and job.attempts <= hand.config.max_retries:
+            logger.warning("%s It is tried again (attempt %d failed).", broken.message, job.attempts)
+            self._queue.give_back(job, failure, counted=True)
+            self._outbox.remove_work_dir(work_name(job))
+        else:
+            self._end(job, failure, None, broken.seconds)
+
+    def _stopped(self, hand: Running, failure: Failure) -> None:
+        job = hand.job
+        current = self._queue.job(job.id)
+        cancelled_by_person = current is not None and current.stop_requested
+        replaced = isinstance(self._inbox.confirm(job), FaceFusionError)
+        if cancelled_by_person or (replaced and not self._closing):
+            reason = failure_from(hand.stopping) if hand.stopping is not None else failure
+            self._end(job, reason, JobState.CANCELLED, 0.0)
+        else:
+            self._queue.give_back(job, None, counted=False)
+            self._outbox.remove_work_dir(work_name(job))
+
+    def _lost_target(self, job: Job) -> VanishedError | None:
+        """A failure is explained by a file that is gone."""
+        found = self._inbox.confirm(job)
+        return found if isinstance(found, VanishedError) else None
+
+    def _end(self, job: Job, failure: Failure, state: JobState | None, seconds: float) -> None:
+        if state is None:
+            state = _state_for(failure.category)
+        silent = state is JobState.CANCELLED
+        self._queue.end(job, state, failure=failure, seconds=seconds, silent=silent)
+        log = logger.info if silent else logger.error
+        log("%s %s: %s", state.value.capitalize(), printable(job.target), failure.message)
+        self._on_ended(replace(job, state=state))
+
+
+def _state_for(category: str) -> JobState:
+    if category == ErrorCategory.CANCELLED:
+        return JobState.CANCELLED
+    if category in (ErrorCategory.POLICY, ErrorCategory.CONTENT):
+        return JobState.BLOCKED
+    return JobState.FAILED
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0 and os.access(path, os.R_OK)
+    except OSError:
+        return False

@@ -1,0 +1,400 @@
+"""The parts of a running daemon, put together, and the loop that turns them."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from facefusion.automation.book import JobBook
+from facefusion.automation.catalogue import Catalogue
+from facefusion.automation.crew import Crew
+from facefusion.automation.database import Database, FileMemory
+from facefusion.automation.finishing import Finisher, work_name
+from facefusion.automation.inbox import Inbox
+from facefusion.automation.intake import Intake
+from facefusion.automation.job import Job, JobState, failure_from
+from facefusion.automation.jobs import JobQueue
+from facefusion.automation.lock import InstanceLock
+from facefusion.automation.loop import Background, Loop
+from facefusion.automation.presence import InboxPresence
+from facefusion.automation.publish import DiskFree, Outbox
+from facefusion.automation.settings import Settings
+from facefusion.automation.snapshot import DaemonState, Snapshot, SnapshotWriter
+from facefusion.automation.views import running_view, seconds_left
+from facefusion.automation.worker import DEFAULT_FACTORY, WorkerSpec
+from facefusion.automation.workspace import Workspace, printable
+from facefusion.errors import CancelledError, FaceFusionError, PolicyNotAcceptedError, StorageError
+from facefusion.reports.analytics import Analytics
+from facefusion.system.hardware import detect_cores
+from facefusion.trust import policy
+
+logger = logging.getLogger(__name__)
+
+HOUSEKEEPING_SECONDS = 1.0
+ROOM_SECONDS = 2.0
+FILE_SECONDS = 1.0
+VIEW_SECONDS = 0.25
+CLOSING_SECONDS = 7.0
+PUBLISHER_SECONDS = 2.0
+
+SnapshotCallback = Callable[[Snapshot], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What tests and other interfaces may want otherwise.
+
+    Attributes:
+        session_factory: `module:callable` that makes the worker's session.
+        disk_free: bytes free on the disk of a folder.
+        at: called with the name of each step of publishing (tests end the process there).
+        watch: hints from the system are wanted.
+        scan: the inbox is looked at.
+    """
+
+    session_factory: str = DEFAULT_FACTORY
+    disk_free: DiskFree | None = None
+    at: Callable[[str], None] = field(default=lambda step: None)
+    watch: bool = True
+    scan: bool = True
+
+
+class Daemon:
+    """A daemon at work on one root; `with` starts and closes it.
+
+    Everything but the errands of the background threads happens in the thread that calls `turn`.
+
+    Args:
+        workspace, settings: of the root.
+        options: see `Options`.
+        on_snapshot: shown the state as it changes, in the thread that calls `turn`.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        settings: Settings,
+        options: Options,
+        on_snapshot: SnapshotCallback | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.loop = Loop()
+        self.paused: str | None = None
+        self.paused_since = 0.0
+        self._workspace = workspace
+        self._settings = settings
+        self._options = options
+        self._on_snapshot = on_snapshot
+        self._clock = clock
+        self._state: DaemonState = "starting"
+        self._started_at = time.time()
+        self._lock = InstanceLock(workspace.state_dir)
+        self._finishing: set[int] = set()
+        self._accepted = False
+        self._next_housekeeping = self._next_room_check = clock()
+        self._next_file = self._next_view = clock()
+        self._last_seen: object = None
+        self._outbox_ready = False
+
+    # -- beginning and end ----------------------------------------------------------------------------------
+
+    def __enter__(self) -> Daemon:
+        self._workspace.check()
+        self._workspace.prepare_state()
+        self._lock.acquire()
+        try:
+            self._put_together()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._state = "stopping"
+        try:
+            self._show(force=True)
+            self.crew.begin_closing()
+            deadline = self._clock() + CLOSING_SECONDS
+            while self.crew.running and self._clock() < deadline:
+                self.loop.run_for(0.1)
+                self._try(self.crew.tick)
+            self.intake.close()
+            self._try(self.crew.close)
+            if not self._publisher.close(PUBLISHER_SECONDS):
+                logger.warning("A result was still being published; that is completed at the next start.")
+            self._analytics.close()
+        finally:
+            self._state = "stopped"
+            self._show(force=True)
+            self._database.close()
+            self._lock.release()
+
+    def _put_together(self) -> None:
+        workspace, options = self._workspace, self._options
+        self._database = Database(workspace.database)
+        self.queue = JobQueue(self._database)
+        self.book = JobBook(self.queue)
+        self._data_version = self._database.written_elsewhere()
+        self._outbox = Outbox(workspace, self._database.fact("installation") or "", options.disk_free)
+        self._analytics = Analytics(workspace.analytics_dir, workspace.state_dir)
+        self.finisher = Finisher(workspace, self.queue, self._outbox, self._analytics, options.at)
+        self._publisher = Background("publisher", self.loop)
+        memory = FileMemory(self._database)
+        inbox = Inbox(self._settings.current.limits.settle_seconds, memory.signature)
+        self.catalogue = Catalogue(inbox, memory, self.book.brief)
+        self.intake = Intake(
+            workspace,
+            self.loop,
+            self.queue,
+            self.catalogue,
+            InboxPresence(workspace.inbox, self._database),
+            lambda: self._settings.current,
+            on_replaced=self._file_replaced,
+            on_outdated=self._take_back,
+            watch=options.watch,
+        )
+        self.crew = Crew(
+            workspace,
+            self.loop,
+            self.queue,
+            self._outbox,
+            self.intake,
+            self._worker_spec,
+            lambda: self._settings.current,
+            on_worked=self._finish,
+            on_ended=self._finish,
+            on_storage_trouble=self._pause,
+        )
+        self._writer = SnapshotWriter(workspace.state_dir)
+        self.queue.recover()
+        self._state = "watching"
+        logger.info("Working on %s.", printable(workspace.root))
+
+    # -- the loop -------------------------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """Do what is due, then wait until something happens or is due again."""
+        self._try(self._step)
+        self._show()
+        self.loop.run_for(self._seconds_to_next())
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that can be done is done."""
+        return (
+            not (self._options.scan and self.intake.busy)
+            and not self.crew.running
+            and not self._finishing
+            and not self.queue.any_in(JobState.QUEUED)
+            and not self.queue.any_in(JobState.PUBLISHING)
+            and not self.queue.unreported()
+        )
+
+    def _step(self) -> None:
+        if self._clock() >= self._next_housekeeping:
+            self._next_housekeeping = self._clock() + HOUSEKEEPING_SECONDS
+            self._housekeeping()
+        if self._options.scan:
+            self.intake.tick()
+        self.crew.tick()
+        if self._may_start():
+            self.crew.dispatch()
+
+    def _housekeeping(self) -> None:
+        if self._settings.refresh():
+            self.intake.settings_changed()
+        self._accepted = policy.is_accepted(self._workspace.state_dir, self._settings.current)
+        if self._accepted and self.queue.any_in(JobState.BLOCKED):
+            self.queue.release_from_policy()
+        if (version := self._database.written_elsewhere()) != self._data_version:
+            self._data_version = version
+            self._catch_up()
+        if self.paused is not None or self._clock() >= self._next_room_check:
+            self._next_room_check = self._clock() + ROOM_SECONDS
+            self._check_room()
+
+    def _may_start(self) -> bool:
+        if self.paused is not None or self.intake.away is not None:
+            return False
+        if not self._accepted:
+            if self.queue.any_in(JobState.QUEUED):
+                self.queue.hold_for_policy(failure_from(_policy_error()))
+            return False
+        if self._options.scan and self.intake.busy:
+            self.crew.warm_up()
+        return True
+
+    def _seconds_to_next(self) -> float:
+        waits = [self.crew.seconds_to_next(), self._next_housekeeping - self._clock()]
+        if self._options.scan:
+            waits.append(self.intake.seconds_to_next())
+        return max(min(waits), 0.0)
+
+    def _try(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except StorageError as error:
+            self._pause(error)
+
+    # -- storage --------------------------------------------------------------------------------------------
+
+    def _check_room(self) -> None:
+        try:
+            if not self._outbox_ready:
+                self._workspace.prepare_outbox()
+                self._outbox.tidy(frozenset(map(work_name, self.queue.in_state(JobState.PUBLISHING))))
+                self._outbox_ready = True
+            self._outbox.require_room(self._settings.current.limits.free_disk_megabytes)
+            self._database.remember("last_seen_writable", str(int(time.time() // 86400)))
+        except StorageError as error:
+            self._pause(error)
+            return
+        if self.paused is not None:
+            logger.info("There is room again; work goes on.")
+            self.paused = None
+        for job in (*self.queue.in_state(JobState.PUBLISHING), *self.queue.unreported()):
+            self._finish(job)
+
+    def _pause(self, error: StorageError) -> None:
+        reason = f"{error.message} {error.remedy}"
+        if self.paused is None:
+            self.paused_since = self._clock()
+            logger.warning("Paused: %s", reason)
+        self.paused = reason
+
+    # -- jobs -----------------------------------------------------------------------------------------------
+
+    def _finish(self, job: Job) -> None:
+        """Publish or report in the background, one after another; what fails is taken up again later."""
+        if job.id in self._finishing:
+            return
+        self._finishing.add(job.id)
+
+        def done(_: object) -> None:
+            self._finishing.discard(job.id)
+
+        def failed(error: Exception) -> None:
+            self._finishing.discard(job.id)
+            if isinstance(error, StorageError):
+                self._pause(error)
+            else:
+                self._give_up(job, error)
+
+        self._publisher.submit(lambda: self.finisher.finish(job.id), done, failed)
+
+    def _give_up(self, job: Job, error: Exception) -> None:
+        """A fault of ours must neither stop the daemon nor be tried for ever."""
+        logger.error("Finishing %s failed.", printable(job.target), exc_info=error)
+        known = error if isinstance(error, FaceFusionError) else FaceFusionError(str(error))
+        current = self.queue.job(job.id)
+        if current is not None:
+            self.queue.end(current, JobState.FAILED, failure=failure_from(known), silent=True)
+
+    def _take_back(self, job: Job) -> None:
+        error = CancelledError(f"{printable(job.target)} was replaced by another file.")
+        self._publisher.submit(
+            lambda: self.finisher.withdraw(job, error),
+            lambda _: None,
+            lambda failure: logger.warning("An old failure report could not be removed: %s", failure),
+        )
+
+    def _file_replaced(self, path: str) -> None:
+        self.crew.file_replaced(path)
+
+    def _catch_up(self) -> None:
+        for job in self.book.refresh():
+            self.catalogue.job_changed(job.id)
+            if job.state is JobState.RUNNING and job.stop_requested:
+                self.crew.stop_requested(job.id)
+
+    def _worker_spec(self, workers: int) -> WorkerSpec:
+        return WorkerSpec(
+            factory=self._options.session_factory,
+            models_dir=self._workspace.models_dir,
+            threads=max(1, detect_cores().usable // max(1, workers)),
+            log=self._workspace.log_dir / "worker.log",
+        )
+
+    # -- what is shown --------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Everything that is shown, as it is now."""
+        self._catch_up()
+        summary = self.book.summary(self._settings.current)
+        now = self._clock()
+        in_hand = tuple(running_view(hand, now) for hand in self.crew.running.values())
+        running = (*in_hand, *summary.publishing)
+        latest = summary.results[0] if summary.results else None
+        paused = self.intake.away or self.paused
+        return Snapshot(
+            written_at=time.time(),
+            state=self._state_shown(paused, bool(running)),
+            root=printable(self._workspace.root),
+            inbox=printable(self._workspace.inbox),
+            outbox=printable(self._workspace.outbox),
+            daemon_pid=None if self._state == "stopped" else os.getpid(),
+            started_at=self._started_at,
+            files=self.catalogue.listing(),
+            counts=summary.counts,
+            running=running,
+            waiting=summary.waiting,
+            seconds_left=seconds_left(
+                in_hand, summary.seconds_queued, max(self._settings.current.workers, 1)
+            ),
+            results=summary.results,
+            failures=summary.failures,
+            paused=paused,
+            config_problem=self._settings.problem,
+            notices=self._notices(),
+            engine="" if latest is None else latest.engine,
+            provider="" if latest is None else latest.provider,
+            quality_preset=self._settings.current.quality_preset,
+        )
+
+    def _state_shown(self, paused: str | None, running: bool) -> DaemonState:
+        if self._state != "watching":
+            return self._state
+        if paused is not None:
+            return "paused"
+        return "processing" if running else "watching"
+
+    def _notices(self) -> tuple[str, ...]:
+        policy_notice = () if self._accepted else (f"{_policy_error().message} {_policy_error().remedy}",)
+        analytics = (self._analytics.problem,) if self._analytics.problem else ()
+        return (*policy_notice, *self.intake.notices, *analytics)
+
+    def _show(self, *, force: bool = False) -> None:
+        """Show the state to whoever looks, as often as makes sense."""
+        now = self._clock()
+        view_due = self._on_snapshot is not None and now >= self._next_view
+        file_due = now >= self._next_file
+        if not (force or view_due or file_due):
+            return
+        self._next_view = now + VIEW_SECONDS if view_due else self._next_view
+        snapshot = self.snapshot()
+        unchanged = dataclasses.replace(snapshot, written_at=0.0) == self._last_seen
+        if unchanged and not force:
+            self._next_file = now + FILE_SECONDS if file_due else self._next_file
+            return
+        if view_due or (force and self._on_snapshot is not None):
+            assert self._on_snapshot is not None
+            self._on_snapshot(snapshot)
+        if file_due or force:
+            self._next_file = now + FILE_SECONDS
+            self._last_seen = dataclasses.replace(snapshot, written_at=0.0)
+            try:
+                self._writer.write(snapshot, last=force)
+            except OSError as error:
+                # The state folder is full or gone; the database meets the same and pauses the work.
+                logger.debug("The status file cannot be written: %s", error)
+
+
+def _policy_error() -> FaceFusionError:
+    return PolicyNotAcceptedError(
+        f"The use policy (version {policy.CURRENT_VERSION}) has not been accepted for this installation."
+    )

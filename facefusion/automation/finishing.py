@@ -1,0 +1,202 @@
+"""The last steps of a job: seal, place, report, count. Each can be repeated after a kill at any point."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from facefusion.automation.content import sha256_of
+from facefusion.automation.job import Job, JobState, failure_from
+from facefusion.automation.jobs import UNREAD, JobQueue
+from facefusion.automation.publish import (
+    Outbox,
+    move_without_replacing,
+    result_base,
+    storage,
+    sync_file,
+    sync_folder,
+)
+from facefusion.automation.workspace import Workspace
+from facefusion.errors import FaceFusionError
+from facefusion.reports.analytics import Analytics
+from facefusion.reports.documents import write_failure_report, write_result_report
+from facefusion.reports.records import JobRecord, Outcome
+
+logger = logging.getLogger(__name__)
+
+OUTCOMES: dict[JobState, Outcome] = {
+    JobState.DONE: "done",
+    JobState.NO_FACE: "no_face",
+    JobState.FAILED: "failed",
+    JobState.BLOCKED: "blocked",
+    JobState.CANCELLED: "cancelled",
+}
+
+
+class Finisher:
+    """Brings jobs whose work is over to their end.
+
+    Args:
+        workspace: of the root.
+        queue: of the root; written from whichever thread calls.
+        outbox: of the root.
+        analytics: told of every job.
+        at: called with the name of each step that is about to be taken (tests end the process there).
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        queue: JobQueue,
+        outbox: Outbox,
+        analytics: Analytics,
+        at: Callable[[str], None] = lambda step: None,
+    ) -> None:
+        self._workspace = workspace
+        self._queue = queue
+        self._outbox = outbox
+        self._analytics = analytics
+        self._at = at
+
+    def finish(self, job_id: int) -> None:
+        """Do what is left to do for a job whose work is over; nothing if that is nothing.
+
+        Raises:
+            StorageError: there is no room, or the outbox is not writable; to be called again later.
+        """
+        job = self._queue.job(job_id)
+        if job is None:
+            return
+        if job.state is JobState.PUBLISHING:
+            self._publish_once(job)
+        elif job.state in OUTCOMES and not job.reported:
+            self._conclude(job.id)
+        if job.state in OUTCOMES or job.state is JobState.PUBLISHING:
+            self._outbox.remove_work_dir(work_name(job))
+
+    def _publish_once(self, job: Job) -> None:
+        """Publish, unless that was done before the program was killed."""
+        work = Path(job.work or "")
+        base = result_base(job.target, job.face_name)
+        placed = None
+        if job.work_sha256 is not None:
+            with storage(self._outbox.folder):
+                placed = self._outbox.find(base, work.suffix, job.work_sha256, job.work_bytes or 0)
+        if placed is not None:
+            self._queue.published(job, output=str(placed.output), report=str(placed.report), warnings=())
+            self._conclude(job.id)
+        elif work.is_file():
+            self._publish(job)
+        else:
+            self._queue.back_to_queue(job)
+
+    def _publish(self, job: Job) -> None:
+        work = Path(job.work or "")
+        base = result_base(job.target, job.face_name)
+        if job.work_sha256 is None:
+            with storage(work):
+                self._at("sealing")
+                sync_file(work)
+                sha256, size = sha256_of(work), work.stat().st_size
+            self._queue.sealed(job, sha256, size)
+        self._at("placing")
+        placed = self._outbox.place(work, base)
+        self._at("placed")
+        self._queue.published(
+            job, output=str(placed.output), report=str(placed.report), warnings=placed.warnings
+        )
+        self._at("published")
+        self._conclude(job.id)
+
+    def withdraw(self, job: Job, error: FaceFusionError) -> None:
+        """Take back the failure of a file that has been replaced by a good one, and its report.
+
+        Raises:
+            StorageError: the report cannot be removed.
+        """
+        if job.report is not None and is_report_of(Path(job.report), job):
+            with storage(self._outbox.failed):
+                Path(job.report).unlink(missing_ok=True)
+        self._queue.withdraw(job, failure_from(error))
+
+    def record(self, job: Job) -> JobRecord:
+        """The facts of an ended job for reports."""
+        inbox = self._workspace.inbox
+        return JobRecord(
+            job_id=str(job.id),
+            outcome=OUTCOMES[job.state],
+            target=inbox / job.target,
+            target_kind=job.target_kind,
+            face_name=job.face_name,
+            face_files=tuple(inbox / path for path in job.faces),
+            target_sha256=_shown_sha256(job),
+            face_sha256=job.face_sha256,
+            quality_preset=job.quality_preset,
+            attempts=job.attempts,
+            queued_at=job.queued_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at or job.queued_at,
+            seconds=job.seconds,
+            target_bytes=job.target_bytes,
+            output=None if job.output is None else Path(job.output),
+            swap=job.swap,
+            failure=job.failure,
+            warnings=job.warnings,
+        )
+
+    def _conclude(self, job_id: int) -> None:
+        job = self._queue.job(job_id)
+        if job is None or job.reported or job.state not in OUTCOMES:
+            return
+        if job.stale_report is not None and is_report_of(Path(job.stale_report), job):
+            with storage(self._outbox.failed):
+                Path(job.stale_report).unlink(missing_ok=True)
+        record = self.record(job)
+        self._write_report(job, record)
+        self._at("reported")
+        self._analytics.track(record)
+        self._queue.reported(job)
+
+    def _write_report(self, job: Job, record: JobRecord) -> None:
+        good = job.state in (JobState.DONE, JobState.NO_FACE)
+        write = write_result_report if good else write_failure_report
+        base = result_base(job.target, job.face_name)
+        folder = self._outbox.make_work_dir(f"report-{job.id}")
+        draft = folder / "report.json"
+        write(record, draft)
+        final = None if job.report is None else Path(job.report)
+        while True:
+            if final is None:
+                final = self._outbox.free_report_name(base, failed=not good)
+            self._queue.reporting(job, str(final))
+            with storage(final):
+                final.parent.mkdir(exist_ok=True)
+                if is_report_of(final, job):
+                    draft.replace(final)
+                    break
+                if move_without_replacing(draft, final):
+                    break
+            final = None
+        with storage(final):
+            sync_folder(final.parent)
+        self._outbox.remove_work_dir(folder.name)
+
+
+def work_name(job: Job) -> str:
+    """Name of the work folder of this attempt."""
+    return f"{job.id}-{job.fence}"
+
+
+def is_report_of(path: Path, job: Job) -> bool:
+    """Whether a file is a report that was written for this very job."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return bool(document["job_id"] == str(job.id) and document["target"]["sha256"] == job.target_sha256)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _shown_sha256(job: Job) -> str:
+    return "" if job.target_sha256.startswith(UNREAD) else job.target_sha256

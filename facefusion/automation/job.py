@@ -1,0 +1,136 @@
+"""One job of the queue: what is asked for, what is known about it, and its row in the database."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sqlite3
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+from facefusion.automation.sightings import Signature
+from facefusion.errors import FaceFusionError
+from facefusion.reports.records import Failure
+
+
+class JobState(StrEnum):
+    """Where a job is on its way."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PUBLISHING = "publishing"
+    DONE = "done"
+    NO_FACE = "no_face"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    CANCELLED = "cancelled"
+
+
+S = JobState
+ENDED = (S.DONE, S.NO_FACE, S.FAILED, S.BLOCKED, S.CANCELLED)
+WITHOUT_RESULT = (S.NO_FACE, S.FAILED, S.BLOCKED, S.CANCELLED)
+
+Inputs = tuple[tuple[str, Signature], ...]
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """A wish for one job.
+
+    Attributes:
+        inputs: target first, then the face's pictures: path (relative to the inbox, or absolute) and the
+            signature they had when their content was read.
+    """
+
+    target_sha256: str
+    face_sha256: str
+    target_kind: Literal["video", "photo"]
+    target_bytes: int
+    face_name: str
+    inputs: Inputs
+    priority: int = 0
+
+    @property
+    def drop_key(self) -> str:
+        """Identifies this drop of these files; dropping them again makes another key."""
+        return json.dumps([[os.fsencode(path).hex(), *signature] for path, signature in self.inputs])
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of the queue, as it was when it was read."""
+
+    id: int
+    state: JobState
+    target_sha256: str
+    face_sha256: str
+    target_kind: Literal["video", "photo"]
+    target_bytes: int
+    face_name: str
+    inputs: Inputs
+    priority: int
+    turn: int
+    attempts: int
+    fence: int
+    quality_preset: str
+    queued_at: float
+    started_at: float | None
+    finished_at: float | None
+    seconds: float
+    stop_requested: bool
+    work: str | None
+    work_sha256: str | None
+    work_bytes: int | None
+    output: str | None
+    report: str | None
+    stale_report: str | None
+    reported: bool
+    swap: dict[str, Any] | None
+    failure: Failure | None
+    warnings: tuple[str, ...]
+    revision: int
+
+    @property
+    def target(self) -> str:
+        """Path of the target, relative to the inbox (or absolute)."""
+        return self.inputs[0][0]
+
+    @property
+    def faces(self) -> tuple[str, ...]:
+        """Paths of the face's pictures."""
+        return tuple(path for path, _ in self.inputs[1:])
+
+
+def failure_from(error: FaceFusionError, detail: str = "") -> Failure:
+    """What an error of the house says, for records."""
+    return Failure(error.category.value, error.message, error.remedy, detail)
+
+
+def failure_json(failure: Failure | None) -> str | None:
+    """For the `failure` column."""
+    return None if failure is None else json.dumps(dataclasses.asdict(failure))
+
+
+def _path(value: bytes | None) -> str | None:
+    return None if value is None else os.fsdecode(value)
+
+
+def job_of(row: sqlite3.Row) -> Job:
+    """A job from its row."""
+    values = {key: row[key] for key in row.keys() if key != "target"}  # noqa: SIM118 - a Row is no mapping
+    values["state"] = JobState(row["state"])
+    values["face_name"] = os.fsdecode(row["face_name"])
+    values["inputs"] = tuple(
+        (os.fsdecode(bytes.fromhex(path)), Signature(*signature))
+        for path, *signature in json.loads(row["inputs"])
+    )
+    for column in ("work", "output", "report", "stale_report"):
+        values[column] = _path(row[column])
+    values["stop_requested"] = bool(row["stop_requested"])
+    values["reported"] = bool(row["reported"])
+    values["swap"] = None if row["swap"] is None else json.loads(row["swap"])
+    values["failure"] = None if row["failure"] is None else Failure(**json.loads(row["failure"]))
+    values["warnings"] = tuple(json.loads(row["warnings"]))
+    return Job(**values)

@@ -1,0 +1,126 @@
+"""The table of jobs: reading it, and the statements its writers share."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from facefusion.automation.database import Database
+from facefusion.automation.job import ENDED, Job, JobState, job_of
+from facefusion.automation.snapshot import QueueCounts
+
+S = JobState
+
+
+class JobTable:
+    """Looks jobs up.
+
+    Args:
+        database: of the root.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def job(self, job_id: int) -> Job | None:
+        """One job."""
+        return self.jobs([job_id]).get(job_id)
+
+    def jobs(self, ids: Iterable[int]) -> dict[int, Job]:
+        """Several jobs by id."""
+        wanted = json.dumps(list(ids))
+        return {job.id: job for job in self._select("id IN (SELECT value FROM json_each(?))", wanted)}
+
+    def changed_since(self, revision: int) -> list[Job]:
+        """Jobs that have changed since the one with this revision did, in the order of their changes."""
+        return self._select("revision > ? ORDER BY revision", revision)
+
+    def any_in(self, state: JobState) -> bool:
+        """Whether there is a job in this state."""
+        return bool(self._database.rows("SELECT 1 FROM jobs WHERE state = ? LIMIT 1", (state,)))
+
+    def in_state(self, *states: JobState) -> list[Job]:
+        """All jobs in these states, by turn."""
+        return self._select("state IN (SELECT value FROM json_each(?)) ORDER BY turn", json.dumps(states))
+
+    def next_jobs(self, limit: int) -> list[Job]:
+        """The jobs that come next, held back ones last."""
+        query = "state = ? ORDER BY priority DESC, turn LIMIT ?"
+        waiting = self._select(query, S.QUEUED, limit)
+        return waiting + self._select(query, S.BLOCKED, limit - len(waiting))
+
+    def latest(self, states: Iterable[JobState], limit: int) -> list[Job]:
+        """The jobs that ended last in one of these states."""
+        found = [
+            job
+            for state in states
+            for job in self._select("state = ? ORDER BY finished_at DESC LIMIT ?", state, limit)
+        ]
+        return sorted(found, key=lambda job: job.finished_at or 0.0, reverse=True)[:limit]
+
+    def unreported(self) -> list[Job]:
+        """Jobs that have ended and whose report is still to be written."""
+        return self._select("reported = 0 AND state IN (SELECT value FROM json_each(?))", json.dumps(ENDED))
+
+    def of_target(self, sha256: str) -> list[Job]:
+        """All jobs with this target content."""
+        return self._select("target_sha256 = ?", sha256)
+
+    def failed_at(self, path: str) -> list[Job]:
+        """Failed jobs of the target with this path."""
+        return self._select("target = ? AND state = 'failed'", os.fsencode(path))
+
+    def queued_bytes(self) -> dict[str, int]:
+        """Bytes of the targets that wait, by kind."""
+        rows = self._database.rows(
+            "SELECT target_kind, sum(target_bytes) FROM jobs WHERE state = 'queued' GROUP BY target_kind"
+        )
+        return {row[0]: int(row[1]) for row in rows}
+
+    def counts(self) -> QueueCounts:
+        """Jobs by state."""
+        found: dict[str, int] = {
+            row[0]: row[1] for row in self._database.rows("SELECT state, count(*) FROM jobs GROUP BY state")
+        }
+        found["running"] = found.get("running", 0) + found.pop("publishing", 0)
+        return QueueCounts(**found)
+
+    def _select(self, condition: str, *parameters: object) -> list[Job]:
+        return [
+            job_of(row) for row in self._database.rows(f"SELECT * FROM jobs WHERE {condition}", parameters)
+        ]
+
+
+def update(
+    connection: sqlite3.Connection, condition: str, parameters: Sequence[object], **changes: object
+) -> int:
+    """Change the rows that meet a condition; returns how many."""
+    assignments = ", ".join(f"{column} = ?" for column in changes)
+    return connection.execute(
+        f"UPDATE jobs SET {assignments}, revision = ? WHERE {condition}",
+        (*changes.values(), next_revision(connection), *parameters),
+    ).rowcount
+
+
+def fenced(job: Job, state: JobState) -> tuple[str, tuple[object, ...]]:
+    """Condition that the job is still in this state and still held by whoever read it."""
+    return "id = ? AND fence = ? AND state = ?", (job.id, job.fence, state)
+
+
+def next_turn(connection: sqlite3.Connection) -> int:
+    """The turn after all others."""
+    return int(connection.execute("SELECT coalesce(max(turn), 0) + 1 FROM jobs").fetchone()[0])
+
+
+def next_revision(connection: sqlite3.Connection) -> int:
+    """A number larger than that of any change before, also of rows that exist no longer."""
+    connection.execute("UPDATE revisions SET latest = latest + 1")
+    return int(connection.execute("SELECT latest FROM revisions").fetchone()[0])
+
+
+def read(connection: sqlite3.Connection, job_id: int) -> Job | None:
+    """A job as it is inside the transaction."""
+    row = connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    return None if row is None else job_of(row)

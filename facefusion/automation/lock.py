@@ -1,0 +1,112 @@
+"""One daemon for each root: a lock the operating system takes back when its holder dies."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+from facefusion.errors import ConfigError, StorageError
+
+LOCK_FILE = "daemon.lock"
+PATIENCE_SECONDS = 1.0
+"""`holder` takes the lock for an instant to look; a daemon that starts just then tries again this long."""
+
+if sys.platform == "win32":
+    import msvcrt
+
+    _FAR_BEHIND_THE_TEXT = 1 << 30
+
+    def _try_lock(descriptor: int) -> bool:
+        os.lseek(descriptor, _FAR_BEHIND_THE_TEXT, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+class InstanceLock:
+    """Held for as long as a daemon works on a root.
+
+    Args:
+        state_dir: the root's private folder; must exist.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / LOCK_FILE
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock, and write our process id into it.
+
+        Raises:
+            ConfigError: another process holds it; the message names its id.
+            StorageError: the lock file cannot be written.
+        """
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StorageError(f"{self._path} cannot be opened: {error.strerror}.") from error
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        while not _try_lock(descriptor):
+            if time.monotonic() > give_up:
+                pid = _recorded_pid(descriptor)
+                os.close(descriptor)
+                raise ConfigError(
+                    f"{self._path.parent.parent} is already being worked on by process {pid or '?'}.",
+                    remedy="Use or stop that one, or run on another folder with --root.",
+                )
+            time.sleep(0.05)
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Give the lock back. The file stays: removing it would let two daemons hold two different ones."""
+        if self._descriptor is not None:
+            os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> InstanceLock:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+def holder(state_dir: Path) -> int | None:
+    """Process id of the daemon that works on this root; None when there is none."""
+    try:
+        descriptor = os.open(state_dir / LOCK_FILE, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        return None if _try_lock(descriptor) else _recorded_pid(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _recorded_pid(descriptor: int) -> int | None:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    text = os.read(descriptor, 32).decode("ascii", "replace").strip()
+    return int(text) if text.isdigit() else None

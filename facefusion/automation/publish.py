@@ -1,0 +1,257 @@
+"""Placing of results: complete, durable, and never over something else.
+
+Work goes on in a hidden folder on the outbox's own file system. What is complete gets its final name in one
+step that fails if the name is taken; then a number is added and said so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import re
+import shutil
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from facefusion.automation.content import sha256_of
+from facefusion.automation.workspace import Workspace, printable
+from facefusion.errors import FaceFusionError, StorageError
+from facefusion.reports.documents import TEMPORARY_PREFIX
+
+WORK_PREFIX = ".facefusion-work-"
+STEM_BYTES = 150
+FACE_BYTES = 60
+"""Together with numbering and suffixes a result's name stays below the 255 bytes that a name may have."""
+
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+_UNFIT = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+
+DiskFree = Callable[[Path], int]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a result lies.
+
+    Attributes:
+        output: the result.
+        report: where its report belongs; free when this was decided.
+        warnings: what had to be done differently.
+    """
+
+    output: Path
+    report: Path
+    warnings: tuple[str, ...] = ()
+
+
+class Outbox:
+    """The outbox's file system.
+
+    Args:
+        workspace: whose outbox.
+        installation: distinguishes the work folders of several installations that share an outbox.
+        disk_free: bytes free for this user on the disk of a folder.
+    """
+
+    def __init__(self, workspace: Workspace, installation: str, disk_free: DiskFree | None = None) -> None:
+        self.folder = workspace.outbox
+        self.failed = workspace.failed_dir
+        self.analytics = workspace.analytics_dir
+        self.work_root = workspace.outbox / f"{WORK_PREFIX}{installation}"
+        self._disk_free = disk_free or (lambda folder: shutil.disk_usage(folder).free)
+
+    def require_room(self, megabytes: int) -> None:
+        """Return only if results can be written.
+
+        Raises:
+            StorageError: the outbox is gone or read-only, or its disk has less than this free.
+        """
+        with storage(self.folder):
+            self._make_work_root()
+            free = self._disk_free(self.folder) // 1_000_000
+            # Proves more than the rights of the folder: a disk mounted read-only, a share that went away.
+            probe = self.work_root / ".probe"
+            probe.touch()
+            probe.unlink()
+        if free < megabytes:
+            raise StorageError(
+                f"Only {free} MB are free on the disk of the outbox; {megabytes} MB are wanted.",
+                remedy="Free some space, or lower `limits.free_disk_megabytes`; work goes on by itself.",
+            )
+
+    def make_work_dir(self, name: str) -> Path:
+        """A fresh, empty folder for one attempt.
+
+        Raises:
+            StorageError: it cannot be made.
+        """
+        folder = self.work_root / name
+        with storage(folder):
+            self._make_work_root()
+            if folder.exists():
+                shutil.rmtree(folder)
+            folder.mkdir(mode=0o700)
+        return folder
+
+    def remove_work_dir(self, name: str) -> None:
+        """Remove the folder of an attempt; what cannot be removed now is removed at the next start."""
+        shutil.rmtree(self.work_root / name, ignore_errors=True)
+
+    def tidy(self, keep: frozenset[str]) -> None:
+        """Remove what an earlier run left unfinished.
+
+        Args:
+            keep: names of work folders whose work is complete.
+        """
+        for folder in _children(self.work_root):
+            if folder.name not in keep:
+                shutil.rmtree(folder, ignore_errors=True)
+        for place in (self.folder, self.failed, self.analytics):
+            for file in _children(place):
+                if file.name.startswith(TEMPORARY_PREFIX) and file.name.endswith(".part"):
+                    with contextlib.suppress(OSError):
+                        file.unlink()
+
+    def place(self, work_file: Path, base: str) -> Placed:
+        """Give a complete work file its final name, `base` plus its own suffix.
+
+        Raises:
+            StorageError: disk full, outbox gone or read-only; the work file is untouched.
+        """
+        suffix = work_file.suffix
+        with storage(self.folder):
+            for number in itertools.count(1):
+                name = numbered(base, number)
+                output, report = self.folder / f"{name}{suffix}", self.folder / f"{name}.json"
+                if os.path.lexists(report) or not move_without_replacing(work_file, output):
+                    continue
+                sync_folder(self.folder)
+                taken = f"The name {printable(base + suffix)} was taken; the result is {output.name}."
+                return Placed(output, report, (printable(taken),) if number > 1 else ())
+        raise AssertionError("unreachable")
+
+    def find(self, base: str, suffix: str, sha256: str, size: int) -> Placed | None:
+        """A result placed earlier, recognised by its content."""
+        ours = re.compile(re.escape(base) + r"(-\d+)?" + re.escape(suffix))
+        for file in _children(self.folder):
+            if ours.fullmatch(file.name) and file.stat().st_size == size and sha256_of(file) == sha256:
+                name = file.name.removesuffix(suffix)
+                return Placed(file, self.folder / f"{name}.json")
+        return None
+
+    def free_report_name(self, base: str, *, failed: bool) -> Path:
+        """A name for a report that stands alone."""
+        folder = self.failed if failed else self.folder
+        return next(
+            path
+            for number in itertools.count(1)
+            if not os.path.lexists(path := folder / f"{numbered(base, number)}.json")
+        )
+
+    def _make_work_root(self) -> None:
+        # Not `parents=True`: an outbox that is gone (a disk not mounted) must not be made anew elsewhere.
+        self.work_root.mkdir(mode=0o700, exist_ok=True)
+
+
+def result_base(target: str, face_name: str) -> str:
+    """Name of a result without suffix: `<target stem>__<face>`.
+
+    Characters that some file system refuses, control characters and undecodable bytes become `_`; long names
+    are cut between characters.
+    """
+    name = target.rpartition("/")[2]
+    stem = name.rpartition(".")[0] or name
+    return f"{_fit(stem, STEM_BYTES)}__{_fit(face_name, FACE_BYTES)}"
+
+
+def numbered(base: str, number: int) -> str:
+    """`base`, `base-2`, `base-3` ..."""
+    return base if number == 1 else f"{base}-{number}"
+
+
+def move_without_replacing(source: Path, destination: Path) -> bool:
+    """Give a file another name on the same file system; False if that name is taken.
+
+    Raises:
+        OSError: anything else.
+    """
+    try:
+        if sys.platform == "win32":
+            source.rename(destination)  # refuses a taken name there
+            return True
+        os.link(source, destination, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _move_by_reservation(source, destination)
+    source.unlink()
+    return True
+
+
+def sync_file(path: Path) -> None:
+    """Have the content of a file reach the disk."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder reach the disk."""
+    if sys.platform == "win32":  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network shares know no such thing
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def storage(folder: Path) -> Iterator[None]:
+    """Say errors of the operating system as trouble with a folder."""
+    try:
+        yield
+    except FaceFusionError:
+        raise
+    except OSError as error:
+        where = printable(Path(error.filename) if isinstance(error.filename, str) else folder)
+        raise StorageError(f"{where} cannot be written: {error.strerror or error}.") from error
+
+
+def _move_by_reservation(source: Path, destination: Path) -> bool:
+    """For file systems without hard links (exFAT): reserve the name, then rename over our own reservation."""
+    try:
+        os.close(os.open(destination, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        return False
+    source.replace(destination)
+    return True
+
+
+def _fit(text: str, limit: int) -> str:
+    decodable = "".join("_" if "\ud800" <= character <= "\udfff" else character for character in text)
+    plain = "".join(
+        "_" if unicodedata.category(character) in {"Cc", "Zl", "Zp"} else character
+        for character in _UNFIT.sub("_", decodable)
+    )
+    cut = plain.encode()[:limit].decode("utf-8", "ignore") if len(plain.encode()) > limit else plain
+    return cut.strip(" .") or "_"
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []

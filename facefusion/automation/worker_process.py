@@ -1,0 +1,235 @@
+"""The child process that runs jobs: `python -m facefusion.automation.worker_process FACTORY MODELS THREADS`.
+
+It reads orders from standard input and answers on standard output, one JSON object a line:
+
+    in    {"order": "run", "ticket": 7, "target": ..., "faces": [...], "face_digest": ..., "work_dir": ...,
+           "stem": ..., "config": {...}}
+          {"order": "stop", "ticket": 7}
+    out   {"event": "ready"}
+          {"event": "progress", "ticket": 7, "stage": ..., "frames_done": ..., ...}
+          {"event": "result", "ticket": 7, "output": ..., "seconds": ..., "result": {...}}
+          {"event": "error", "ticket": 7, "category": ..., "message": ..., "remedy": ..., "retryable": ...,
+           "detail": ..., "seconds": ...}
+
+The end of standard input means that the parent is gone, and ends the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import faulthandler
+import importlib
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from facefusion.config import AutomationConfig
+from facefusion.errors import (
+    FaceFusionError,
+    OutOfMemoryError,
+    StorageError,
+    VanishedError,
+)
+
+PROGRESS_SECONDS = 0.1
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+
+
+class Channel:
+    """Messages to the parent, from any thread."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def send(self, event: str, **content: Any) -> None:
+        """Send one message."""
+        line = json.dumps({"event": event, **content}, default=plain)
+        with self._lock:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+
+class Runner:
+    """Runs orders one after another with one warm session.
+
+    Args:
+        make_session: builds the session; called with the first order, so that its errors are that job's.
+        channel: where progress and results go.
+    """
+
+    def __init__(self, make_session: Callable[[], Any], channel: Channel) -> None:
+        self._make_session = make_session
+        self._channel = channel
+        self._session: Any = None
+        self._stopped: set[int] = set()
+
+    def stop(self, ticket: int) -> None:
+        """Ask an order to stop; called from the reading thread."""
+        self._stopped.add(ticket)
+
+    def run(self, order: Mapping[str, Any]) -> None:
+        """Run one order and answer it, whatever happens."""
+        ticket = order["ticket"]
+        began = time.monotonic()
+        try:
+            if self._session is None:
+                self._session = self._make_session()
+            output, result = self._swap(order, ticket)
+        except Exception as error:
+            self._channel.send(
+                "error", ticket=ticket, seconds=time.monotonic() - began, **describe(error, order)
+            )
+        else:
+            seconds = time.monotonic() - began
+            self._channel.send("result", ticket=ticket, seconds=seconds, output=output, result=result)
+        finally:
+            self._stopped.discard(ticket)
+
+    def warm_up(self) -> None:
+        """Load libraries and models before the first order comes."""
+        # Whatever fails here is met again with the first order, whose answer says so.
+        with contextlib.suppress(Exception):
+            self._session = self._make_session()
+            self._session.warm_up()
+
+    def _swap(self, order: Mapping[str, Any], ticket: int) -> tuple[str, Any]:
+        from facefusion.pipeline import SwapRequest, planned_suffix
+
+        config = AutomationConfig.model_validate(order["config"])
+        target = Path(order["target"])
+        suffix = getattr(self._session, "planned_suffix", planned_suffix)(target, config)
+        output = Path(order["work_dir"]) / f"{order['stem']}{suffix}"
+        request = SwapRequest(
+            target=target,
+            faces=tuple(map(Path, order["faces"])),
+            face_digest=order["face_digest"],
+            output=output,
+            config=config,
+        )
+        last_sent, last_stage = 0.0, ""
+
+        def on_progress(progress: Any) -> None:
+            nonlocal last_sent, last_stage
+            now = time.monotonic()
+            if now - last_sent >= PROGRESS_SECONDS or progress.stage != last_stage:
+                last_sent, last_stage = now, progress.stage
+                self._channel.send("progress", ticket=ticket, **plain(progress))
+
+        result = self._session.swap(request, on_progress, lambda: ticket in self._stopped)
+        return str(output), result
+
+
+def describe(error: BaseException, order: Mapping[str, Any]) -> dict[str, Any]:
+    """An exception as category, message and remedy."""
+    known = error if isinstance(error, FaceFusionError) else _translated(error, order)
+    detail = "" if known is error else "".join(traceback.format_exception(error))
+    return {
+        "category": known.category.value,
+        "message": known.message,
+        "remedy": known.remedy,
+        "retryable": known.retryable,
+        "detail": detail[-8000:],
+    }
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, mappings, paths and NumPy scalars as JSON knows them."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {entry.name: plain(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(content) for key, content in value.items()}
+    if isinstance(value, str | int | float | bool | None):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        return value.item()
+    if isinstance(value, Iterable):
+        return [plain(content) for content in value]
+    return str(value)
+
+
+def load_factory(name: str) -> Callable[..., Any]:
+    """What `module:callable` names."""
+    module, _, attribute = name.partition(":")
+    factory: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return factory
+
+
+def main(arguments: list[str]) -> int:
+    """Serve orders until standard input ends."""
+    channel = _take_over_stdout()
+    _leave_signals_to_the_parent()
+    _die_with_the_parent()
+    factory_name, models_dir, threads = arguments
+    runner = Runner(lambda: load_factory(factory_name)(Path(models_dir), threads=int(threads)), channel)
+    orders: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_read_orders, args=(orders, runner), name="orders", daemon=True).start()
+    channel.send("ready")
+    runner.warm_up()
+    while True:
+        runner.run(orders.get())
+
+
+def _translated(error: BaseException, order: Mapping[str, Any]) -> FaceFusionError:
+    what = str(error) or type(error).__name__
+    if isinstance(error, MemoryError):
+        return OutOfMemoryError(f"Memory ran out: {what}.")
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return StorageError(f"Writing failed: {what}.")
+    if isinstance(error, FileNotFoundError) and not Path(order["target"]).exists():
+        return VanishedError(f"{Path(order['target']).name} was removed while it was being processed.")
+    return FaceFusionError(f"{type(error).__name__}: {what}")
+
+
+def _read_orders(orders: queue.SimpleQueue[Mapping[str, Any]], runner: Runner) -> None:
+    for line in sys.stdin:
+        order = json.loads(line)
+        if order["order"] == "stop":
+            runner.stop(order["ticket"])
+        else:
+            orders.put(order)
+    # The parent has closed its end or is dead. What is not published will be done again: end at once.
+    os._exit(0)
+
+
+def _take_over_stdout() -> Channel:
+    """Keep standard output for messages; whatever libraries print goes to standard error instead."""
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
+    os.dup2(2, 1)
+    sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    faulthandler.enable()
+    return Channel(stream)
+
+
+def _leave_signals_to_the_parent() -> None:
+    """Ctrl-C and a service manager's stop reach the whole group; only the parent decides what follows."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def _die_with_the_parent() -> None:
+    """Linux: be killed when the parent is, even while a codec keeps the interpreter from noticing."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    pr_set_pdeathsig = 1
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
