@@ -158,12 +158,14 @@ def test_without_a_terminal_each_line_is_plain_text(root: Path) -> None:
         lines.append(line)
         if "started videos/party.mp4" in line:
             process.send_signal(2)
+            break
+    lines += process.stdout
     assert process.wait(30) == 0
     text = "".join(lines)
     assert "\x1b" not in text
     assert "\r" not in text
     assert "started videos/party.mp4 with alice" in text
-    assert "Stopped. 7 results, 1 failed" in text
+    assert "Stopped. 7 results, 1 failed" in text, text
 
 
 def test_flags_change_the_settings_and_keep_the_others(root: Path) -> None:
