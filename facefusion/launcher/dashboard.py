@@ -110,22 +110,26 @@ class Dashboard:
         return lines
 
     def _sections(self, snapshot: Snapshot, width: int) -> Iterable[Section]:
-        running = [line for job in snapshot.running for line in job_lines(job, width)]
+        running = [line for job in snapshot.running for line in job_lines(job, self._root, width)]
         yield Section("In work", running, least=2)
-        yield Section(_queue_title(snapshot), queue_lines(snapshot.waiting, width), least=1)
+        yield Section(_queue_title(snapshot), queue_lines(snapshot.waiting, self._root, width), least=1)
         waiting = [entry for entry in snapshot.files if entry.state in ("waiting", "preparing", "refused")]
         yield Section("Waiting in the inbox", waiting_lines(waiting, width), least=2)
         held = [job for job in snapshot.waiting if job.state == "blocked"]
-        yield Section("Held back", [line for job in held for line in held_lines(job, width)], least=2)
+        yield Section(
+            "Held back", [line for job in held for line in held_lines(job, self._root, width)], least=2
+        )
         yield Section("Latest results", result_lines(snapshot.results, self._root, width), least=2)
-        failures = [line for failure in snapshot.failures for line in failure_lines(failure, width)]
+        failures = [
+            line for failure in snapshot.failures for line in failure_lines(failure, self._root, width)
+        ]
         yield Section("Latest failures", failures, least=3)
 
 
-def job_lines(job: JobView, width: int) -> list[Text]:
+def job_lines(job: JobView, root: Path, width: int) -> list[Text]:
     """Two rows of a running job: what, and how far."""
     head = Text("  ")
-    head.append(cut(safe(job.target), max(12, width - 40)), style="bold")
+    head.append(cut(near(job.target, root), max(12, width - 40)), style="bold")
     head.append("  with ", style=SOFT).append(cut(safe(job.face), 24))
     stage = STAGES.get(job.stage, job.stage)
     if stage:
@@ -164,12 +168,12 @@ def bar(share: float | None, width: int) -> Text:
     return text
 
 
-def queue_lines(waiting: Sequence[JobView], width: int) -> list[Text]:
+def queue_lines(waiting: Sequence[JobView], root: Path, width: int) -> list[Text]:
     """One row for each face in the queue's order, with the targets that will get it."""
     lines = []
     queued = [job for job in waiting if job.state == "queued"]
     for face, jobs in groupby(queued, key=lambda job: job.face):
-        targets = [safe(job.target) for job in jobs]
+        targets = [near(job.target, root) for job in jobs]
         name = cut(safe(face), 18)
         line = Text("  ").append(f"{name:<18}  ")
         told, room = "", width - 40
@@ -200,20 +204,18 @@ def waiting_lines(files: Sequence[InboxFile], width: int) -> list[Text]:
     return lines
 
 
-def held_lines(job: JobView, width: int) -> list[Text]:
+def held_lines(job: JobView, root: Path, width: int) -> list[Text]:
     """A job that is held back, and why."""
+    name = cut(near(job.target, root), max(16, width // 3))
     return [
-        Text("  ").append(safe(job.target) if first else "").append("  " + row, style="yellow")
-        for first, row in _rows(job.note or "held back", width - cell_len(safe(job.target)) - 5)
+        Text("  ").append(name if first else " " * cell_len(name)).append("  " + row, style="yellow")
+        for first, row in _rows(job.note or "held back", width - cell_len(name) - 5)
     ]
 
 
 def result_lines(results: Sequence[ResultView], root: Path, width: int) -> list[Text]:
     """Finished jobs, one row each."""
-    names = [
-        cut(near(result.output, root) if result.output else safe(result.target), max(16, width // 2))
-        for result in results
-    ]
+    names = [cut(near(result.output or result.target, root), max(16, width // 2)) for result in results]
     column = max(map(cell_len, names), default=0)
     return [
         _result_line(result, set_cell_size(name, column)) for result, name in zip(results, names, strict=True)
@@ -235,10 +237,10 @@ def _result_line(result: ResultView, name: str) -> Text:
     return line.append("  " + "  ".join(facts), style=SOFT)
 
 
-def failure_lines(failure: FailureView, width: int) -> list[Text]:
+def failure_lines(failure: FailureView, root: Path, width: int) -> list[Text]:
     """One failed job: what happened, and in the next row what helps."""
     line = Text(f"  {_clock(failure.finished_at)}  ", style=SOFT)
-    line.append("✗ ", style="red").append(cut(safe(failure.target), max(16, width // 2)))
+    line.append("✗ ", style="red").append(cut(near(failure.target, root), max(16, width // 2)))
     lines = [line]
     lines += [Text("          " + row) for _, row in _rows(failure.message, width - 12)]
     lines += [

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 import facefusion
+from facefusion.automation.processor import SimpleAutoProcessor
 from facefusion.automation.workspace import INBOX_FOLDERS, Workspace
 from facefusion.config import (
     CONFIG_FILE,
@@ -28,7 +29,7 @@ from facefusion.launcher.arguments import LauncherArguments
 from facefusion.launcher.computer import Plan, computer_rows, examine, plan
 from facefusion.launcher.conversation import Conversation
 from facefusion.launcher.installing import install
-from facefusion.launcher.session import RunDaemon, run_demo, run_processor, watch
+from facefusion.launcher.session import MakeProcessor, run_demo, watch
 from facefusion.launcher.text import near, safe
 from facefusion.models.manager import ModelManager
 from facefusion.trust import policy
@@ -48,7 +49,7 @@ class FaceFusionAutomationLauncher:
         arguments: the wishes of the command line.
         console: where it talks; the terminal, or standard output without control codes.
         interactive: whether somebody is there to answer; found out if None.
-        run_daemon: other than the real one, for tests.
+        make_processor: other than the real one, for tests.
     """
 
     def __init__(
@@ -57,13 +58,13 @@ class FaceFusionAutomationLauncher:
         *,
         console: Console | None = None,
         interactive: bool | None = None,
-        run_daemon: RunDaemon = run_processor,
+        make_processor: MakeProcessor = SimpleAutoProcessor,
     ) -> None:
         self.arguments = arguments
         self.console = console or Console(highlight=False, soft_wrap=not sys.stdout.isatty())
         if interactive is None:
             interactive = sys.stdin.isatty() and sys.stdout.isatty() and not arguments.yes
-        self._run_daemon = run_daemon
+        self._make_processor = make_processor
         self.conversation = Conversation(self.console, interactive=interactive)
 
     def run(self) -> int:
@@ -93,8 +94,8 @@ class FaceFusionAutomationLauncher:
         workspace.prepare_outbox()
         self._install_models(manager, config)
         if self.arguments.demo:
-            return run_demo(self.console, workspace, config, self._run_daemon)
-        return watch(self.console, workspace, config, self._run_daemon)
+            return run_demo(self.console, workspace, config, self._make_processor)
+        return watch(self.console, workspace, self._make_processor)
 
     def _workspace(self, config: AutomationConfig) -> Workspace:
         workspace = Workspace.of(self.arguments.root, config)

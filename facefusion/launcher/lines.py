@@ -75,14 +75,14 @@ class LineView:
         for job in snapshot.running:
             if job.id not in self._jobs:
                 again = f" (attempt {job.attempt} of {job.attempts_allowed})" if job.attempt > 1 else ""
-                self._say(f"started {job.target} with {job.face}{again}")
+                self._say(f"started {self._near(job.target)} with {job.face}{again}")
                 self._jobs[job.id] = now
             elif now - self._jobs[job.id] >= PROGRESS_SECONDS and job.frames_done:
                 self._jobs[job.id] = now
                 of = f" of {job.frames_total}" if job.frames_total else ""
                 left = "" if job.seconds_left is None else f", {duration(job.seconds_left)} left"
                 self._say(
-                    f"progress {job.target}: {job.frames_done}{of} frames,"
+                    f"progress {self._near(job.target)}: {job.frames_done}{of} frames,"
                     f" {job.frames_per_second:.0f} frames/s{left}"
                 )
 
@@ -91,7 +91,7 @@ class LineView:
         ends: list[tuple[float, str, str]] = []
         for result in snapshot.results:
             if result.output is None:
-                told = f"no face {result.target}: no face was found in it, so there is no result"
+                told = f"no face {self._near(result.target)}: no face was found in it, so there is no result"
             else:
                 frames = count(result.frames, "frame")
                 how = f"{frames}, {duration(result.seconds)}, {result.engine} engine"
@@ -99,7 +99,11 @@ class LineView:
                 told += "".join(f"; {warning}" for warning in result.warnings)
             ends.append((result.finished_at, result.id, told))
         ends += [
-            (failure.finished_at, failure.id, f"failed {failure.target}: {failure.message} {failure.remedy}")
+            (
+                failure.finished_at,
+                failure.id,
+                f"failed {self._near(failure.target)}: {failure.message} {failure.remedy}",
+            )
             for failure in snapshot.failures
         ]
         for finished_at, job_id, told in sorted(ends):
@@ -109,6 +113,9 @@ class LineView:
             if not (first and finished_at < self._began):
                 self._say(told)
         self._ended = {(job_id, finished_at) for finished_at, job_id, _ in ends}
+
+    def _near(self, target: str) -> str:
+        return near(target, self._root)
 
     def _changed(self, key: str, value: object) -> bool:
         changed = key not in self._said or self._said[key] != value

@@ -3,171 +3,158 @@
 from __future__ import annotations
 
 import contextlib
-import filecmp
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 from rich.text import Text
 
-from facefusion.automation.snapshot import ResultView, Snapshot
+from facefusion.automation.processor import SimpleAutoProcessor
+from facefusion.automation.snapshot import Snapshot
 from facefusion.automation.workspace import Workspace
-from facefusion.config import AutomationConfig
-from facefusion.errors import InputFileError, StorageError
-from facefusion.launcher.demo import DemoMedia, make_demo_media
+from facefusion.config import AutomationConfig, save_config
+from facefusion.errors import StorageError
+from facefusion.launcher.demo import make_demo_media
 from facefusion.launcher.installing import install
 from facefusion.launcher.text import count, duration, near, safe
 from facefusion.launcher.view import ShowSnapshot, watch_daemon
 from facefusion.models.samples import ensure_samples
 from facefusion.reports.analytics import HTML_FILE
+from facefusion.reports.records import JobRecord
 
-DEMO_FACE = "demo_astronaut"
+DEMO_SETTINGS = "demo_settings.json"
 STOP_HINT = "Stop with Ctrl-C or q; what is in work is kept or begun again at the next start."
 
-RunDaemon = Callable[[Workspace, AutomationConfig, ShowSnapshot, bool], int]
-"""Runs the daemon in this process: where, how, whom to tell, whether only once. Answers an exit status."""
+
+class Processor(Protocol):
+    """What the launcher needs of `SimpleAutoProcessor`."""
+
+    def run(self, on_snapshot: ShowSnapshot | None = None) -> int:
+        """Watch until stopped."""
+
+    def process_videos_batch(
+        self, pairs: Iterable[tuple[Path | str, Path | str]], on_snapshot: ShowSnapshot | None = None
+    ) -> list[JobRecord]:
+        """Process given pairs, without the inbox."""
 
 
-@dataclass(frozen=True)
-class Watched:
-    """Remembers the last snapshot that passes by."""
-
-    last: list[Snapshot]
-
-    def passing(self, show: ShowSnapshot) -> ShowSnapshot:
-        """What to give the daemon."""
-
-        def remember(snapshot: Snapshot) -> None:
-            self.last[:] = [snapshot]
-            show(snapshot)
-
-        return remember
+MakeProcessor = Callable[[Path, Path | None], Processor]
+"""From the root and a settings file (None: the root's own)."""
 
 
-def run_processor(workspace: Workspace, config: AutomationConfig, show: ShowSnapshot, once: bool) -> int:
-    """The real daemon, in this process."""
-    raise NotImplementedError
+class LastSnapshot:
+    """Passes snapshots on and keeps the last one."""
+
+    def __init__(self, show: ShowSnapshot) -> None:
+        self.snapshot: Snapshot | None = None
+        self._show = show
+
+    def __call__(self, snapshot: Snapshot) -> None:
+        """Keep it, pass it on."""
+        self.snapshot = snapshot
+        self._show(snapshot)
 
 
-def watch(console: Console, workspace: Workspace, config: AutomationConfig, run_daemon: RunDaemon) -> int:
-    """Run the daemon until it is stopped, then say what came of it."""
+def watch(console: Console, workspace: Workspace, make_processor: MakeProcessor = SimpleAutoProcessor) -> int:
+    """Run the daemon until it is stopped, then say what came of it.
+
+    Raises:
+        ConfigError, StorageError: the daemon cannot start.
+    """
     inbox = near(workspace.inbox, workspace.root)
     hints = [
         f"Drop faces into {inbox}/faces, videos into {inbox}/videos, photos into {inbox}/photos."
         f"  Results: {near(workspace.outbox, workspace.root)}",
         STOP_HINT,
     ]
-    watched = Watched([])
+    processor = make_processor(workspace.root, None)
     with watch_daemon(console, workspace.root, hints, full_screen=True) as show:
-        status = run_daemon(workspace, config, watched.passing(show), False)
-    counts = watched.last[0].counts if watched.last else None
+        last = LastSnapshot(show)
+        status = processor.run(last)
     told = "Stopped."
-    if counts:
+    if last.snapshot is not None:
+        counts = last.snapshot.counts
         told += (
             f" {count(counts.done, 'result')}, {counts.failed:,} failed, {counts.open:,} still to be done."
         )
     console.print(told)
-    _print_places(console, workspace)
+    _print_places(console, workspace.root, [("Results", workspace.outbox), _report(workspace)])
     return status
 
 
-def run_demo(console: Console, workspace: Workspace, config: AutomationConfig, run_daemon: RunDaemon) -> int:
-    """Put sample pictures into the inbox, process them once, take them out again and show what came of it.
+def run_demo(
+    console: Console,
+    workspace: Workspace,
+    config: AutomationConfig,
+    make_processor: MakeProcessor = SimpleAutoProcessor,
+) -> int:
+    """Swap the faces of a sample clip and a sample photo, and say what lies where.
+
+    The samples are handed to the queue directly. The inbox is left alone: a second face in it would make
+    the person's own targets ask which face is meant.
+
+    Returns:
+        0 if both results are there, else 1.
 
     Raises:
-        FaceFusionError: samples cannot be fetched or placed, or the daemon cannot start.
+        FaceFusionError: samples cannot be fetched, or the daemon cannot start.
     """
     samples = install(console, lambda tell: ensure_samples(workspace.models_dir, on_progress=tell))
     media = make_demo_media(samples)
-    watched = Watched([])
-    console.print("Demonstration: one face goes into a clip and a photo with six people.")
-    # All six: the point is to see what happens.
-    config = config.model_copy(update={"face_selector_mode": "all", "pairing": "auto"})
+    console.print("Demonstration: one face goes into a clip and a photo with six people.", style="bold")
+    pairs = [(media.face, media.clip), (media.face, media.photo)]
     with (
-        demo_in_inbox(media, workspace.inbox),
-        watch_daemon(console, workspace.root, ["Stop with Ctrl-C."], full_screen=False) as show,
+        _demo_settings(workspace, config) as settings,
+        watch_daemon(console, workspace.root, ["Stop with Ctrl-C or q."], full_screen=False) as show,
     ):
-        run_daemon(workspace, config, watched.passing(show), True)
-    results = _demo_results(watched.last[0] if watched.last else None)
-    _print_demo(console, workspace, media, results)
-    return 0 if len(results) == 2 else 1
+        records = make_processor(workspace.root, settings).process_videos_batch(pairs, show)
+    succeeded = [_print_record(console, workspace.root, record) for record in records]
+    places = [("Source face", media.face), ("Original clip", media.clip), ("Original photo", media.photo)]
+    _print_places(console, workspace.root, [*places, ("Results", workspace.outbox), _report(workspace)])
+    if succeeded != [True] * len(pairs):
+        return 1
+    console.print("Now your own: python3 launch_automation.py", style="bold")
+    return 0
 
 
 @contextlib.contextmanager
-def demo_in_inbox(media: DemoMedia, inbox: Path) -> Iterator[None]:
-    """The sample files lie in the inbox under names of their own while this is open.
-
-    They are taken out again, so that the person's own faces and targets pair as if there had been no
-    demonstration: a second face in `faces/` would make every target ask which one is meant.
-
-    Raises:
-        InputFileError: another file has one of the names.
-        StorageError: the inbox cannot be written.
-    """
-    places = {
-        inbox / "faces" / f"{DEMO_FACE}.png": media.face,
-        inbox / "videos" / DEMO_FACE / "demo_clip.mp4": media.clip,
-        inbox / "photos" / DEMO_FACE / "demo_photo.jpg": media.photo,
-    }
-    for place, sample in places.items():
-        if place.exists() and not filecmp.cmp(place, sample, shallow=False):
-            raise InputFileError(
-                f"The demonstration needs the name {safe(str(place))}, and another file has it.",
-                remedy="Move that file away and start again.",
-            )
+def _demo_settings(workspace: Workspace, config: AutomationConfig) -> Iterator[Path]:
+    """Settings of the demonstration: the person's own, and all faces, because that shows the most."""
+    path = workspace.state_dir / DEMO_SETTINGS
     try:
-        _copy_all(places)
-        yield
-    finally:
-        for place in places:
-            with contextlib.suppress(OSError):  # gone already, or the person put something beside it
-                place.unlink()
-                if place.parent.name == DEMO_FACE:
-                    place.parent.rmdir()
-
-
-def _copy_all(places: dict[Path, Path]) -> None:
-    try:
-        for place, sample in places.items():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(sample, place)
+        save_config(config.model_copy(update={"face_selector_mode": "all"}), path)
     except OSError as error:
-        raise StorageError(f"{safe(str(place))} cannot be written ({error.strerror}).") from error
+        raise StorageError(f"{safe(str(path))} cannot be written ({error.strerror}).") from error
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
-def _demo_results(snapshot: Snapshot | None) -> list[ResultView]:
-    if snapshot is None:
-        return []
-    return [
-        result
-        for result in snapshot.results
-        if result.face == DEMO_FACE and result.output is not None and Path(result.output).is_file()
-    ]
+def _print_record(console: Console, root: Path, record: JobRecord) -> bool:
+    """One line on what came of a job; True if its result is there."""
+    if record.outcome == "done" and record.output is not None:
+        swap = record.swap or {}
+        frames = int(swap.get("frames", 0))
+        what = "photo" if record.target_kind == "photo" else f"{frames} frames in {duration(record.seconds)}"
+        line = Text("  ✓ ", style="green").append(near(record.output, root), style="default")
+        console.print(line.append(f"   {what}, {swap.get('engine', '')} engine", style="dim"))
+        return True
+    reason = record.failure.message if record.failure else "no face was found"
+    console.print(
+        Text("  ✗ ", style="red").append(f"{safe(record.target.name)}: {safe(reason)}", style="default")
+    )
+    if record.failure:
+        console.print(f"    {safe(record.failure.remedy)}", markup=False)
+    return False
 
 
-def _print_demo(console: Console, workspace: Workspace, media: DemoMedia, results: list[ResultView]) -> None:
-    here = workspace.root
-    for result in results:
-        what = "photo" if result.frames == 1 else f"{result.frames} frames in {duration(result.seconds)}"
-        console.print(f"  {near(result.output or '', here)}   {what}, {result.engine} engine", markup=False)
-    console.print("\nWhat lies where", style="bold")
-    rows = [
-        ("source face", media.face),
-        ("original clip", media.clip),
-        ("original photo", media.photo),
-        ("results", workspace.outbox),
-        ("analytics", workspace.analytics_dir / HTML_FILE),
-    ]
-    for title, path in rows:
-        console.print(Text(f"  {title:<15}", style="dim").append(near(path, here), style="default"))
-    if len(results) == 2:
-        console.print("\nNow your own: python3 launch_automation.py", style="bold")
+def _report(workspace: Workspace) -> tuple[str, Path]:
+    return "Report", workspace.analytics_dir / HTML_FILE
 
 
-def _print_places(console: Console, workspace: Workspace) -> None:
-    report = workspace.analytics_dir / HTML_FILE
-    console.print(f"Results: {near(workspace.outbox, workspace.root)}", markup=False)
-    if report.exists():
-        console.print(f"Report: {near(report, workspace.root)}", markup=False)
+def _print_places(console: Console, root: Path, places: Iterable[tuple[str, Path]]) -> None:
+    for title, path in places:
+        if path.exists():
+            console.print(Text(f"  {title:<15}", style="dim").append(near(path, root), style="default"))

@@ -17,21 +17,29 @@ from facefusion.launcher.arguments import parse_arguments  # noqa: E402
 from facefusion.launcher.launcher import FaceFusionAutomationLauncher  # noqa: E402
 
 
-def imagined_daemon(workspace, config, show, once):  # type: ignore[no-untyped-def]
-    try:
-        for _ in range(int(os.environ.get("IMAGINED_STEPS", "600"))):
-            show(replace(BUSY, root=str(workspace.root), quality_preset=config.quality_preset))
-            time.sleep(0.05)
-    except KeyboardInterrupt:
-        show(replace(BUSY, state="stopped"))
-    return 0
+class ImaginedProcessor:
+    """Shows the same busy moment again and again."""
+
+    def __init__(self, root, settings):  # type: ignore[no-untyped-def]
+        self._root = root
+
+    def run(self, on_snapshot):  # type: ignore[no-untyped-def]
+        try:
+            for _ in range(int(os.environ.get("IMAGINED_STEPS", "600"))):
+                on_snapshot(replace(BUSY, root=str(self._root)))
+                time.sleep(0.05)
+        except KeyboardInterrupt:
+            on_snapshot(replace(BUSY, state="stopped"))
+        return 0
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a test runner may ignore it for its children
     root, models = Path(sys.argv[1]), Path(sys.argv[2])
     workspace_module.program_dir = lambda: models.parent
-    launcher = FaceFusionAutomationLauncher(parse_arguments(root, sys.argv[3:]), run_daemon=imagined_daemon)
+    launcher = FaceFusionAutomationLauncher(
+        parse_arguments(root, sys.argv[3:]), make_processor=ImaginedProcessor
+    )
     launcher._install_models = lambda manager, config: None  # type: ignore[method-assign]
     try:
         sys.exit(launcher.run())
