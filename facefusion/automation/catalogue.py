@@ -166,9 +166,8 @@ class Catalogue:
         self._memory.put(self._unsaved.values())
         self._unsaved.clear()
         faces = Faces(self._faces())
-        paths = list(self._contents) if self._faces_changed else list(self._undecided)
         decisions = []
-        for path in paths:
+        for path in sorted(self._contents if self._faces_changed else self._undecided, key=self._turn):
             entry, known = self.inbox.entries.get(path), self._contents.get(path)
             if entry is None or known is None or path in self._face_paths:
                 continue
@@ -177,15 +176,22 @@ class Catalogue:
             decisions.append(Decision(entry, known.sha256, pairing, wishes))
         return decisions
 
-    def decided(self, decisions: Iterable[tuple[Decision, tuple[int, ...]]], rule: PairingRule) -> None:
-        """Note what became of the decisions: the ids of the jobs of each."""
+    def decided(
+        self, decisions: Iterable[tuple[Decision, tuple[int, ...]]], *, remember: bool = True
+    ) -> None:
+        """Note what became of the decisions: the ids of the jobs of each.
+
+        Args:
+            decisions: with the jobs of each.
+            remember: have a pairing by rule hold from now on.
+        """
         sticky = []
         for decision, jobs in decisions:
             path = decision.entry.path
             self._reasons[path] = decision.pairing.reason
             if decision.wishes or jobs:
                 self._link(path, jobs)
-            if decision.pairing.by_rule and decision.wishes and rule != "all":
+            if decision.pairing.by_rule and len(decision.wishes) == 1 and remember:
                 known = replace(self._contents[path], paired_with=decision.pairing.faces[0].name)
                 if known != self._contents[path]:
                     self._contents[path] = known
@@ -233,6 +239,11 @@ class Catalogue:
             self._faces_changed = True
         elif entry.path in self._contents:
             self._undecided.add(entry.path)
+
+    def _turn(self, path: str) -> tuple[float, str]:
+        """In which order targets get their jobs: as they came, and by name what came together."""
+        known = self._contents.get(path)
+        return (0.0 if known is None else known.seen_at, path)
 
     def _recall(self, entry: Entry) -> bool:
         known = self._unsaved.get(entry.path) or self._memory.get(entry.path, entry.signature)

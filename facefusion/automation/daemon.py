@@ -85,7 +85,6 @@ class Daemon:
     ) -> None:
         self.loop = Loop()
         self.paused: str | None = None
-        self.paused_since = 0.0
         self._workspace = workspace
         self._settings = settings
         self._options = options
@@ -128,6 +127,7 @@ class Daemon:
             if not self._publisher.close(PUBLISHER_SECONDS):
                 logger.warning("A result was still being published; that is completed at the next start.")
             self._analytics.close()
+            self._outbox.close()
         finally:
             self._state = "stopped"
             self._show(force=True)
@@ -193,6 +193,21 @@ class Daemon:
             and not self.queue.any_in(JobState.QUEUED)
             and not self.queue.any_in(JobState.PUBLISHING)
             and not self.queue.unreported()
+        )
+
+    @property
+    def held_up(self) -> bool:
+        """Whether nothing can be started, and nothing is in hand."""
+        return (self.paused is not None or self.intake.away is not None) and not self.crew.running
+
+    @property
+    def waits_for_files_only(self) -> bool:
+        """Whether everything is done but what depends on files that still change."""
+        return (
+            self.intake.scanned
+            and not self.crew.running
+            and not self._finishing
+            and not self.queue.any_in(JobState.QUEUED)
         )
 
     def _step(self) -> None:
@@ -263,7 +278,6 @@ class Daemon:
     def _pause(self, error: StorageError) -> None:
         reason = f"{error.message} {error.remedy}"
         if self.paused is None:
-            self.paused_since = self._clock()
             logger.warning("Paused: %s", reason)
         self.paused = reason
 

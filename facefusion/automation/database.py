@@ -81,20 +81,21 @@ class Database:
     """One connection, usable from any thread of this process; other processes may open the file as well.
 
     Args:
-        path: of the file; its folder must exist.
+        path: of the file; its folder must exist. None for an empty one in memory.
 
     Raises:
         StorageError: it cannot be opened or is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self.path = path
         self._lock = threading.RLock()
         try:
             # Made beforehand, so that it never has other rights than these.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            if path is not None:
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._connection = sqlite3.connect(
-                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             self._connection.row_factory = sqlite3.Row
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -149,6 +150,12 @@ class Database:
                 "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                 (name, value),
             )
+
+    def shrink(self) -> None:
+        """Overwrite what was deleted."""
+        with self._lock:
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Fold the log into the file and close it."""
@@ -209,6 +216,8 @@ class FileMemory:
     def put(self, files: Iterable[KnownFile]) -> None:
         """Remember files."""
         new = list(files)
+        if not new:
+            return
         self._files.update((file.path, file) for file in new)
         with self._database.transaction() as connection:
             connection.executemany(

@@ -18,7 +18,7 @@ from facefusion.automation.publish import (
     sync_file,
     sync_folder,
 )
-from facefusion.automation.workspace import Workspace
+from facefusion.automation.workspace import Workspace, printable
 from facefusion.errors import FaceFusionError
 from facefusion.reports.analytics import Analytics
 from facefusion.reports.documents import write_failure_report, write_result_report
@@ -158,6 +158,18 @@ class Finisher:
         self._at("reported")
         self._analytics.track(record)
         self._queue.reported(job)
+        if job.state is JobState.DONE:
+            swap = job.swap or {}
+            logger.info(
+                "Done %s with %s: %s (%s frames in %.1f s, %s on %s).",
+                printable(job.target),
+                printable(job.face_name),
+                printable(Path(job.output or "").name),
+                swap.get("frames", "?"),
+                job.seconds,
+                swap.get("engine", "?"),
+                swap.get("provider", "?"),
+            )
 
     def _write_report(self, job: Job, record: JobRecord) -> None:
         good = job.state in (JobState.DONE, JobState.NO_FACE)

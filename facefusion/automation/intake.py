@@ -14,7 +14,7 @@ from typing import Literal
 from facefusion.automation.catalogue import Catalogue, Decision
 from facefusion.automation.content import Examined, examine, signature_of
 from facefusion.automation.inbox import Changes
-from facefusion.automation.job import Inputs, Job, JobState, failure_from
+from facefusion.automation.job import Inputs, Job, failure_from
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.kinds import Entry, worth_entering
 from facefusion.automation.loop import Background, Loop
@@ -330,8 +330,7 @@ class Intake:
 
     def _decide(self) -> None:
         self._last_decision = self._clock()
-        rule = self._config().pairing
-        decisions = self._catalogue.decide(rule, self._paired)
+        decisions = self._catalogue.decide(self._config().pairing, self._queue.is_paired)
         wishes = [wish for decision in decisions for wish in decision.wishes]
         asked = iter(self._queue.request(wishes, _result_exists) if wishes else ())
         noted: list[tuple[Decision, tuple[int, ...]]] = []
@@ -346,7 +345,7 @@ class Intake:
             noted.append((decision, ids))
             for wish in decision.wishes[:1]:
                 self._take_back_failures(decision.entry.path, wish.target_sha256)
-        self._catalogue.decided(noted, rule)
+        self._catalogue.decided(noted)
 
     def _earlier_jobs(self, decision: Decision) -> tuple[int, ...]:
         """Jobs of a target that stays with a face that is no longer there."""
@@ -355,12 +354,6 @@ class Intake:
             return ()
         jobs = self._queue.of_target(decision.target_sha256)
         return tuple(job.id for job in jobs if job.face_name == face)
-
-    def _paired(self, target_sha256: str, face_name: str) -> bool:
-        return any(
-            job.face_name == face_name and job.state not in (JobState.FAILED, JobState.CANCELLED)
-            for job in self._queue.of_target(target_sha256)
-        )
 
     def _take_back_failures(self, path: str, sha256: str) -> None:
         """A good file took the place of one that failed, or that was refused."""

@@ -68,6 +68,13 @@ class JobTable:
         """All jobs with this target content."""
         return self._select("target_sha256 = ?", sha256)
 
+    def is_paired(self, target_sha256: str, face_name: str) -> bool:
+        """Whether a target has a job with the face of this name that has not failed."""
+        return any(
+            job.face_name == face_name and job.state not in (S.FAILED, S.CANCELLED)
+            for job in self.of_target(target_sha256)
+        )
+
     def failed_at(self, path: str) -> list[Job]:
         """Failed jobs of the target with this path."""
         return self._select("target = ? AND state = 'failed'", os.fsencode(path))

@@ -117,6 +117,11 @@ class Outbox:
                     with contextlib.suppress(OSError):
                         file.unlink()
 
+    def close(self) -> None:
+        """Remove the folder for work if nothing is left in it."""
+        with contextlib.suppress(OSError):
+            self.work_root.rmdir()
+
     def place(self, work_file: Path, base: str) -> Placed:
         """Give a complete work file its final name, `base` plus its own suffix.
 
@@ -159,14 +164,15 @@ class Outbox:
 
 
 def result_base(target: str, face_name: str) -> str:
-    """Name of a result without suffix: `<target stem>__<face>`.
+    """Name of a result without suffix: `<target stem>__<face>`, or the stem alone where there is no face.
 
     Characters that some file system refuses, control characters and undecodable bytes become `_`; long names
     are cut between characters.
     """
     name = target.rpartition("/")[2]
     stem = name.rpartition(".")[0] or name
-    return f"{_fit(stem, STEM_BYTES)}__{_fit(face_name, FACE_BYTES)}"
+    fitted = _fit(stem, STEM_BYTES)
+    return f"{fitted}__{_fit(face_name, FACE_BYTES)}" if face_name else fitted
 
 
 def numbered(base: str, number: int) -> str:

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from facefusion.automation.logs import without_numbers
 from facefusion.automation.workspace import program_dir
 from facefusion.config import AutomationConfig
 from facefusion.errors import (
@@ -26,6 +27,7 @@ from facefusion.errors import (
 
 DEFAULT_FACTORY = "facefusion.pipeline:SwapSession"
 TAIL_BYTES = 4000
+LOG_BYTES = 1_000_000
 PIPE_PATIENCE = 5.0
 
 
@@ -284,9 +286,11 @@ class Worker:
             with self._log.open("rb") as log:
                 end = log.seek(0, os.SEEK_END)
                 log.seek(max(self._log_start, end - TAIL_BYTES))
-                return log.read().decode("utf-8", "replace")
+                lines = log.read().decode("utf-8", "replace").splitlines()
         except OSError:
             return ""
+        # The list of every loaded C extension, which the fault handler appends, says nothing here.
+        return without_numbers("\n".join(line for line in lines if not line.startswith("Extension modules")))
 
 
 def _spawn(spec: WorkerSpec) -> subprocess.Popen[bytes]:
@@ -296,7 +300,7 @@ def _spawn(spec: WorkerSpec) -> subprocess.Popen[bytes]:
     )
     environment["ORT_DISABLE_TELEMETRY"] = "1"
     environment["OMP_NUM_THREADS"] = environment["OPENBLAS_NUM_THREADS"] = str(spec.threads)
-    with spec.log.open("ab") as log:
+    with _private_log(spec.log) as log:
         return subprocess.Popen(
             _command(spec),
             stdin=subprocess.PIPE,
@@ -304,6 +308,14 @@ def _spawn(spec: WorkerSpec) -> subprocess.Popen[bytes]:
             stderr=log,
             env=environment,
         )
+
+
+def _private_log(path: Path) -> BinaryIO:
+    """The log for appending; a long one is put aside first, replacing the one before."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_size > LOG_BYTES:
+            path.replace(path.with_name(f"{path.name}.1"))
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
 def _command(spec: WorkerSpec) -> Sequence[str]:

@@ -1,0 +1,366 @@
+"""The command line of `simple_auto_processor.py`.
+
+Exit status: 0 all well; 1 something failed, is blocked or waits (`--once`), or a check found something; 2 the
+program cannot start (settings, another daemon, arguments); 3 only `--once`: everything was processed, but in
+some target no face was found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facefusion.automation.daemon import Options
+from facefusion.automation.job import JobState, failure_from
+from facefusion.automation.lock import holder
+from facefusion.automation.processor import EXIT_DONE, EXIT_FAILED, EXIT_NO_FACE, SimpleAutoProcessor
+from facefusion.automation.statustext import status_lines
+from facefusion.automation.worker import DEFAULT_FACTORY
+from facefusion.automation.workspace import printable
+from facefusion.errors import CancelledError, ConfigError, FaceFusionError
+
+if TYPE_CHECKING:
+    from facefusion.automation.jobs import JobQueue
+    from facefusion.automation.snapshot import Snapshot
+    from facefusion.models.manager import InstallProgress
+
+EXIT_CANNOT_START = 2
+
+_DESCRIPTION = """\
+Watches inbox/ and turns what is dropped there into swapped videos and photos in outbox/.
+Without a command: watch until stopped (Ctrl-C).
+"""
+
+
+def main(arguments: Sequence[str] | None = None, *, options: Options | None = None) -> int:
+    """Run one command; returns the exit status.
+
+    Args:
+        arguments: words of the command line; those of this process if None.
+        options: see `Options`.
+    """
+    given = _parser().parse_args(arguments)
+    try:
+        status: int = given.command(given, options or Options())
+    except FaceFusionError as error:
+        _say_error(error)
+        return EXIT_CANNOT_START
+    except KeyboardInterrupt:
+        return EXIT_FAILED
+    except BrokenPipeError:  # the reader (`status | head`) has seen enough
+        sys.stderr.close()
+        return EXIT_DONE
+    return status
+
+
+def watch(given: argparse.Namespace, options: Options) -> int:
+    """Watch until stopped, or process once what is there."""
+    processor = _processor(given, options)
+    if given.accept_use_policy is not None:
+        from facefusion.trust import policy
+
+        processor.workspace.prepare_state()
+        policy.accept(processor.workspace.state_dir, given.accept_use_policy, "command line")
+    _install_models(processor, options)
+    _log_to_terminal()
+    if not given.once:
+        print(f"Watching {printable(processor.workspace.inbox)}; Ctrl-C stops.", flush=True)
+        return processor.run()
+    seen: list[Snapshot] = []
+    status = processor.run_once(lambda snapshot: seen.__setitem__(slice(None), [snapshot]))
+    for line in _summary(seen[-1], status):
+        print(line)
+    return status
+
+
+def show_status(given: argparse.Namespace, options: Options) -> int:
+    """Say what every file and job is doing."""
+    snapshot = _processor(given, options).status()
+    if given.json:
+        print(json.dumps(snapshot.as_dict(), indent=2))
+    else:
+        for line in status_lines(snapshot, all_files=given.all):
+            print(line)
+    return EXIT_DONE
+
+
+def retry(given: argparse.Namespace, options: Options) -> int:
+    """Queue failed jobs again."""
+
+    def change(queue: JobQueue) -> list[int]:
+        ids = _ids(given.job, lambda: [job.id for job in queue.in_state(JobState.FAILED)])
+        return queue.retry(ids)
+
+    return _change_jobs(given, options, change, "is queued again", "can be tried again")
+
+
+def cancel(given: argparse.Namespace, options: Options) -> int:
+    """Cancel waiting or running jobs."""
+    failure = failure_from(CancelledError("It was cancelled by request."))
+
+    def change(queue: JobQueue) -> list[int]:
+        states = (JobState.QUEUED, JobState.BLOCKED, JobState.RUNNING)
+        ids = _ids(given.job, lambda: [job.id for job in queue.in_state(*states)])
+        return queue.cancel(ids, failure)
+
+    return _change_jobs(given, options, change, "is cancelled", "can be cancelled")
+
+
+def doctor(given: argparse.Namespace, options: Options) -> int:
+    """Examine the installation."""
+    from facefusion.system.doctor import run_checks
+
+    processor = _processor(given, options)
+    checks = run_checks(processor.workspace.root, processor.settings.current)
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        print(f"{'ok ' if check.ok else 'BAD'}  {check.name:<{width}}  {check.text}")
+        if check.remedy:
+            print(f"     {'':<{width}}  -> {check.remedy}")
+    return EXIT_DONE if all(check.ok for check in checks) else EXIT_FAILED
+
+
+def models(given: argparse.Namespace, options: Options) -> int:
+    """List, install or check model files."""
+    from facefusion.models.manager import ModelManager
+
+    manager = ModelManager(_processor(given, options).workspace.models_dir)
+    if given.action == "install":
+        manager.ensure_models_available(given.names or ["mesh"], on_progress=_Progress())
+        print("Installed.")
+        return EXIT_DONE
+    statuses = manager.check(full=True) if given.action == "check" else manager.list()
+    for status in statuses:
+        model = status.model
+        print(f"{model.name:<24} {status.state:<10} {model.size / 1e6:>7.1f} MB  {model.licence.title}")
+        print(f"{'':<24} {model.purpose}; needed by {', '.join(model.needed_by)}")
+    wrong = [status for status in statuses if status.state in ("damaged", "outdated")]
+    for status in wrong:
+        print(status.text)
+    return EXIT_FAILED if given.action == "check" and wrong else EXIT_DONE
+
+
+def config(given: argparse.Namespace, options: Options) -> int:
+    """Check the settings file, or print the schema."""
+    from facefusion.config import json_schema, write_schema
+
+    if given.action == "schema":
+        print(json.dumps(json_schema(), indent=2))
+        return EXIT_DONE
+    try:
+        processor = _processor(given, options)
+        processor.workspace.check()
+    except ConfigError as error:
+        _say_error(error)
+        return EXIT_FAILED
+    path = processor.settings.path
+    print(f"{printable(path)}: {'fine' if path.exists() else 'not there, so the defaults are in force'}.")
+    if path.exists():
+        write_schema(path.with_name("automation_config.schema.json"))
+    return EXIT_DONE
+
+
+def report(given: argparse.Namespace, options: Options) -> int:
+    """Write the usage and error reports, and say the main figures."""
+    from facefusion.reports.analytics import HTML_FILE, Analytics
+
+    workspace = _processor(given, options).workspace
+    workspace.prepare_outbox()
+    analytics = Analytics(workspace.analytics_dir, workspace.state_dir)
+    used, errors = analytics.write_reports(given.days)
+    rate = "-" if used.success_rate is None else f"{used.success_rate:.0%}"
+    print(
+        f"Last {given.days} days: {used.jobs} jobs, {used.done} done, {used.no_face} without a face, ", end=""
+    )
+    print(f"{used.failed} failed, {used.blocked} blocked; success {rate}.")
+    if used.average_seconds is not None:
+        print(f"Average {used.average_seconds:.1f} s a job, {used.frames} frames in all.")
+    for recommendation in errors.recommendations:
+        print(f"  - {recommendation}")
+    print(f"Report: {printable(workspace.analytics_dir / HTML_FILE)}")
+    return EXIT_DONE
+
+
+def benchmark(given: argparse.Namespace, options: Options) -> int:
+    """Measure this machine."""
+    from facefusion.system.benchmark import BATCH_SIZES, run_benchmark
+
+    processor = _processor(given, options)
+    found = run_benchmark(
+        processor.workspace.models_dir.parent,
+        processor.settings.current,
+        clip=given.clip,
+        face=given.face,
+        repeats=given.repeats,
+        sizes=() if given.no_batches else BATCH_SIZES,
+        say=lambda text: print(text, file=sys.stderr, flush=True),
+    )
+    print(found.text())
+    return EXIT_DONE
+
+
+def purge(given: argparse.Namespace, options: Options) -> int:
+    """Remove what is remembered about faces and finished jobs."""
+    from facefusion.automation.purge import purge_everything, purge_leftovers
+
+    workspace = _processor(given, options).workspace
+    if (pid := holder(workspace.state_dir)) is not None:
+        raise ConfigError(f"A daemon (process {pid}) works on this folder.", remedy="Stop it first.")
+    for line in (purge_everything if given.everything else purge_leftovers)(workspace):
+        print(line)
+    return EXIT_DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--root", type=Path, metavar="DIR", default=argparse.SUPPRESS, help=_ROOT_HELP)
+    common.add_argument(
+        "--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="settings file"
+    )
+    parser = argparse.ArgumentParser(
+        prog="simple_auto_processor.py",
+        description=_DESCRIPTION,
+        epilog=(__doc__ or "").partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--once", action="store_true", help="process what is there, then exit")
+    parser.add_argument(
+        "--accept-use-policy", type=int, metavar="VERSION", help="agree to this version of the use policy"
+    )
+    parser.set_defaults(command=watch, root=None, config=None)
+    commands = parser.add_subparsers(metavar="COMMAND")
+
+    def add(name: str, function: Callable[..., int], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text, parents=[common])
+        command.set_defaults(command=function)
+        return command
+
+    status = add("status", show_status, "what every file and job is doing")
+    status.add_argument("--json", action="store_true", help="for programs")
+    status.add_argument("--all", action="store_true", help="list every file, also what is done")
+    job_help = "number of a job as `status` shows it, or `all`"
+    add("retry", retry, "queue failed jobs again").add_argument("job", nargs="*", help=job_help)
+    add("cancel", cancel, "cancel waiting or running jobs").add_argument("job", nargs="+", help=job_help)
+    add("doctor", doctor, "examine the installation")
+    model = add("models", models, "list, install or check model files")
+    model.add_argument("action", choices=("list", "install", "check"))
+    model.add_argument("names", nargs="*", help="models or engines to install (default: mesh)")
+    add("config", config, "check the settings, or print their schema").add_argument(
+        "action", choices=("check", "schema")
+    )
+    add("report", report, "write the usage and error reports").add_argument("--days", type=int, default=30)
+    bench = add("benchmark", benchmark, "measure this machine")
+    bench.add_argument("--clip", type=Path, help="a video of your own")
+    bench.add_argument("--face", type=Path, help="a picture of a face")
+    bench.add_argument("--repeats", type=int, default=3)
+    bench.add_argument("--no-batches", action="store_true", help="leave out the part about many clips")
+    add("purge", purge, "remove what is remembered about faces").add_argument(
+        "--everything", action="store_true", help="also the queue, the statistics and the log"
+    )
+    return parser
+
+
+_ROOT_HELP = "folder with settings, inbox and outbox (default: that of --config, or of the program)"
+
+
+def _processor(given: argparse.Namespace, options: Options) -> SimpleAutoProcessor:
+    root = given.root or (given.config.parent if given.config is not None else None)
+    return SimpleAutoProcessor(root, given.config, options=options)
+
+
+def _install_models(processor: SimpleAutoProcessor, options: Options) -> None:
+    """The first start fetches what the engine needs; a session of another make needs none of it."""
+    if options.session_factory == DEFAULT_FACTORY:
+        from facefusion.models.manager import ModelManager
+
+        ModelManager(processor.workspace.models_dir).ensure_models_available(
+            ["mesh"], on_progress=_Progress()
+        )
+
+
+def _log_to_terminal() -> None:
+    """One line for each event, on standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
+    logging.raiseExceptions = False  # a terminal that was closed is no reason to stop
+    root = logging.getLogger("facefusion")
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+
+
+def _change_jobs(
+    given: argparse.Namespace,
+    options: Options,
+    change: Callable[[JobQueue], list[int]],
+    done: str,
+    possible: str,
+) -> int:
+    from facefusion.automation.database import Database
+    from facefusion.automation.jobs import JobQueue
+
+    workspace = _processor(given, options).workspace
+    if not workspace.database.exists():
+        print("There is no queue yet.")
+        return EXIT_FAILED
+    database = Database(workspace.database)
+    try:
+        queue = JobQueue(database)
+        changed = change(queue)
+        jobs = queue.jobs(changed)
+    finally:
+        database.close()
+    for job_id in changed:
+        print(f"Job {job_id} ({printable(jobs[job_id].target)}) {done}.")
+    if not changed:
+        print(f"No such job {possible}.")
+        return EXIT_FAILED
+    if holder(workspace.state_dir) is None:
+        print("No daemon is running: start it to go on.")
+    return EXIT_DONE
+
+
+def _ids(words: Sequence[str], everything: Callable[[], list[int]]) -> list[int]:
+    if not words or "all" in words:
+        return everything()
+    wrong = [word for word in words if not word.isdecimal()]
+    if wrong:
+        raise ConfigError(
+            f"{', '.join(wrong)}: not the number of a job.", remedy="`status` shows the numbers."
+        )
+    return [int(word) for word in words]
+
+
+def _summary(snapshot: Snapshot, status: int) -> list[str]:
+    lines = [line for line in status_lines(snapshot, all_files=False) if line]
+    verdict = {
+        EXIT_DONE: "Everything is done.",
+        EXIT_NO_FACE: "Everything was processed; in some targets no face was found.",
+        EXIT_FAILED: "Not everything could be done; see above.",
+    }
+    return [*lines, verdict[status]]
+
+
+def _say_error(error: FaceFusionError) -> None:
+    print(error.message, file=sys.stderr)
+    if error.remedy:
+        print(f"  -> {error.remedy}", file=sys.stderr)
+
+
+class _Progress:
+    """One line for each step of an installation."""
+
+    def __init__(self) -> None:
+        self._told = ""
+
+    def __call__(self, progress: InstallProgress) -> None:
+        key = f"{progress.step} {progress.subject}"
+        if key != self._told:
+            self._told = key
+            print(progress.text, flush=True)

@@ -1,0 +1,81 @@
+"""The state of a root on which no daemon runs: what lies in the inbox, and what the queue remembers."""
+
+from __future__ import annotations
+
+import time
+
+from facefusion.automation.book import JobBook
+from facefusion.automation.catalogue import Catalogue
+from facefusion.automation.database import Database, FileMemory
+from facefusion.automation.inbox import Inbox
+from facefusion.automation.jobs import JobQueue
+from facefusion.automation.kinds import worth_entering
+from facefusion.automation.settings import Settings
+from facefusion.automation.sightings import sweep
+from facefusion.automation.snapshot import InboxFile, Snapshot
+from facefusion.automation.workspace import Workspace, printable
+from facefusion.config import AutomationConfig
+
+NOT_YET_SEEN = "new: it is looked at when the program runs"
+
+
+def offline_snapshot(workspace: Workspace, settings: Settings) -> Snapshot:
+    """Look at the inbox and the queue once. Nothing is changed, nothing is waited for.
+
+    Raises:
+        StorageError: the queue cannot be opened.
+    """
+    database = Database(workspace.database if workspace.database.exists() else None)
+    try:
+        book = JobBook(JobQueue(database))
+        book.refresh()
+        summary = book.summary(settings.current)
+        latest = summary.results[0] if summary.results else None
+        files, away = _look(workspace, database, book, settings.current)
+        return Snapshot(
+            written_at=time.time(),
+            state="stopped",
+            root=printable(workspace.root),
+            inbox=printable(workspace.inbox),
+            outbox=printable(workspace.outbox),
+            files=files,
+            counts=summary.counts,
+            waiting=summary.waiting,
+            results=summary.results,
+            failures=summary.failures,
+            paused=away,
+            config_problem=settings.problem,
+            engine="" if latest is None else latest.engine,
+            provider="" if latest is None else latest.provider,
+            quality_preset=settings.current.quality_preset,
+        )
+    finally:
+        database.close()
+
+
+def _look(
+    workspace: Workspace, database: Database, book: JobBook, config: AutomationConfig
+) -> tuple[tuple[InboxFile, ...], str | None]:
+    queue, memory = JobQueue(database), FileMemory(database)
+    catalogue = Catalogue(Inbox(config.limits.settle_seconds, memory.signature), memory, book.brief)
+    try:
+        seen = sweep(workspace.inbox, worth_entering)
+    except OSError as error:
+        return (), f"The inbox {printable(workspace.inbox)} cannot be read: {error.strerror}."
+    for entry in catalogue.absorb(catalogue.inbox.update(seen)):
+        catalogue.send_back(entry.path, NOT_YET_SEEN, 0.0)
+    for path in list(catalogue.inbox.tracker):
+        if catalogue.inbox.entries[path].phase == "waiting":
+            catalogue.send_back(path, NOT_YET_SEEN, 0.0)
+    noted = []
+    for decision in catalogue.decide(config.pairing, queue.is_paired):
+        faces = {wish.face_sha256 for wish in decision.wishes}
+        stays_with = decision.pairing.stays_with
+        jobs = tuple(
+            job.id
+            for job in queue.of_target(decision.target_sha256)
+            if job.face_sha256 in faces or job.face_name == stays_with
+        )
+        noted.append((decision, jobs))
+    catalogue.decided(noted, remember=False)
+    return catalogue.listing(), None

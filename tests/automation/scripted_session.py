@@ -1,0 +1,122 @@
+"""A session that does what the target file tells it to: `{"then": "crash", "frames": 5, "seconds": 0.1}`.
+
+Stands in for codecs and engines where a test needs a fault at a certain place; everything around it (files,
+processes, signals, database) is real.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from facefusion.config import AutomationConfig
+from facefusion.errors import (
+    CancelledError,
+    EngineError,
+    FaceNotFoundError,
+    MediaFormatError,
+    StorageError,
+)
+from facefusion.pipeline import ProgressCallback, StopRequested, SwapProgress, SwapRequest, SwapResult
+
+
+class ScriptedSession:
+    def __init__(self, models_dir: Path, *, threads: int) -> None:
+        self.threads = threads
+        self.prepared: list[str] = []
+
+    @staticmethod
+    def planned_suffix(target: Path, config: AutomationConfig) -> str:
+        return target.suffix.lower()
+
+    def warm_up(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def swap(
+        self, request: SwapRequest, on_progress: ProgressCallback, should_stop: StopRequested
+    ) -> SwapResult:
+        try:
+            script = json.loads(request.target.read_text())
+        except ValueError as error:
+            raise MediaFormatError(f"{request.target.name} is damaged.") from error
+        if request.face_digest not in self.prepared:
+            self.prepared.append(request.face_digest)
+        frames, seconds = int(script.get("frames", 4)), float(script.get("seconds", 0.02))
+        self._at_start(script, request)
+        with request.output.open("wb") as work:
+            for frame in range(frames):
+                if should_stop():
+                    work.close()
+                    request.output.unlink()
+                    raise CancelledError("stopped")
+                time.sleep(seconds / frames)
+                work.write(f"{request.target.name} frame {frame}\n".encode())
+                on_progress(
+                    SwapProgress("swapping", frame + 1, frames, frames / seconds, seconds * (1 - frame / frames))
+                )
+            work.write(json.dumps(script).encode())
+        self._at_end(script, request)
+        if script.get("then") == "no_face":
+            request.output.unlink()
+            return self._result("no_face", frames, 0, {})
+        media = {"prepared": len(self.prepared), "pid": os.getpid(), "preset": request.config.quality_preset}
+        return self._result("done", frames, frames, media)
+
+    def _at_start(self, script: dict[str, Any], request: SwapRequest) -> None:
+        match script.get("then"):
+            case "crash":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "out_of_memory":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "hang":
+                time.sleep(600)
+            case "crash_once":
+                marker = Path(script["marker"])
+                if not marker.exists():
+                    marker.touch()
+                    os.kill(os.getpid(), signal.SIGSEGV)
+            case "bad_source":
+                raise FaceNotFoundError("No face in the source picture.")
+            case "engine_error":
+                raise EngineError("The engine failed on this input.")
+            case "bug":
+                raise ZeroDivisionError("a fault of ours")
+            case "disk_full":
+                if Path(script["marker"]).exists():
+                    raise OSError(errno.ENOSPC, "No space left on device", str(request.output))
+            case "storage_error":
+                if Path(script["marker"]).exists():
+                    raise StorageError("The disk is full.")
+
+    def _at_end(self, script: dict[str, Any], request: SwapRequest) -> None:
+        match script.get("then"):
+            case "no_output":
+                request.output.unlink()
+            case "empty_output":
+                request.output.write_bytes(b"")
+            case "noise":
+                print("a library prints on standard output")
+                os.write(1, b"and a native one as well\n")
+
+    @staticmethod
+    def _result(outcome: Any, frames: int, swapped: int, media: dict[str, Any]) -> SwapResult:
+        return SwapResult(
+            outcome=outcome,
+            engine="mesh",
+            models={"model.tflite": "0" * 64},
+            provider="cpu",
+            frames=frames,
+            frames_swapped=swapped,
+            tracks=({"id": 0, "first": 0, "last": frames - 1, "swapped": swapped},),
+            timings={"swap": 0.01},
+            media=media,
+            warnings=(),
+        )
