@@ -25,6 +25,7 @@ from facefusion.launcher.text import count, cut, duration, near, safe
 SOFT = "grey58"
 MOST_ROWS = 100
 """No screen has more rows; the inbox may hold far more files."""
+EMPTY = "Drop a picture of a face and a video; what happens with them is shown here."
 STATE_STYLES = {
     "watching": ("green", "watching the inbox"),
     "processing": ("cyan", "working"),
@@ -79,6 +80,8 @@ class Dashboard:
         head = self._head(self.snapshot, width)[: max(2, height // 3)]
         foot = [Text(hint, style=SOFT, no_wrap=True, overflow="ellipsis") for hint in self._hints]
         sections = [section for section in self._sections(self.snapshot, width) if section.lines]
+        if not sections and self.snapshot.state == "watching":
+            sections = [Section("Nothing to do yet", [Text(f"  {EMPTY}", style=SOFT)])]
         room = height - len(head) - len(foot) - 1
         body = list(_fit(sections, room))
         if self._full_screen:
@@ -99,6 +102,8 @@ class Dashboard:
             facts.append(f"about {duration(snapshot.seconds_left)} left")
         line.append("   " + "  ·  ".join(safe(fact) for fact in facts if fact), style=SOFT)
         lines = [line, Text("─" * width, style="grey30")]
+        if faces := ready_faces(snapshot.files):
+            lines.append(Text("  Faces: " + ", ".join(faces), style=SOFT, no_wrap=True, overflow="ellipsis"))
         for trouble in (snapshot.paused, snapshot.config_problem):
             if trouble:
                 lines += [
@@ -124,6 +129,12 @@ class Dashboard:
             line for failure in snapshot.failures for line in failure_lines(failure, self._root, width)
         ]
         yield Section("Latest failures", failures, least=3)
+
+
+def ready_faces(files: Sequence[InboxFile]) -> list[str]:
+    """Names of the faces that can be used, in order; a folder of pictures is one face."""
+    ready = (Path(entry.path) for entry in files if entry.kind == "face" and entry.state == "ready")
+    return sorted({safe(path.parts[1] if len(path.parts) > 2 else path.stem) for path in ready})
 
 
 def job_lines(job: JobView, root: Path, width: int) -> list[Text]:

@@ -95,6 +95,21 @@ def test_names_cannot_command_the_terminal_or_the_markup() -> None:
     assert "[red]x[/red]" in picture
 
 
+def test_faces_that_can_be_used_are_named_once() -> None:
+    files = (
+        InboxFile("faces/anna.png", "face", "ready", "ready"),
+        InboxFile("faces/bob/1.jpg", "face", "ready", "ready"),
+        InboxFile("faces/bob/2.jpg", "face", "ready", "ready"),
+        InboxFile("faces/new.jpg", "face", "waiting", "still changing"),
+    )
+    assert "Faces: anna, bob" in [row.strip() for row in drawn(replace(BUSY, files=files))]
+
+
+def test_an_empty_inbox_says_what_to_do() -> None:
+    rows = drawn(Snapshot(NOON, "watching", ROOT, f"{ROOT}/inbox", f"{ROOT}/outbox"))
+    assert "Nothing to do yet" in rows
+
+
 def test_before_the_first_snapshot_it_says_that_it_starts() -> None:
     assert drawn(None) == ["Starting ..."]
 

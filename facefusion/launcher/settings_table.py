@@ -1,0 +1,59 @@
+"""The table of settings in README.md, made from the settings themselves.
+
+`python -m facefusion.launcher.settings_table` prints it; a test compares it with what the README says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from facefusion.config import json_schema
+
+
+def settings_table() -> str:
+    """Markdown: one row for each setting with its values, default and meaning."""
+    schema = json_schema()
+    rows = ["| setting | values | default | meaning |", "|---|---|---|---|"]
+    for key, entry in _settings(schema, schema["properties"], ""):
+        rows.append(
+            f"| `{key}` | {_values(entry)} | `{json.dumps(entry.get('default'))}` | {entry['description']} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def _settings(
+    schema: Mapping[str, Any], properties: Mapping[str, Any], prefix: str
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for key, entry in properties.items():
+        if key.startswith("$"):
+            continue
+        if "$ref" in entry:
+            section = schema["$defs"][entry["$ref"].rpartition("/")[2]]
+            yield from _settings(schema, section["properties"], f"{prefix}{key}.")
+        else:
+            yield prefix + key, entry
+
+
+def _values(entry: Mapping[str, Any]) -> str:
+    """What is allowed, as short as it can be said."""
+    if "anyOf" in entry:
+        return " or ".join(_values(choice) for choice in entry["anyOf"])
+    if "enum" in entry:
+        return ", ".join(f"`{value}`" for value in entry["enum"])
+    if "pattern" in entry:
+        return ", ".join(f"`{value}`" for value in entry["pattern"].strip("^()$").split("|"))
+    kind = entry.get("type", "")
+    if kind == "array":
+        return f"list of {_values(entry['items'])}"
+    if kind in ("integer", "number"):
+        low, high = entry.get("minimum"), entry.get("maximum")
+        if high is not None:
+            return f"{low:.16g} to {high:.16g}"
+        return kind if low is None else f"{low:.16g} or more"
+    return {"boolean": "`true`, `false`", "null": "`null`", "string": "text"}[kind]
+
+
+if __name__ == "__main__":
+    print(settings_table(), end="")
