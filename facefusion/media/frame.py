@@ -18,6 +18,7 @@ from facefusion.errors import MediaFormatError
 from facefusion.media import kernels
 from facefusion.media.colour import ColourModel, Matrix, guess_matrix
 from facefusion.media.layouts import Layout, layout_of
+from facefusion.media.view import view_for
 
 Image = npt.NDArray[np.uint8]
 Samples = npt.NDArray[Any]
@@ -131,6 +132,7 @@ class PlanarFrame:
         self._writable = False
         self._planes: list[Samples] | None = None
         self._model: ColourModel | None = None
+        self._view = view_for(frame.color_primaries, frame.color_trc)
 
     @property
     def pts(self) -> int | None:
@@ -186,14 +188,19 @@ class PlanarFrame:
         if self.layout.rgb:
             return self._read_rgb((x0, y0, x1, y1), shrink)
         u, v, sx, sy = self._chroma()
-        k = self.model.to_bgr()
+        k, dtype = self._read_as()
+        out = np.empty((-(-(y1 - y0) // shrink), -(-(x1 - x0) // shrink), 3), dtype)
         if shrink == 1:
-            out = np.empty((y1 - y0, x1 - x0, 3), np.uint8)
             kernels.yuv_to_bgr(self.planes[0], u, v, sx, sy, x0, y0, k, out)
         else:
-            out = np.empty((-(-(y1 - y0) // shrink), -(-(x1 - x0) // shrink), 3), np.uint8)
             kernels.yuv_to_bgr_shrunk(self.planes[0], u, v, sx, sy, (x0, y0, x1, y1), shrink, k, out)
-        return out
+        return out if self._view is None else self._view.show(out)
+
+    def _read_as(self) -> tuple[npt.NDArray[np.float32], npt.DTypeLike]:
+        """Coefficients and sample type of what the kernels put out."""
+        if self._view is None:
+            return self.model.to_bgr(), np.uint8
+        return self.model.to_bgr(65535), np.uint16
 
     def _read_rgb(self, box: Box, shrink: int) -> Image:
         x0, y0, x1, y1 = box
@@ -216,9 +223,10 @@ class PlanarFrame:
         if self.layout.gray:
             neutral = np.full_like(small[0], 1 << (self.layout.depth - 1))
             small += [neutral, neutral]
-        out = np.empty((height, width, 3), np.uint8)
-        kernels.yuv_to_bgr(small[0], small[1], small[2], 0, 0, 0, 0, self.model.to_bgr(), out)
-        return out, scale
+        k, dtype = self._read_as()
+        out = np.empty((height, width, 3), dtype)
+        kernels.yuv_to_bgr(small[0], small[1], small[2], 0, 0, 0, 0, k, out)
+        return (out if self._view is None else self._view.show(out)), scale
 
     def luma_samples(self, step: int) -> npt.NDArray[np.float32]:
         """See `Frame.luma_samples` (the green plane of RGB frames)."""
@@ -238,8 +246,11 @@ class PlanarFrame:
             return
         u, v, sx, sy = self._chroma()
         size = (self.width, self.height)
+        pixels: Samples = colour
         k = self.model.from_bgr()
-        kernels.blend_yuv(self.planes[0], u, v, size, sx, sy, x0, y0, colour, alpha, k)
+        if self._view is not None:
+            pixels, k = self._view.bring_back(colour), self.model.from_bgr(65535)
+        kernels.blend_yuv(self.planes[0], u, v, size, sx, sy, x0, y0, pixels, alpha, k)
 
     def _make_writable(self) -> None:
         if self._writable:

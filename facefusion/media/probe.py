@@ -15,6 +15,7 @@ import av
 import av.error
 
 from facefusion.errors import FaceFusionError, MediaFormatError, OutOfMemoryError
+from facefusion.media.hdr import MasteringDisplay, dynamic_metadata, light_level, mastering_display
 from facefusion.media.orientation import UPRIGHT, Orientation, orientation_of
 from facefusion.media.sniff import FileKind, identify
 
@@ -100,6 +101,9 @@ class MediaInfo:
         sample_aspect: width of a stored pixel over its height.
         colour: tags of the video.
         hdr: `pq` (HDR10), `hlg`, or empty.
+        mastering: display the video was mastered on, where it says so.
+        light_level: largest light level and largest frame average in cd/m2, where it says so.
+        decoder: libav's decoder to use instead of its first choice; may be empty.
         stream_index: place of the main video stream.
         streams: everything beside the main video.
         chapters: chapter marks.
@@ -128,6 +132,9 @@ class MediaInfo:
     sample_aspect: Fraction = Fraction(1)
     colour: ColourTags = ColourTags()
     hdr: Literal["", "pq", "hlg"] = ""
+    mastering: MasteringDisplay | None = None
+    light_level: tuple[int, int] | None = None
+    decoder: str = ""
     stream_index: int = 0
     streams: tuple[StreamInfo, ...] = ()
     chapters: tuple[Chapter, ...] = ()
@@ -223,6 +230,32 @@ def is_cover(stream: Any) -> bool:
     return bool(stream.disposition & flags)
 
 
+def special_decoder(stream: Any) -> str:
+    """Name of a better decoder than libav's own: only libvpx decodes the transparency of VP8 and VP9."""
+    name = stream.codec_context.codec.canonical_name
+    if stream.metadata.get("alpha_mode") == "1" and name in ("vp8", "vp9"):
+        return "libvpx-vp9" if name == "vp9" else "libvpx"
+    return ""
+
+
+def open_decoder(stream: Any, name: str, threads: int) -> Any:
+    """The codec context that decodes a stream.
+
+    Args:
+        stream: of an input container.
+        name: a special decoder, or empty.
+        threads: decoder threads. Frame threads are what makes several cores decode H.264 and HEVC; their
+            latency does not matter here.
+    """
+    context = stream.codec_context
+    if name:
+        context = av.CodecContext.create(name, "r")
+        context.extradata = stream.codec_context.extradata
+    context.thread_count = threads
+    context.thread_type = "AUTO" if threads > 1 else "SLICE"
+    return context
+
+
 def _probe_video(path: Path, kind: FileKind) -> MediaInfo:
     with open_input(path, kind) as container:
         stream = main_video(container)
@@ -239,11 +272,11 @@ def _probe_video(path: Path, kind: FileKind) -> MediaInfo:
 
 def _first_frame(container: Any, stream: Any, name: str) -> Any:
     """Decode until the first picture appears, within reason."""
-    stream.codec_context.thread_count = 1
+    decoder = open_decoder(stream, special_decoder(stream), 1)
     failures = 0
     for count, packet in enumerate(container.demux(stream)):
         try:
-            frames = packet.decode()
+            frames = decoder.decode(packet)
         except (av.error.InvalidDataError, av.error.EOFError):
             failures += 1
             frames = []
@@ -271,10 +304,8 @@ def _describe(path: Path, kind: FileKind, container: Any, stream: Any, frame: An
     if frames is None and duration and rate:
         frames = max(1, round(duration * rate))
     components = frame.format.components
-    if frame.interlaced_frame:
-        warnings.append(
-            "The video is interlaced; it is processed and written as whole pictures, without its field order."
-        )
+    for name in dynamic_metadata(frame):
+        warnings.append(f"The {name} data of the video cannot be written; its basic HDR picture is kept.")
     start = None if stream.start_time is None else float(stream.start_time * stream.time_base)
     return MediaInfo(
         path=path,
@@ -298,6 +329,9 @@ def _describe(path: Path, kind: FileKind, container: Any, stream: Any, frame: An
         sample_aspect=_sample_aspect(stream, orientation),
         colour=ColourTags(frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range),
         hdr="pq" if frame.color_trc == _PQ else "hlg" if frame.color_trc == _HLG else "",
+        mastering=mastering_display(frame),
+        light_level=light_level(frame),
+        decoder=special_decoder(stream),
         stream_index=stream.index,
         streams=tuple(_other_streams(container, stream)),
         chapters=tuple(_chapters(container)),
@@ -336,7 +370,8 @@ def _sample_aspect(stream: Any, orientation: Orientation) -> Fraction:
 
 def _other_streams(container: Any, main: Any) -> Iterator[StreamInfo]:
     for stream in container.streams:
-        if stream.index == main.index:
+        # Discarded by default: QuickTime's chapter tracks, which are read as chapters.
+        if stream.index == main.index or stream.discard == av.stream.Discard.all:
             continue
         context = stream.codec_context
         kind: StreamKind = stream.type if stream.type in ("audio", "subtitle", "attachment") else "data"

@@ -17,7 +17,7 @@ from facefusion.errors import MediaFormatError
 from facefusion.media.frame import PlanarFrame, plane_samples
 from facefusion.media.layouts import layout_of, planar_equivalent
 from facefusion.media.orientation import Orientation
-from facefusion.media.probe import MediaInfo, open_input, translated
+from facefusion.media.probe import MediaInfo, open_decoder, open_input, translated
 
 # A file that ends before this share of its announced frames counts as cut off, not as "a bit damaged".
 _ENOUGH = 0.9
@@ -52,7 +52,8 @@ class VideoReader:
         self._clock = _Clock(info)
 
     def __enter__(self) -> Self:
-        self._container, self._stream = _open(self._stack, self.path, self.info, self._threads)
+        opened = _open(self._stack, self.path, self.info, self._threads)
+        self._container, self._stream, self._decoder = opened
         self._frames = self._decode()
         return self
 
@@ -87,15 +88,16 @@ class VideoReader:
         with translated(self.path.name):
             for packet in self._packets():
                 try:
-                    decoded = packet.decode()
+                    decoded = self._decoder.decode(packet)
                 except (av.error.InvalidDataError, av.error.EOFError, av.error.PatchWelcomeError):
-                    self._damaged += packet.size > 0
+                    self._damaged += packet is not None and packet.size > 0
                     continue
                 for frame in decoded:
                     yield self._finish(frame)
         self._check_end()
 
     def _packets(self) -> Iterator[Any]:
+        """Packets; at the end an empty one, which makes the decoder give what it holds."""
         packets = self._container.demux(self._stream)
         while True:
             try:
@@ -105,8 +107,7 @@ class VideoReader:
             except av.error.InvalidDataError:
                 # What was read so far is in the decoder still: drain it, then judge in `_check_end`.
                 self._damaged += 1
-                with contextlib.suppress(av.error.FFmpegError):
-                    yield _Flush(self._stream)
+                yield None
                 return
             yield packet
 
@@ -146,12 +147,12 @@ class VideoReader:
             MediaFormatError: the file cannot be opened. Damaged places are passed over.
         """
         with contextlib.ExitStack() as stack, translated(self.path.name):
-            container, stream = _open(stack, self.path, self.info, 1)
-            stream.codec_context.skip_frame = "NONKEY"
+            container, stream, decoder = _open(stack, self.path, self.info, 1)
+            decoder.skip_frame = "NONKEY"
             normaliser = _Normaliser(self.info)
             last = None
             count = 0
-            for frame in _spread(container, stream, self.info, max_count):
+            for frame in _spread(container, stream, decoder, self.info, max_count):
                 if frame.pts is not None and last is not None and frame.pts <= last:
                     continue
                 last = frame.pts if frame.pts is not None else last
@@ -163,18 +164,6 @@ class VideoReader:
                 count += 1
                 if count >= max_count:
                     return
-
-
-class _Flush:
-    """Stands for "no more packets" where the demuxer broke off."""
-
-    size = 0
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def decode(self) -> list[Any]:
-        return list(self._stream.decode(None))
 
 
 class _Clock:
@@ -275,7 +264,7 @@ def turn(frame: Any, orientation: Orientation) -> Any:
     return turned
 
 
-def _open(stack: contextlib.ExitStack, path: Path, info: MediaInfo, threads: int) -> tuple[Any, Any]:
+def _open(stack: contextlib.ExitStack, path: Path, info: MediaInfo, threads: int) -> tuple[Any, Any, Any]:
     container = stack.enter_context(open_input(path))
     if info.stream_index >= len(container.streams):
         raise MediaFormatError(f"{path.name} changed while it was being read.")
@@ -283,16 +272,13 @@ def _open(stack: contextlib.ExitStack, path: Path, info: MediaInfo, threads: int
     for other in container.streams:
         if other.index != stream.index:
             other.discard = av.stream.Discard.all
-    stream.codec_context.thread_count = threads
-    # Frame threads are what makes several cores decode H.264 and HEVC; they cost latency, which nobody minds.
-    stream.codec_context.thread_type = "AUTO" if threads > 1 else "SLICE"
-    return container, stream
+    return container, stream, open_decoder(stream, info.decoder, threads)
 
 
-def _spread(container: Any, stream: Any, info: MediaInfo, count: int) -> Iterator[Any]:
+def _spread(container: Any, stream: Any, decoder: Any, info: MediaInfo, count: int) -> Iterator[Any]:
     """Key frames at about equal distances where the file can seek, else the first ones."""
     if not info.duration or count <= 1 or stream.time_base is None:
-        yield from _next_key_frames(container, stream, count)
+        yield from _next_key_frames(container, stream, decoder, count)
         return
     start = stream.start_time or 0
     length = info.duration / float(stream.time_base)
@@ -301,14 +287,15 @@ def _spread(container: Any, stream: Any, info: MediaInfo, count: int) -> Iterato
             container.seek(int(start + length * place / count), stream=stream, backward=True)
         except av.error.FFmpegError:
             continue
-        yield from _next_key_frames(container, stream, 1)
+        decoder.flush_buffers()
+        yield from _next_key_frames(container, stream, decoder, 1)
 
 
-def _next_key_frames(container: Any, stream: Any, count: int) -> Iterator[Any]:
+def _next_key_frames(container: Any, stream: Any, decoder: Any, count: int) -> Iterator[Any]:
     found = 0
     for packet in container.demux(stream):
         try:
-            frames = packet.decode()
+            frames = decoder.decode(packet)
         except av.error.FFmpegError:
             continue
         for frame in frames:

@@ -14,8 +14,10 @@ from facefusion.media.plan import OutputPlan, TrackPlan
 
 # libav keeps these for itself; copying them would contradict the new file.
 _OWN_STREAM_TAGS = ("encoder", "vendor_id", "DURATION", "BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES")
-_AUDIO_ENCODERS = {"aac": "aac", "opus": "libopus", "mp3": "libmp3lame"}
-_BITS_PER_CHANNEL = 96_000
+_AUDIO_ENCODERS = {"aac": "aac", "opus": "libopus"}
+_AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+_BITS_PER_CHANNEL = 128_000
 
 
 class TrackCopier:
@@ -158,11 +160,10 @@ class _Reencoded(_Route):
         self._source = stream
         self._shift = shift
         context = stream.codec_context
-        rate = 48000 if codec == "opus" else context.sample_rate
+        rate = 48000 if codec == "opus" or context.sample_rate not in _AAC_RATES else context.sample_rate
         self._stream = target.add_stream(_AUDIO_ENCODERS[codec], rate=rate)
-        layout = context.layout.name if context.layout.nb_channels <= 8 else "stereo"
-        if codec == "mp3" and context.layout.nb_channels > 2:
-            layout = "stereo"
+        # Raw sound often says only how many channels it has, and encoders want to know which.
+        layout = _LAYOUTS.get(context.layout.nb_channels, "stereo")
         self._stream.codec_context.layout = layout
         self._stream.codec_context.bit_rate = _BITS_PER_CHANNEL * av.AudioLayout(layout).nb_channels
         self._stream.codec_context.time_base = Fraction(1, rate)

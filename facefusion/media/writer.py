@@ -14,9 +14,11 @@ import av
 import av.error
 
 from facefusion.errors import MediaFormatError, StorageError
+from facefusion.media.containers import CONTAINERS
 from facefusion.media.convert import FrameConverter
+from facefusion.media.encoders import EncodeSettings
 from facefusion.media.frame import PlanarFrame
-from facefusion.media.plan import EncodeSettings, OutputPlan
+from facefusion.media.plan import OutputPlan
 from facefusion.media.probe import MediaInfo, open_input, translated
 from facefusion.media.tracks import TrackCopier
 
@@ -24,7 +26,7 @@ from facefusion.media.tracks import TrackCopier
 _CONTAINER_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})
 _STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.ENOENT})
 # Containers whose clock starts anywhere: players subtract its start, other containers do not expect one.
-_FREE_CLOCK = frozenset({"ts", "mpeg"})
+_FREE_CLOCKS = frozenset({"ts", "mpeg"})
 
 
 class VideoWriter:
@@ -162,7 +164,7 @@ class VideoWriter:
 
     def _clock_shift(self) -> Fraction:
         """What is subtracted from every time stamp: nothing, but for clocks that start anywhere."""
-        if self.info.container not in _FREE_CLOCK or self.plan.container in _FREE_CLOCK:
+        if self.info.container not in _FREE_CLOCKS or CONTAINERS[self.plan.container].free_clock:
             return Fraction(0)
         starts = [
             s.start_time * s.time_base
@@ -177,7 +179,10 @@ class VideoWriter:
             if any(key.startswith("com.") for key in self.info.metadata):
                 # Apple's own keys survive only in the newer kind of metadata table.
                 flags += "+use_metadata_tags"
-            return {"movflags": flags}
+            # The start of a track is stored in this unit; in the usual milliseconds it would be rounded.
+            scale = self._time_base.denominator
+            scale *= -(-1000 // scale)
+            return {"movflags": flags, "movie_timescale": str(min(scale, 2**31 - 1))}
         if self.plan.muxer == "mpegts":
             # Keep the source's clock instead of adding the muxer's own delay to it.
             return {"mpegts_copyts": "1"}
@@ -186,7 +191,9 @@ class VideoWriter:
     def _add_video(self) -> Any:
         settings, info = self._settings, self.info
         stream = self._target.add_stream(
-            settings.encoder, rate=info.rate or Fraction(25), options=settings.options(self._threads)
+            settings.encoder,
+            rate=info.rate or Fraction(25),
+            options=settings.options(self._threads, self.plan.width * self.plan.height),
         )
         context: Any = stream.codec_context
         context.width, context.height = self.plan.width, self.plan.height
@@ -198,9 +205,8 @@ class VideoWriter:
         colour = self._converter.colour
         context.colorspace, context.color_range = colour.matrix, colour.range
         context.color_primaries, context.color_trc = colour.primaries, colour.transfer
-        if self.plan.muxer == "avi":
-            # AVI has no time stamps: pictures must be stored in the order in which they are shown.
-            context.max_b_frames = 0
+        if info.interlaced and settings.encoder == "libx264" and info.orientation.is_upright:
+            context.flags |= av.codec.context.Flags.interlaced_dct
         if self.plan.muxer in ("mp4", "mov") and settings.encoder == "libx265":
             # Apple's players want the parameter sets outside the pictures.
             context.codec_tag = "hvc1"

@@ -1,0 +1,159 @@
+"""The video encoders of this build: what they accept, and how quality and speed are said to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import av
+
+from facefusion.media.layouts import Layout, layout_of, planar_equivalent
+
+# Formats that a library lists and then refuses to open (libvpx 1.15, x265 4.1).
+_REFUSED = {
+    "libvpx-vp9": ("yuva422p", "yuva444p", "gbrap"),
+    "libx265": ("yuva420p", "yuva420p10le"),
+}
+# Smallest side of a picture. SVT-AV1 hangs for ever on some narrow ones (66x20).
+_SMALLEST = {"libx265": 16, "libsvtav1": 64}
+# Encoders whose streams can only be cropped by whole chroma blocks.
+_EVEN = frozenset({"libx264", "libx265"})
+
+_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+_VP9_SPEED = (8, 7, 6, 5, 4, 3, 2, 1, 0)
+_AV1_PRESET = (12, 11, 10, 9, 8, 7, 5, 4, 3)
+_LARGE = 2560 * 1600
+"""Pixels above which x264 and x265 look ahead over fewer pictures, or memory would grow with the picture."""
+
+
+@dataclass(frozen=True)
+class EncodeSettings:
+    """How pictures are compressed.
+
+    Attributes:
+        encoder: libav's encoder name.
+        pix_fmt: pixel format the encoder is given.
+        crf: constant quality on the encoder's own scale, lower is better (ProRes: quantiser scale).
+        preset: one of x264's preset names; other encoders take their nearest equivalent.
+        gop: largest distance between key frames, in pictures.
+        hdr: static HDR metadata as parameters of x264, x265 or SVT-AV1, may be empty.
+    """
+
+    encoder: str
+    pix_fmt: str
+    crf: float
+    preset: str
+    gop: int
+    hdr: tuple[str, ...] = ()
+
+    def options(self, threads: int, pixels: int) -> dict[str, str]:
+        """Options for libav's encoder.
+
+        Args:
+            threads: that the encoder may use.
+            pixels: of one picture.
+        """
+        step = _PRESETS.index(self.preset)
+        if self.encoder in ("libx264", "libx265"):
+            parameters = list(self.hdr)
+            if pixels > _LARGE:
+                parameters.append("rc-lookahead=12")
+            if self.encoder == "libx265":
+                # Its banner would go to standard error with every job.
+                parameters += ["log-level=error", f"pools={threads}"]
+            options = {"preset": self.preset, "crf": f"{self.crf:g}"}
+            if parameters:
+                options[self.encoder.removeprefix("lib") + "-params"] = ":".join(parameters)
+            return options
+        if self.encoder == "libvpx-vp9":
+            speed = _VP9_SPEED[step]
+            return {
+                "crf": f"{round(self.crf)}",
+                "b": "0",
+                "deadline": "realtime" if speed > 5 else "good",
+                "cpu-used": str(speed),
+                "row-mt": "1",
+                # Alternate reference frames would leave the transparency of the hidden pictures undefined.
+                "auto-alt-ref": "0" if layout_of(self.pix_fmt).alpha else "1",
+            }
+        if self.encoder == "libsvtav1":
+            return {
+                "crf": f"{round(self.crf)}",
+                "preset": str(_AV1_PRESET[step]),
+                "svtav1-params": ":".join([f"lp={threads}", *self.hdr]),
+            }
+        return {"profile": "4444" if "444" in self.pix_fmt else "hq", "vendor": "apl0"}
+
+
+def quality_to_crf(quality: int, encoder: str) -> float:
+    """Quality 0 to 100 on the scale of an encoder.
+
+    x264: 51 - 0.4 q up to 70, then 23 - (q - 70) / 3, so that 70 is x264's default. x265 looks the same two
+    steps higher. VP9 and AV1 use a scale to 63 on which 31 to 32 is like x264's 23.
+    """
+    x264 = 51 - 0.4 * quality if quality <= 70 else 23 - (quality - 70) / 3
+    if encoder == "libx265":
+        return round(min(51.0, x264 + 2), 2)
+    if encoder in ("libvpx-vp9", "libsvtav1"):
+        return round(min(63.0, x264 * 1.37))
+    if encoder == "prores_ks":
+        return round(max(1.0, x264 / 3))
+    return round(x264, 2)
+
+
+def fits(encoder: str, width: int, height: int) -> bool:
+    """Whether an encoder takes pictures this small."""
+    return min(width, height) >= _SMALLEST.get(encoder, 1)
+
+
+def encoded_size(encoder: str, pix_fmt: str, width: int, height: int) -> tuple[int, int]:
+    """The size to encode: H.264 and HEVC need whole chroma blocks."""
+    if encoder not in _EVEN:
+        return width, height
+    layout = layout_of(pix_fmt)
+    return width + -width % (1 << layout.sx), height + -height % (1 << layout.sy)
+
+
+@lru_cache(maxsize=16)
+def encoder_formats(encoder: str) -> tuple[str, ...]:
+    """Planar pixel formats an encoder of this build takes."""
+    formats = av.Codec(encoder, "w").video_formats or ()
+    refused = _REFUSED.get(encoder, ())
+    return tuple(f.name for f in formats if f.name not in refused and planar_equivalent(f.name) == f.name)
+
+
+def best_format(encoder: str, pix_fmt: str) -> str:
+    """The pixel format of `encoder` that keeps most of `pix_fmt`.
+
+    Grey goes into 4:2:0 with neutral colour (the same picture, and players know it), RGB into 4:4:4.
+    """
+    source = layout_of(pix_fmt)
+
+    def badness(name: str) -> tuple[float, ...]:
+        target = layout_of(name)
+        sx, sy = (1, 1) if source.gray else (source.sx, source.sy)
+        return (
+            sum(loss(source, target).values()),
+            target.rgb,
+            target.gray,
+            source.alpha != target.alpha,
+            source.full_range != target.full_range,
+            abs(target.depth - source.depth),
+            abs(sx - target.sx) + abs(sy - target.sy),
+        )
+
+    return min(encoder_formats(encoder), key=badness)
+
+
+def loss(source: Layout, target: Layout) -> dict[str, float]:
+    """What a change of format loses, in words, each with its weight."""
+    lost: dict[str, float] = {}
+    if source.alpha and not target.alpha:
+        lost["transparency is dropped"] = 8
+    if source.depth > target.depth:
+        lost[f"{source.depth} bit become {target.depth}"] = 4 if target.depth == 8 else 0.5
+    if not source.gray and (target.sx > source.sx or target.sy > source.sy or target.gray):
+        lost["colour is stored at a lower resolution"] = 2
+    if source.rgb and not target.rgb:
+        lost["RGB is stored as YUV"] = 0
+    return lost
