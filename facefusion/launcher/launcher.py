@@ -18,11 +18,12 @@ from facefusion.automation.workspace import INBOX_FOLDERS, Workspace
 from facefusion.config import (
     CONFIG_FILE,
     QUALITY_PROFILES,
+    SCHEMA_FILE,
     AutomationConfig,
     QualityPreset,
     load_config,
-    parse_config,
     save_config,
+    write_schema,
 )
 from facefusion.errors import PolicyNotAcceptedError, StorageError
 from facefusion.launcher.arguments import LauncherArguments
@@ -85,7 +86,7 @@ class FaceFusionAutomationLauncher:
             self._agreement(workspace.state_dir, config)  # nobody will be asked later either
         manager = ModelManager(workspace.models_dir)
         self._show_computer(workspace, config, plan(config, manager))
-        config = self._settings(config, there=config_path.exists())
+        config = self._settings(config, first=not policy.is_accepted(workspace.state_dir, config))
         workspace = self._workspace(config)
         if self.conversation.interactive:
             self._agreement(workspace.state_dir, config)
@@ -108,15 +109,15 @@ class FaceFusionAutomationLauncher:
         wishes = {"quality_preset": self.arguments.profile, "engine": self.arguments.engine}
         return config.model_copy(update={key: value for key, value in wishes.items() if value})
 
-    def _settings(self, config: AutomationConfig, *, there: bool) -> AutomationConfig:
-        """Settings that exist are kept or gone through again; new ones are asked for."""
-        if there or not self.conversation.interactive:
+    def _settings(self, config: AutomationConfig, *, first: bool) -> AutomationConfig:
+        """The first start asks for each setting; later ones whether they are still right."""
+        if not first or not self.conversation.interactive:
             self.console.print(
-                f"Profile {config.quality_preset}, inbox {config.inbox}, outbox {config.outbox}"
-                f" ({CONFIG_FILE if there else 'defaults'}).",
+                f"Profile {config.quality_preset}, inbox {safe(config.inbox)}, outbox {safe(config.outbox)}"
+                f" ({CONFIG_FILE} has more settings).",
                 markup=False,
             )
-        if there and self.conversation.confirm("Keep these settings?", default=True):
+        if not first and self.conversation.confirm("Keep these settings?", default=True):
             return config
         return self._ask_settings(config)
 
@@ -177,11 +178,11 @@ class FaceFusionAutomationLauncher:
 
     def _keep_settings(self, config: AutomationConfig, path: Path) -> None:
         """Write the settings if they are new; a file that already says the same stays as it is."""
-        if path.exists() and load_config(path) == config:
-            return
-        parse_config(config.model_dump_json(by_alias=True))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and load_config(path) == config:
+                write_schema(path.with_name(SCHEMA_FILE))
+                return
             save_config(config, path)
         except OSError as error:
             raise StorageError(f"{safe(str(path))} cannot be written ({error.strerror}).") from error
