@@ -18,6 +18,8 @@ _AUDIO_ENCODERS = {"aac": "aac", "opus": "libopus"}
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _BITS_PER_CHANNEL = 128_000
+_AUDIBLE_GAP = 0.05
+"""Seconds without sound in the source that are filled with silence when it is encoded anew."""
 
 
 class TrackCopier:
@@ -72,17 +74,31 @@ class TrackCopier:
             if until is not None and stamp is not None and float(stamp * packet.time_base) > until:
                 self._waiting = packet
                 return
-            for result in self._routes[packet.stream.index].convert(packet):
-                self._target.mux_one(result)
+            route = self._routes[packet.stream.index]
+            self._mux(route, route.convert(packet))
 
     def finish(self) -> None:
         """Mux what is left, and what the audio encoders hold."""
         self.pump(None)
         for route in self._routes.values():
-            for result in route.flush():
-                self._target.mux_one(result)
+            self._mux(route, route.flush())
             if route.warning:
                 self.warnings.append(route.warning)
+
+    def seconds(self, index: int) -> float | None:
+        """Length of what was muxed of the source's stream `index`; None where it had no time stamps."""
+        route = self._routes[index]
+        return None if route.first is None else float(route.end - route.first)
+
+    def begins(self, index: int) -> float | None:
+        """When the sound of a stream that was encoded anew begins, on the source's clock; else None."""
+        start = self._routes[index].begins
+        return None if start is None else float(start)
+
+    def _mux(self, route: _Route, packets: Iterator[Any]) -> None:
+        for packet in packets:
+            route.measure(packet)
+            self._target.mux_one(packet)
 
     def _next(self) -> Any | None:
         while True:
@@ -105,6 +121,18 @@ class _Route:
 
     moves = True
     warning = ""
+    begins: Fraction | None = None
+    first: Fraction | None = None
+    end = Fraction(0)
+
+    def measure(self, packet: Any) -> None:
+        """Keep the first and the last time of what goes into the result."""
+        if packet.pts is None:
+            return
+        start = packet.pts * packet.time_base
+        end = start + (packet.duration or 0) * packet.time_base
+        self.first = start if self.first is None else min(self.first, start)
+        self.end = max(self.end, end)
 
     def convert(self, packet: Any) -> Iterator[Any]:
         raise NotImplementedError
@@ -170,6 +198,7 @@ class _Reencoded(_Route):
         self._resampler = av.AudioResampler(
             format=self._stream.codec_context.format.name, layout=layout, rate=rate
         )
+        self._rate = rate
         self._damaged = 0
         self._next: int | None = None
         _copy_tags(stream, self._stream)
@@ -184,10 +213,35 @@ class _Reencoded(_Route):
             yield from self._encode(frame)
 
     def _encode(self, frame: Any | None) -> Iterator[Any]:
+        """Encode on a clock that counts samples; the source's ticks may be as coarse as milliseconds."""
+        if frame is not None and frame.pts is not None:
+            time = frame.pts * frame.time_base
+            self.begins = time if self.begins is None else self.begins
+            due = round((time - self._shift) * self._rate)
+            if self._next is None:
+                self._next = due
+            gap = due - self._next
+            if gap > _AUDIBLE_GAP * self._rate:
+                yield from self._silence(gap)
         for part in self._resampler.resample(frame):
-            if part.pts is not None and part.time_base:
-                part.pts -= int(self._shift / part.time_base)
-            yield from self._stream.encode(part)
+            yield from self._give(part)
+
+    def _silence(self, samples: int) -> Iterator[Any]:
+        context = self._stream.codec_context
+        while samples > 0:
+            count = min(samples, self._rate)
+            frame = av.AudioFrame(context.format.name, context.layout.name, count)
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
+            frame.sample_rate = self._rate
+            yield from self._give(frame)
+            samples -= count
+
+    def _give(self, frame: Any) -> Iterator[Any]:
+        self._next = self._next or 0
+        frame.pts, frame.time_base = self._next, Fraction(1, self._rate)
+        self._next += frame.samples
+        yield from self._stream.encode(frame)
 
     def flush(self) -> Iterator[Any]:
         for frame in self._source.decode(None):

@@ -21,6 +21,7 @@ from facefusion.media.frame import PlanarFrame
 from facefusion.media.plan import OutputPlan
 from facefusion.media.probe import MediaInfo, open_input, translated
 from facefusion.media.tracks import TrackCopier
+from facefusion.media.verify import ExpectedMedia, ExpectedTrack
 
 # Tags that belong to the old file's container, not to its content.
 _CONTAINER_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})
@@ -58,7 +59,8 @@ class VideoWriter:
         self.plan = plan
         self.frames = 0
         self.warnings: list[str] = []
-        self.last_pts: int | None = None
+        self._first_pts = 0
+        self._last_pts = 0
         self._settings: EncodeSettings = plan.encode
         self._threads = max(1, threads)
         self._stack = contextlib.ExitStack()
@@ -114,7 +116,8 @@ class VideoWriter:
                 raise ValueError("a frame without a time stamp cannot be written")
             picture.pts = stamp - self._ticks(self._shift)
             picture.time_base = self._time_base
-            self.last_pts = picture.pts
+            self._first_pts = picture.pts if self.frames == 0 else self._first_pts
+            self._last_pts = picture.pts
             self._durations[picture.pts] = picture.duration
             self.frames += 1
             self._mux(self._stream.encode(picture))
@@ -136,6 +139,32 @@ class VideoWriter:
             self.warnings += self._copier.warnings
         self._committed = True
         self._stack.close()
+
+    def expected(self) -> ExpectedMedia:
+        """What `verify.verify_video` is to find in the committed file.
+
+        Sound offsets come from the source as it was probed, everything else from what was written.
+        """
+        info = self.info
+        audio = []
+        for track in self.plan.tracks:
+            if track.stream.kind == "audio" and track.action != "drop":
+                start = self._copier.begins(track.stream.index) or track.stream.start
+                first = float(self._first_pts * self._time_base + self._shift)
+                offset = None if start is None else start - first
+                audio.append(ExpectedTrack(offset, self._copier.seconds(track.stream.index)))
+        kept = [t for t in self.plan.tracks if t.action != "drop"]
+        rate = info.rate or Fraction(25)
+        return ExpectedMedia(
+            frames=self.frames,
+            width=self.plan.width,
+            height=self.plan.height,
+            first=float(self._first_pts * self._time_base),
+            last=float(self._last_pts * self._time_base),
+            frame_seconds=float(1 / rate),
+            audio=tuple(audio),
+            subtitles=sum(t.stream.kind == "subtitle" for t in kept),
+        )
 
     def close(self) -> None:
         """Release everything; an uncommitted file is removed."""

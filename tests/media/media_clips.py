@@ -148,6 +148,7 @@ def _add_video(out: Any, clip: Clip) -> Any:
 def _add_audio(out: Any, sound: Audio) -> Any:
     stream = out.add_stream(sound.codec, rate=sound.rate)
     stream.codec_context.layout = sound.channels
+    stream.codec_context.bit_rate = 128_000
     if sound.language:
         stream.metadata["language"] = sound.language
     return stream
