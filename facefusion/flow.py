@@ -57,7 +57,9 @@ class ByteBudget:
             Abandoned: the flow ended meanwhile.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._alive < self._least or self._used + size <= self._limit)
+            self._changed.wait_for(
+                lambda: self._closed or self._alive < self._least or self._used + size <= self._limit
+            )
             if self._closed:
                 raise Abandoned
             self._used += size
@@ -142,7 +144,9 @@ class Flow(Generic[F, T]):
         with ThreadPoolExecutor(self._painters, "paint") as pool:
             threads = [
                 threading.Thread(target=self._guard, args=(self._read, decoded), name="read"),
-                threading.Thread(target=self._guard, args=(self._study, decoded, ready, pool), name="analyse"),
+                threading.Thread(
+                    target=self._guard, args=(self._study, decoded, ready, pool), name="analyse"
+                ),
             ]
             for thread in threads:
                 thread.start()

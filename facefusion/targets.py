@@ -13,7 +13,7 @@ from facefusion.faces.align import canonicalise
 from facefusion.faces.landmarks import Face
 from facefusion.faces.smooth import RADIUS, PosedFace, Smoother
 from facefusion.faces.topology import Topology
-from facefusion.faces.track import FaceTracker, find_faces
+from facefusion.faces.track import FaceTracker, Observation, find_faces
 from facefusion.flow import ByteBudget, Flow, Stopwatch
 from facefusion.media.frame import PlanarFrame
 from facefusion.media.photos import read_photo, write_photo
@@ -88,7 +88,8 @@ class _Ledger:
     def tracks(self) -> list[dict[str, int]]:
         """Followed faces in order of their appearance; a very long list is cut."""
         ordered = sorted(self.spans.items(), key=lambda item: item[1][0])[:500]
-        return [{"id": t, "first_frame": s[0], "last_frame": s[1], "frames_swapped": s[2]} for t, s in ordered]
+        names = ("first_frame", "last_frame", "frames_swapped")
+        return [{"id": track, **dict(zip(names, span, strict=True))} for track, span in ordered]
 
 
 @dataclass(frozen=True)
@@ -119,10 +120,7 @@ class _Analyst:
         if frame is not None:
             posed = {}
             for observation in self._tracker.observe(frame):
-                if observation.track not in self._references:
-                    self._references[observation.track] = canonicalise(observation.face.points, self._mirror)[1]
-                posed[observation.track] = PosedFace.of(observation.face, self._references[observation.track])
-            self._references = {track: shape for track, shape in self._references.items() if track in posed or track > max(self._references) - 32}
+                posed[observation.track] = PosedFace.of(observation.face, self._reference(observation))
             self._window.append((frame, posed))
         tasks = []
         ahead = RADIUS if frame is not None else 0
@@ -133,6 +131,13 @@ class _Analyst:
                 self._window.popleft()
                 self._next -= 1
         return tasks
+
+    def _reference(self, observation: Observation) -> Any:
+        """Canonical shape that the poses of a track are measured against: that of its first face."""
+        if observation.track not in self._references:
+            _, shape = canonicalise(observation.face.points, self._mirror)
+            self._references = {**dict(list(self._references.items())[-63:]), observation.track: shape}
+        return self._references[observation.track]
 
     def _task(self, place: int) -> _Task:
         frame, posed = self._window[place]

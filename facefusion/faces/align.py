@@ -32,8 +32,8 @@ class Pose:
 def fit_pose(canonical: Floats, points: Floats, weights: Floats | None = None) -> Pose:
     """Least-squares similarity from canonical to picture coordinates.
 
-    Source: Umeyama, "Least-squares estimation of transformation parameters between two point patterns" (1991),
-    on the points that expressions hardly move.
+    Source: Umeyama, "Least-squares estimation of transformation parameters between two point
+    patterns" (1991), on the points that expressions hardly move.
     """
     chosen = list(STABLE)
     a, b = canonical[chosen].astype(np.float64), points[chosen].astype(np.float64)

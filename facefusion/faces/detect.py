@@ -28,7 +28,7 @@ class Detection:
 
     Attributes:
         box: x0, y0, x1, y1.
-        keypoints: (6, 2): eye at the image's left, eye at the right, nose tip, mouth centre, ear left, ear right.
+        keypoints: (6, 2): eye at the image's left, eye at the right, nose tip, mouth, left ear, right ear.
         score: 0 to 1.
     """
 
@@ -105,7 +105,7 @@ class FaceDetector:
     def _decode(self, outputs: list[Floats]) -> tuple[Floats, Floats]:
         regression, logits = sorted(outputs, key=lambda output: -output.size)
         regression, logits = regression.reshape(-1, 16), logits.reshape(-1)
-        scores = 1.0 / (1.0 + np.exp(-np.clip(logits, -80.0, 80.0)))
+        scores = np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -80.0, 80.0))), np.float32)
         chosen = np.flatnonzero(scores > self._threshold)
         raw, anchors = regression[chosen], self._anchors[chosen] * self._size
         centre, half = anchors + raw[:, :2], raw[:, 2:4] / 2

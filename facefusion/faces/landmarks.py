@@ -179,7 +179,9 @@ def cut(picture: Readable, centre: Floats, size: float, roll: float, side: int) 
     scale = size / side
     rotation = _rotation(roll) * scale
     inverse = np.concatenate([rotation, (centre - rotation @ (side / 2, side / 2))[:, None]], axis=1)
-    corners = np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float32) @ inverse[:, :2].T + inverse[:, 2]
+    corners = (
+        np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float32) @ inverse[:, :2].T + inverse[:, 2]
+    )
     shrink = max(1, int(scale))
     low = np.clip(np.floor(corners.min(0)).astype(int) - 2, 0, (picture.width - 1, picture.height - 1))
     high = np.clip(np.ceil(corners.max(0)).astype(int) + 2, low + 1, (picture.width, picture.height))
@@ -189,13 +191,17 @@ def cut(picture: Readable, centre: Floats, size: float, roll: float, side: int) 
     to_region[:, 2] += (shrink - 1) * -0.5 - low
     to_region /= shrink
     crop = cv2.warpAffine(
-        region, to_region, (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+        region,
+        to_region,
+        (side, side),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
     )
     return np.asarray(crop, np.uint8), inverse.astype(np.float32)
 
 
 def lid_opening(points: Floats) -> Floats:
-    """(2,) lid distance over eye width, left and right in the image; about 0.3 when open, under 0.1 closed."""
+    """(2,) lid distance over eye width, left and right in the image; open about 0.3, closed under 0.1."""
     opening = np.zeros(2, np.float32)
     for side, (lids, corners) in enumerate(((LEFT_LIDS, LEFT_EYE_CORNERS), (RIGHT_LIDS, RIGHT_EYE_CORNERS))):
         upper, lower = np.array(lids)[1:-1].T

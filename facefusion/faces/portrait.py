@@ -60,11 +60,14 @@ def read_portraits(paths: Sequence[Path], detector: FaceDetector, landmarker: La
         if len(faces) > 1:
             warnings.append(f"{path.name} shows {len(faces)} faces; the largest was taken.")
         if face.size < _SMALL:
-            warnings.append(f"The face in {path.name} is small ({face.size:.0f} pixels); the result will look soft.")
+            warnings.append(
+                f"The face in {path.name} is small ({face.size:.0f} pixels); the result will look soft."
+            )
         turn = turned_away(face)
         if turn > 50:
             warnings.append(
-                f"The face in {path.name} is turned {turn:.0f} degrees away; the hidden side is made up from the other."
+                f"The face in {path.name} is turned {turn:.0f} degrees away; "
+                "the hidden side is made up from the other."
             )
         usable.append((image, face))
     return Portraits(usable, warnings)

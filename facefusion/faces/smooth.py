@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 
 from facefusion.faces.align import Pose, fit_pose
 from facefusion.faces.landmarks import Face, lid_opening
-from facefusion.faces.topology import LANDMARK_COUNT, LEFT_EYE_CONTOUR, LEFT_EYE_CORNERS, RIGHT_EYE_CONTOUR, RIGHT_EYE_CORNERS
+from facefusion.faces.topology import (
+    LANDMARK_COUNT,
+    LEFT_EYE_CONTOUR,
+    LEFT_EYE_CORNERS,
+    RIGHT_EYE_CONTOUR,
+    RIGHT_EYE_CORNERS,
+)
 
 Floats = NDArray[np.float32]
 
@@ -87,7 +93,13 @@ def _smooth_pose(poses: Sequence[Pose], offsets: NDArray[np.float64], centre: in
     here = poses[centre]
     rows = np.stack(
         [
-            np.concatenate([[np.log(pose.scale / here.scale)], pose.offset - here.offset, _log(here.rotation.T @ pose.rotation)])
+            np.concatenate(
+                [
+                    [np.log(pose.scale / here.scale)],
+                    pose.offset - here.offset,
+                    _log(here.rotation.T @ pose.rotation),
+                ]
+            )
             for pose in poses
         ]
     )
@@ -103,7 +115,7 @@ def _smooth_pose(poses: Sequence[Pose], offsets: NDArray[np.float64], centre: in
 
 
 def _gaze(face: Face) -> Floats:
-    """(2, 3): iris place relative to the eye's middle, and radius, all over the eye's width, in the eye's frame."""
+    """(2, 3): iris place from the eye's middle, and radius, in the eye's own frame, over its width."""
     out = np.zeros((2, 3), np.float32)
     for side, (corners, contour) in enumerate(zip((LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS), _EYES, strict=True)):
         axes, middle, width = _eye_frame(face.points, corners, contour)
@@ -121,7 +133,9 @@ def _irises(points: Floats, gaze: Floats) -> Floats:
     return out
 
 
-def _eye_frame(points: Floats, corners: tuple[int, int], contour: NDArray[np.int64]) -> tuple[Floats, Floats, float]:
+def _eye_frame(
+    points: Floats, corners: tuple[int, int], contour: NDArray[np.int64]
+) -> tuple[Floats, Floats, float]:
     along = points[corners[1], :2] - points[corners[0], :2]
     width = float(np.linalg.norm(along)) + 1e-6
     x, y = along / width

@@ -88,7 +88,9 @@ def load_topology(models_dir: Path) -> Topology:
         edges = tables["FACEMESH_TESSELATION"]
         oval = _ring(tables["FACEMESH_FACE_OVAL"])
     except (OSError, SyntaxError, KeyError, ValueError) as error:
-        raise ModelMissingError(f"The mesh table {path.name} is not installed or damaged ({error}).") from error
+        raise ModelMissingError(
+            f"The mesh table {path.name} is not installed or damaged ({error})."
+        ) from error
     adjacency = np.zeros((LANDMARK_COUNT, LANDMARK_COUNT), bool)
     for a, b in edges:
         adjacency[a, b] = adjacency[b, a] = True
@@ -99,8 +101,8 @@ def load_topology(models_dir: Path) -> Topology:
     # MediaPipe names sides from the person's point of view; here sides are those of the image.
     empty = np.zeros(LANDMARK_COUNT, np.int32)
     bare = Topology(
-        np.array(triangles, np.int32), oval, empty, empty, _mirror(adjacency, points), points["FACEMESH_LIPS"],
-        points["FACEMESH_RIGHT_EYE"], points["FACEMESH_LEFT_EYE"],
+        np.array(triangles, np.int32), oval, empty, empty, _mirror(adjacency, points),
+        points["FACEMESH_LIPS"], points["FACEMESH_RIGHT_EYE"], points["FACEMESH_LEFT_EYE"],
         points["FACEMESH_RIGHT_EYEBROW"], points["FACEMESH_LEFT_EYEBROW"], adjacency,
     )  # fmt: skip
     return Topology(
@@ -139,7 +141,36 @@ def _mirror(adjacency: NDArray[np.bool_], points: dict[str, tuple[int, ...]]) ->
     """Match the two sides by growing from the middle line: the mesh is symmetric as a graph."""
     mirror = np.full(LANDMARK_COUNT, -1, np.int32)
     seeds = zip(LEFT_EYE_CONTOUR, RIGHT_EYE_CONTOUR, strict=True)
-    middle = (10, 151, 9, 8, 168, 6, 197, 195, 5, 4, 1, 19, 94, 2, 164, 0, 11, 12, 13, 14, 15, 16, 17, 18, 200, 199, 175, 152)
+    middle = (
+        10,
+        151,
+        9,
+        8,
+        168,
+        6,
+        197,
+        195,
+        5,
+        4,
+        1,
+        19,
+        94,
+        2,
+        164,
+        0,
+        11,
+        12,
+        13,
+        14,
+        15,
+        16,
+        17,
+        18,
+        200,
+        199,
+        175,
+        152,
+    )
     for a, b in [*seeds, *((m, m) for m in middle)]:
         mirror[a], mirror[b] = b, a
     degree = adjacency.sum(0)

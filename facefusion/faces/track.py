@@ -155,7 +155,12 @@ def find_faces(
             part = frame.read((x0, y0, x1, y1), shrink)
             for detection in detector.detect(part, scale=part.shape[1] / (x1 - x0)):
                 moved = detection.shifted(x0, y0)
-                inside = moved.box[0] > x0 + 2 and moved.box[1] > y0 + 2 and moved.box[2] < x1 - 2 and moved.box[3] < y1 - 2
+                inside = (
+                    moved.box[0] > x0 + 2
+                    and moved.box[1] > y0 + 2
+                    and moved.box[2] < x1 - 2
+                    and moved.box[3] < y1 - 2
+                )
                 if inside and all(overlap(moved.box, other.box) < 0.3 for other in found):
                     found.append(moved)
     faces: list[Face] = []
@@ -180,5 +185,7 @@ def _plausible(before: Face, after: Face, frame: Readable) -> bool:
     """A followed face neither jumps in size nor leaves the picture."""
     ratio = after.size / (before.size + 1e-6)
     x0, y0, x1, y1 = after.box
-    inside = min(x1, frame.width) - max(x0, 0) > 0.3 * (x1 - x0) and min(y1, frame.height) - max(y0, 0) > 0.3 * (y1 - y0)
+    inside = min(x1, frame.width) - max(x0, 0) > 0.3 * (x1 - x0) and min(y1, frame.height) - max(
+        y0, 0
+    ) > 0.3 * (y1 - y0)
     return 0.6 < ratio < 1.6 and inside and after.size >= 12

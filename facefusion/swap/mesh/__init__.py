@@ -1,1 +1,1 @@
-"""The embedded engine: the source face's texture and proportions, drawn with the target's pose and expression."""
+"""The embedded engine: the source's texture and proportions, the target's pose and expression."""

@@ -30,11 +30,13 @@ class Manner:
         shape: (468, 3) mean canonical shape of the target.
         difference: (468, 3) what is added to it, canonical.
         openness: (2,) factor for the opening of the eyes.
+        closing: (2,) how far the lids are closed beyond what the source's open eye can be bent to, 0..1.
     """
 
     shape: Floats
     difference: Floats
     openness: Floats
+    closing: Floats
 
 
 class MeshEngine:
@@ -112,6 +114,7 @@ class MeshPainter:
             model.shape,
             shape_difference(self._source.shape, model.shape, self._tables, self._strength),
             np.asarray(openness, np.float32),
+            np.asarray(np.clip((0.8 - face.lids / (model.open_lids + 1e-6)) / 0.25, 0.0, 1.0), np.float32),
         )
 
     def draw(self, frame: Canvas, face: Face, manner: object) -> Patch | None:
@@ -119,8 +122,7 @@ class MeshPainter:
         assert isinstance(manner, Manner)
         source, tables = self._source, self._tables
         pose = fit_pose(manner.shape, face.points)
-        moved = face.points + pose.scale * manner.difference @ pose.rotation
-        moved = moved.astype(np.float32)
+        moved = np.asarray(face.points + pose.scale * manner.difference @ pose.rotation, np.float32)
         irises = self._set_eyes(face, moved, manner)
         box = _box(np.concatenate([moved[:, :2], face.points[:, :2]]), frame.width, frame.height)
         if box is None:
@@ -135,23 +137,43 @@ class MeshPainter:
         ids, weights = rasterise(moved, tables.triangles, width, height)
         level = int(np.clip(np.floor(np.log2(max(source.size / size, 1.0)) + 0.35), 0, len(source.atlas) - 1))
         shrink = 0.5**level
-        gain = source.light.gain(source.colours, vertex_colours(target, old, size))
+        colours = vertex_colours(target, old, size)
+        skin, confidence = source.light.skin(colours)
+        gain = source.light.gain(source.colours, colours, confidence * source.confidence)
         attributes = np.concatenate(
-            [(source.places + 0.5) * shrink - 0.5, old, gain, tables.coverage[:, None]], axis=1
+            [
+                (source.places + 0.5) * shrink - 0.5,
+                old,
+                gain,
+                tables.coverage[:, None],
+                skin,
+                tables.edge_zone[:, None],
+            ],
+            axis=1,
         ).astype(np.float32)
         eyes = np.zeros((2, 8), np.float32)
         for e in range(2):
             if irises[e, 2] > 0.5 and source.irises[e, 2] > 0:
                 place = (source.irises[e, :2] + 0.5) * shrink - 0.5
-                scale = source.irises[e, 2] * shrink
-                eyes[e] = (*irises[e], *place, scale, 2.6, 1.0)
+                eyes[e] = (*irises[e], *place, source.irises[e, 2] * shrink, 2.6, 1.0)
+        own = _polygons(
+            (height, width), [_grown(moved[list(INNER_LIPS)], 0.03)], size / 260, _mouth_share(face.points)
+        )
+        for eye, closing in zip(tables.eyes, manner.closing, strict=True):
+            if closing > 0:
+                lid = cv2.convexHull(moved[list(eye.contour + eye.halo), :2])[:, 0]
+                lid = lid + (lid.mean(0) - lid) * 0.12
+                np.maximum(own, _polygons((height, width), [lid], size / 70, float(closing)), out=own)
+        openings = _polygons(
+            (height, width), [moved[list(eye.contour), :2] for eye in tables.eyes], size / 260, 1.0
+        )
+        spare = _polygons(
+            (height, width), [_grown(old[list(points)], 0.25) for points in tables.dark], size / 60, 1.0
+        )
         colour, alpha = np.empty_like(target), np.empty((height, width), np.uint8)
         shade(
-            ids, weights, tables.triangles, attributes, source.atlas[level], target,
-            _polygons((height, width), [moved[list(INNER_LIPS), :2]], size, _mouth_share(face.points)),
-            np.zeros((height, width), np.uint8), eyes,
-            _polygons((height, width), [moved[list(eye.contour), :2] for eye in tables.eyes], size, 1.0),
-            colour, alpha,
+            ids, weights, tables.triangles, attributes, source.atlas[level], target, own, spare, eyes,
+            openings, colour, alpha,
         )  # fmt: skip
         np.minimum(alpha, _silhouette(ids, size), out=alpha)
         return Patch(box, colour, alpha)
@@ -180,15 +202,25 @@ def _mouth_share(points: Floats) -> float:
     return float(np.clip((gap - 0.02) / 0.05, 0.0, 1.0))
 
 
-def _polygons(shape: tuple[int, int], outlines: list[Floats], size: float, share: float) -> NDArray[np.uint8]:
-    """Soft-edged filled polygons, uint8."""
+def _polygons(
+    shape: tuple[int, int], outlines: list[Floats], sigma: float, share: float
+) -> NDArray[np.uint8]:
+    """Filled polygons with an edge of `sigma` pixels, uint8; `share` of full strength."""
     mask = np.zeros(shape, np.uint8)
     if share <= 0:
         return mask
     for outline in outlines:
         cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], int(255 * share), cv2.LINE_AA, 4)
-    sigma = max(0.6, size / 260)
-    return np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma), np.uint8)
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(0.6, sigma)), np.uint8)
+
+
+def _grown(points: Floats, share: float) -> Floats:
+    """Convex hull of points, larger on all sides by a share of its width."""
+    hull = cv2.convexHull(np.ascontiguousarray(points[:, :2], np.float32))[:, 0]
+    middle = hull.mean(0)
+    reach = share * float(np.ptp(hull[:, 0]))
+    away = hull - middle
+    return np.asarray(hull + away / (np.linalg.norm(away, axis=1, keepdims=True) + 1e-6) * reach, np.float32)
 
 
 def _silhouette(ids: NDArray[np.int16], size: float) -> NDArray[np.uint8]:

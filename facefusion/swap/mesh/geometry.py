@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +51,11 @@ class MeshTables:
         coverage: (468,) float32, opacity: 0 on the outline, 1 from the second ring on.
         shape_weight: (468, 1) float32, how much of the shape difference a point takes.
         lip_weight: (468, 1) float32, 0 on the lips (they move as one block), 1 far from them.
+        edge_zone: (468,) float32, 1 where hair may lie over skin (forehead, temples, sides).
         feature: (468,) bool, points whose colour is not that of lit skin (eyes, brows, lips, nostrils).
         eyes: left and right in the image.
+        dark: landmark numbers of each brow, and of each eye with its lids.
+        mirror, lips, oval, outline_rings: as in `Topology`.
     """
 
     triangles: NDArray[np.int32]
@@ -59,8 +63,10 @@ class MeshTables:
     coverage: Floats
     shape_weight: Floats
     lip_weight: Floats
+    edge_zone: Floats
     feature: NDArray[np.bool_]
     eyes: tuple[Eye, Eye]
+    dark: tuple[tuple[int, ...], ...]
     mirror: NDArray[np.int32]
     lips: NDArray[np.int32]
     oval: NDArray[np.int32]
@@ -81,7 +87,31 @@ def build_tables(topology: Topology) -> MeshTables:
             (RIGHT_EYE_CORNERS, RIGHT_EYE_CONTOUR, RIGHT_LIDS),
         )
     )
-    nostrils = (2, 97, 326, 98, 327, 19, 94, 125, 354, 241, 461, 238, 458, 20, 250, 242, 462, 99, 328, 60, 290, 75, 305)
+    nostrils = (
+        2,
+        97,
+        326,
+        98,
+        327,
+        19,
+        94,
+        125,
+        354,
+        241,
+        461,
+        238,
+        458,
+        20,
+        250,
+        242,
+        462,
+        99,
+        328,
+        60,
+        290,
+        75,
+        305,
+    )
     feature = np.zeros(LANDMARK_COUNT, bool)
     feature[list(topology.lips + topology.left_brow + topology.right_brow + nostrils)] = True
     for eye in eyes:
@@ -91,10 +121,12 @@ def build_tables(topology: Topology) -> MeshTables:
         triangles=triangles,
         skin_triangles=len(topology.triangles),
         coverage=np.clip(rings / 1.6, 0.0, 1.0).astype(np.float32),
-        shape_weight=np.clip(rings / 3.0, 0.0, 1.0).astype(np.float32)[:, None],
-        lip_weight=np.clip(topology.lip_rings / 4.0, 0.0, 1.0).astype(np.float32)[:, None],
+        shape_weight=np.clip((rings + 1) / 3.0, 0.0, 1.0).astype(np.float32)[:, None],
+        lip_weight=np.clip(topology.lip_rings / 2.0, 0.0, 1.0).astype(np.float32)[:, None],
+        edge_zone=_edge_zone(topology),
         feature=feature,
         eyes=(eyes[0], eyes[1]),
+        dark=(topology.left_brow, topology.right_brow, *((*eye.contour, *eye.halo) for eye in eyes)),
         mirror=topology.mirror,
         lips=np.array(topology.lips, np.int32),
         oval=np.array(topology.oval, np.int32),
@@ -139,22 +171,39 @@ def _orient(triangles: NDArray[np.int32]) -> NDArray[np.int32]:
                 if other in done:
                     continue
                 x, y, z = result[other]
-                if (p, q) in ((x, y), (y, z), (z, x)):  # neighbours must run along the edge in opposite senses
+                if (p, q) in (
+                    (x, y),
+                    (y, z),
+                    (z, x),
+                ):  # neighbours must run along the edge in opposite senses
                     result[other] = (x, z, y)
                 done.add(other)
                 stack.append(other)
     return result
 
 
+def _edge_zone(topology: Topology) -> Floats:
+    """Forehead above the brows, temples, and the sides down to the level of the mouth."""
+    rings = topology.outline_rings
+    from_brows = topology.rings_from(topology.left_brow + topology.right_brow)
+    from_top = topology.rings_from((10, 109, 338, 67, 297, 103, 332))
+    zone = np.zeros(LANDMARK_COUNT, np.float32)
+    forehead = (from_top < 4) & (from_brows > 0)
+    zone[forehead] = 1.0
+    sides = topology.rings_from((21, 54, 162, 127, 234, 93, 251, 284, 389, 356, 454, 323))
+    zone = np.maximum(zone, np.clip(1.0 - (sides - 1) / 2.0, 0.0, 1.0) * (from_brows > 0))
+    zone = np.maximum(zone, np.where((from_brows > 0) & (rings <= 2) & (from_top <= 6), 1.0, 0.0))
+    return np.asarray(zone, np.float32)
+
+
 def _strip(ends: tuple[int, int], pairs: tuple[tuple[int, int], ...]) -> list[tuple[int, int, int]]:
     """Triangles of an opening between two rows of points that meet in two corners."""
     triangles = [(ends[0], *pairs[0])]
-    for (u0, l0), (u1, l1) in zip(pairs, pairs[1:], strict=False):
+    for (u0, l0), (u1, l1) in pairwise(pairs):
         triangles += [(u0, u1, l0), (u1, l1, l0)]
     return [*triangles, (pairs[-1][0], ends[1], pairs[-1][1])]
 
 
 def _around(topology: Topology, contour: tuple[int, ...]) -> tuple[int, ...]:
-    near = topology.adjacency[list(contour)].any(0)
-    near[list(contour)] = False
-    return tuple(int(point) for point in np.flatnonzero(near))
+    near = np.flatnonzero(topology.adjacency[list(contour)].any(axis=0))
+    return tuple(int(point) for point in near if point not in contour)

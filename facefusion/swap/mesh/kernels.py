@@ -6,14 +6,17 @@ Everything releases the GIL and runs on the calling thread only.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-_OPTIONS = {"cache": True, "nogil": True, "fastmath": True, "boundscheck": False}
+Array = NDArray[Any]
 
 
-@njit(**_OPTIONS)
-def rasterise(vertices, triangles, width, height):
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def rasterise(vertices: Array, triangles: Array, width: int, height: int) -> tuple[Array, Array]:
     """Draw triangles with a depth buffer.
 
     Args:
@@ -58,8 +61,8 @@ def rasterise(vertices, triangles, width, height):
     return ids, weights
 
 
-@njit(**_OPTIONS)
-def interpolate(ids, weights, triangles, attributes, fill):
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def interpolate(ids: Array, weights: Array, triangles: Array, attributes: Array, fill: float) -> Array:
     """Spread vertex attributes (n, k) float32 over the pixels of a rasterised mesh: (h, w, k) float32."""
     height, width = ids.shape
     count = attributes.shape[1]
@@ -78,7 +81,7 @@ def interpolate(ids, weights, triangles, attributes, fill):
 
 
 @njit(inline="always")
-def _sample(image, x, y, out):
+def _sample(image: Array, x: Any, y: Any, out: Array) -> None:
     """Bilinear sample of an (h, w, 3) image into out[0:3]; positions are clamped to the border."""
     height, width = image.shape[0], image.shape[1]
     x = min(max(x, np.float32(0.0)), np.float32(width - 1.001))
@@ -91,45 +94,88 @@ def _sample(image, x, y, out):
     w11 = fx * fy
     x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
     for k in range(3):
-        out[k] = image[y0, x0, k] * w00 + image[y0, x1, k] * w01 + image[y1, x0, k] * w10 + image[y1, x1, k] * w11
+        out[k] = (
+            image[y0, x0, k] * w00 + image[y0, x1, k] * w01 + image[y1, x0, k] * w10 + image[y1, x1, k] * w11
+        )
 
 
-@njit(**_OPTIONS)
-def shade(ids, weights, triangles, attributes, texture, target, mouth, keep, eyes, lids, colour, alpha):
+@njit(inline="always")
+def _foreign(b: Any, g: Any, r: Any, sb: Any, sg: Any, sr: Any) -> Any:
+    """How surely a colour is not the skin colour (sb, sg, sr) in some light: 0..1."""
+    luma = np.float32(0.114) * b + np.float32(0.587) * g + np.float32(0.299) * r
+    skin = np.float32(0.114) * sb + np.float32(0.587) * sg + np.float32(0.299) * sr
+    dark = (skin - luma) / (skin + np.float32(8.0))
+    total, total_skin = b + g + r + np.float32(24.0), sb + sg + sr + np.float32(24.0)
+    tint = abs(r / total - sr / total_skin) + abs(b / total - sb / total_skin)
+    by_dark = (dark - np.float32(0.3)) / np.float32(0.25)
+    by_tint = (tint - np.float32(0.07)) / np.float32(0.06)
+    return min(max(max(by_dark, by_tint), np.float32(0.0)), np.float32(1.0))
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def foreign(image: Array, skin: Array) -> Array:
+    """(h, w) float32: how surely each pixel is not of the skin's colour (both (h, w, 3) float32)."""
+    height, width = image.shape[:2]
+    out = np.empty((height, width), np.float32)
+    for y in range(height):
+        for x in range(width):
+            out[y, x] = _foreign(
+                image[y, x, 0], image[y, x, 1], image[y, x, 2], skin[y, x, 0], skin[y, x, 1], skin[y, x, 2]
+            )
+    return out
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def shade(
+    ids: Array,
+    weights: Array,
+    triangles: Array,
+    attributes: Array,
+    texture: Array,
+    target: Array,
+    own: Array,
+    spare: Array,
+    eyes: Array,
+    openings: Array,
+    colour: Array,
+    alpha: Array,
+) -> None:
     """Colour every pixel of the drawn face.
 
     Args:
         ids, weights, triangles: from `rasterise`.
-        attributes: (n, 8) float32 per vertex: texture x, y; target x, y; light gain b, g, r; coverage 0..1.
+        attributes: (n, 12) float32 per vertex: texture x, y; target x, y; light gain b, g, r; coverage 0..1;
+            colour b, g, r of the target's bare skin; how far other things than skin stay visible, 0..1.
         texture: (h, w, 3) uint8 BGR atlas of the source face, at a size fitting the target's.
         target: (h, w, 3) uint8 BGR, the region that is drawn into.
-        mouth: (h, w) uint8, how much of the target's (moved) inner mouth shows.
-        keep: (h, w) uint8, how much of the target must stay (things in front of the face).
-        eyes: (2, 8) float32 per eye: iris centre x, y and radius in the picture; offset x, y and scale of the
-            texture at the iris; reach (in radii) of that offset; 1 if in use.
-        lids: (h, w) uint8: 0 skin, else how much a pixel belongs to an eye's opening.
+        own: (h, w) uint8, how much of the target's own (moved) pixels shows: inner mouth, closing lids.
+        spare: (h, w) uint8, where the target's brows and eyes lie: dark, but to be covered.
+        eyes: (2, 8) float32 per eye: iris centre x, y and radius in the picture; iris centre x, y and radius
+            in the texture; reach of the iris' shift in radii; 1 if in use.
+        openings: (h, w) uint8, how much a pixel belongs to the opening of an eye.
         colour: (h, w, 3) uint8, written.
         alpha: (h, w) uint8, written.
     """
     height, width = ids.shape
     sample = np.empty(3, np.float32)
     inner = np.empty(3, np.float32)
+    one = np.float32(1.0)
+    byte = one / np.float32(255.0)
     for y in range(height):
         for x in range(width):
             t = ids[y, x]
             if t < 0:
                 alpha[y, x] = 0
-                colour[y, x, 0] = target[y, x, 0]
-                colour[y, x, 1] = target[y, x, 1]
-                colour[y, x, 2] = target[y, x, 2]
+                for k in range(3):
+                    colour[y, x, k] = target[y, x, k]
                 continue
             v, w = weights[y, x, 0], weights[y, x, 1]
-            u = np.float32(1.0) - v - w
+            u = one - v - w
             a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
             tx = u * attributes[a, 0] + v * attributes[b, 0] + w * attributes[c, 0]
             ty = u * attributes[a, 1] + v * attributes[b, 1] + w * attributes[c, 1]
-            if lids[y, x] > 0:
-                part = np.float32(lids[y, x]) / np.float32(255.0)
+            if openings[y, x] > 0:
+                part = np.float32(openings[y, x]) * byte
                 for e in range(2):
                     if eyes[e, 7] > 0:
                         dx = (np.float32(x) - eyes[e, 0]) / eyes[e, 2]
@@ -137,30 +183,42 @@ def shade(ids, weights, triangles, attributes, texture, target, mouth, keep, eye
                         far = np.sqrt(dx * dx + dy * dy)
                         reach = eyes[e, 6]
                         if far < reach:
-                            # Inside the iris the texture is moved as a disc; beyond, the move fades out.
-                            s = np.float32(1.0)
+                            # The iris is moved as a disc; beyond it the shift fades out.
+                            s = one
                             if far > np.float32(1.1):
                                 s = (reach - far) / (reach - np.float32(1.1))
                                 s = s * s * (np.float32(3.0) - np.float32(2.0) * s)
                             s = s * part
-                            ix = eyes[e, 3] + dx * eyes[e, 5]
-                            iy = eyes[e, 4] + dy * eyes[e, 5]
-                            tx = tx + (ix - tx) * s
-                            ty = ty + (iy - ty) * s
+                            tx = tx + (eyes[e, 3] + dx * eyes[e, 5] - tx) * s
+                            ty = ty + (eyes[e, 4] + dy * eyes[e, 5] - ty) * s
             _sample(texture, tx, ty, sample)
             for k in range(3):
-                gain = u * attributes[a, 4 + k] + v * attributes[b, 4 + k] + w * attributes[c, 4 + k]
-                sample[k] = sample[k] * gain
-            if mouth[y, x] > 0:
-                part = np.float32(mouth[y, x]) / np.float32(255.0)
+                sample[k] *= u * attributes[a, 4 + k] + v * attributes[b, 4 + k] + w * attributes[c, 4 + k]
+            if own[y, x] > 0:
+                part = np.float32(own[y, x]) * byte
                 mx = u * attributes[a, 2] + v * attributes[b, 2] + w * attributes[c, 2]
                 my = u * attributes[a, 3] + v * attributes[b, 3] + w * attributes[c, 3]
                 _sample(target, mx, my, inner)
                 for k in range(3):
-                    sample[k] = sample[k] + (inner[k] - sample[k]) * part
+                    sample[k] += (inner[k] - sample[k]) * part
+            cover = u * attributes[a, 7] + v * attributes[b, 7] + w * attributes[c, 7]
+            zone = u * attributes[a, 11] + v * attributes[b, 11] + w * attributes[c, 11]
+            zone *= one - np.float32(spare[y, x]) * byte
+            if zone > np.float32(0.02):
+                sb = u * attributes[a, 8] + v * attributes[b, 8] + w * attributes[c, 8]
+                sg = u * attributes[a, 9] + v * attributes[b, 9] + w * attributes[c, 9]
+                sr = u * attributes[a, 10] + v * attributes[b, 10] + w * attributes[c, 10]
+                cover *= one - zone * _foreign(
+                    np.float32(target[y, x, 0]),
+                    np.float32(target[y, x, 1]),
+                    np.float32(target[y, x, 2]),
+                    sb,
+                    sg,
+                    sr,
+                )
             for k in range(3):
                 value = sample[k] + np.float32(0.5)
                 colour[y, x, k] = np.uint8(min(max(value, np.float32(0.0)), np.float32(255.0)))
-            cover = u * attributes[a, 7] + v * attributes[b, 7] + w * attributes[c, 7]
-            cover = min(max(cover, np.float32(0.0)), np.float32(1.0)) * np.float32(255 - keep[y, x])
-            alpha[y, x] = np.uint8(cover + np.float32(0.5))
+            alpha[y, x] = np.uint8(
+                min(max(cover, np.float32(0.0)), one) * np.float32(255.0) + np.float32(0.5)
+            )

@@ -1,13 +1,15 @@
 """The source face, prepared once: atlas, shape, colours.
 
 The atlas is a frontal picture of the face in which every landmark has a fixed place. It is drawn from the
-source photo (or several) and cleaned there: what one photo hides comes from the other side of the face or from
-another photo; shadows cast on one side are taken out; hair and jewellery at the edge are replaced by skin.
+source photo (or several) and cleaned there: what one photo hides comes from the other side of the face or
+from another photo; shadows cast on one side are taken out; hair and jewellery at the edge are replaced by skin.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from facefusion.faces.align import canonicalise
 from facefusion.faces.landmarks import Face
 from facefusion.swap.mesh.geometry import MeshTables
-from facefusion.swap.mesh.kernels import interpolate, rasterise
+from facefusion.swap.mesh.kernels import foreign, interpolate, rasterise
 from facefusion.swap.mesh.light import LightTransfer, vertex_colours
 
 Floats = NDArray[np.float32]
@@ -35,6 +37,7 @@ class MeshSource:
         lids: (2,) how far the eyes are open.
         size: height of the face in the largest atlas picture, in pixels.
         colours: (468, 3) float32 BGR at the landmarks.
+        confidence: (468,) float32, how far each landmark shows bare skin.
         light: smoothing operator over this face.
         saturation: 0..255, mean; near 0 for black-and-white pictures.
     """
@@ -46,6 +49,7 @@ class MeshSource:
     lids: Floats
     size: float
     colours: Floats
+    confidence: Floats
     light: LightTransfer
     saturation: float
 
@@ -55,18 +59,29 @@ def prepare_source(pictures: list[tuple[Image, Face]], tables: MeshTables) -> Me
     shapes = [canonicalise(face.points, tables.mirror) for _, face in pictures]
     shape = np.mean([symmetric for _, symmetric in shapes], axis=0).astype(np.float32)
     tallest = max(face.size for _, face in pictures)
-    side = int(np.clip(round(tallest * 1.15 / 64) * 64, 256, 1024))
+    side = int(np.clip(round(tallest * 1.15 / 64) * 64, 384, 1024))
     places = _places(shape, side)
     flat = np.concatenate([places, shape[:, 2:] * side], axis=1).astype(np.float32)
     ids, weights = rasterise(flat, tables.triangles, side, side)
-    layers = [_draw_layer(image, face, ids, weights, tables) for image, face in pictures]
+    layers = [_draw_layer(_denoise(image, face), face, ids, weights, tables) for image, face in pictures]
     atlas, known = _merge(layers)
-    atlas = _extend(atlas, known & (ids >= 0))
-    light = LightTransfer(shape, tables)
+    inside = ids >= 0
     size = float(places[:, 1].max() - places[:, 1].min())
+    light = LightTransfer(shape, tables)
+    atlas = _extend(atlas, known & inside)
+
+    def spread(values: Floats) -> Floats:
+        """Vertex values (468, k) over the atlas."""
+        return np.asarray(interpolate(ids, weights, tables.triangles, values, 0.0))
+
+    atlas = _clean_edge(atlas, inside, spread, places, size, light, tables)
+    atlas = _even_light(atlas, inside, spread, places, size, LightTransfer(shape, tables, reach=0.16), tables)
+    colours = vertex_colours(atlas, places, size)
     pyramid = [atlas]
     while min(pyramid[-1].shape[:2]) > 96:
-        pyramid.append(np.asarray(cv2.resize(pyramid[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8))
+        pyramid.append(
+            np.asarray(cv2.resize(pyramid[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
+        )
     return MeshSource(
         shape=shape,
         atlas=tuple(pyramid),
@@ -74,7 +89,8 @@ def prepare_source(pictures: list[tuple[Image, Face]], tables: MeshTables) -> Me
         irises=_iris_places(pictures[0][1], flat, tables),
         lids=np.mean([face.lids for _, face in pictures], axis=0).astype(np.float32),
         size=size,
-        colours=vertex_colours(atlas, places, size),
+        colours=colours,
+        confidence=light.skin(colours)[1],
         light=light,
         saturation=float(cv2.cvtColor(atlas, cv2.COLOR_BGR2HSV)[..., 1][ids >= 0].mean()),
     )
@@ -89,7 +105,7 @@ def _places(shape: Floats, side: int) -> Floats:
 def _draw_layer(
     image: Image, face: Face, ids: NDArray[np.int16], weights: Floats, tables: MeshTables
 ) -> tuple[Floats, Floats]:
-    """One photo drawn into the atlas: (h, w, 3) float32 colours and (h, w) float32 how well they were seen."""
+    """One photo in the atlas: (h, w, 3) float32 colours, (h, w) float32 how well they were seen."""
     a, b, c = (face.points[tables.triangles[:, k]] for k in range(3))
     normal = np.cross(b - a, c - a)
     cosine = np.abs(normal[:, 2]) / (np.linalg.norm(normal, axis=1) + 1e-6)
@@ -105,7 +121,9 @@ def _draw_layer(
     side = ids.shape[0]
     shrink = face.size / (side * 0.9)
     if shrink > 1.3:  # a large photo is reduced first, or details would turn into noise
-        image = np.asarray(cv2.resize(image, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA), np.uint8)
+        image = np.asarray(
+            cv2.resize(image, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA), np.uint8
+        )
         maps[..., :2] = (maps[..., :2] + 0.5) / shrink - 0.5
     colours = cv2.remap(
         image, maps[..., 0].copy(), maps[..., 1].copy(), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
@@ -126,7 +144,7 @@ def _merge(layers: list[tuple[Floats, Floats]]) -> tuple[Image, NDArray[np.bool_
     own = colours / (quality[..., None] + 1e-6)
     twin = twin_colours / (twin_quality[..., None] + 1e-6)
     merged = own * (1 - share[..., None]) + twin * share[..., None]
-    return np.clip(merged + 0.5, 0, 255).astype(np.uint8), (quality + twin_quality) > 1e-4
+    return _byte(merged), (quality + twin_quality) > 1e-4
 
 
 def _extend(atlas: Image, known: NDArray[np.bool_]) -> Image:
@@ -134,13 +152,93 @@ def _extend(atlas: Image, known: NDArray[np.bool_]) -> Image:
     filled = atlas.astype(np.float32) * known[..., None]
     weight = known.astype(np.float32)
     result, done = filled.copy(), weight.copy()
-    for sigma in (2, 6, 18, 54):
+    for sigma in (2, 6, 18, 54, 162):
         spread = cv2.GaussianBlur(filled, (0, 0), sigma)
         amount = cv2.GaussianBlur(weight, (0, 0), sigma)
         fresh = (done == 0) & (amount > 1e-3)
         result[fresh] = (spread / (amount[..., None] + 1e-9))[fresh]
         done[fresh] = 1
-    return np.clip(result + 0.5, 0, 255).astype(np.uint8)
+    return _byte(result)
+
+
+def _denoise(image: Image, face: Face) -> Image:
+    """Take out film grain and sensor noise; a grain that sticks to a moving face looks like dirt."""
+    x0, y0, x1, y1 = (int(value) for value in face.box)
+    margin = int(face.size * 0.1)
+    x0, y0 = max(0, x0 - margin), max(0, y0 - margin)
+    part = image[y0 : y1 + margin, x0 : x1 + margin]
+    luma = cv2.cvtColor(part, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    # Immerkaer, "Fast noise variance estimation" (1996): a filter that sees neither edges nor gradients. The
+    # median of its blocks leaves beards and brows out.
+    response = cv2.filter2D(luma, cv2.CV_32F, np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32))
+    blocks = cv2.resize(np.abs(response), (8, 8), interpolation=cv2.INTER_AREA)
+    noise = float(np.median(blocks)) * float(np.sqrt(np.pi / 2)) / 6.0
+    if noise < 3.5 or max(part.shape[:2]) > 900:
+        return image
+    strength = float(min(noise * 1.2, 8.0))
+    result = image.copy()
+    result[y0 : y1 + margin, x0 : x1 + margin] = cv2.fastNlMeansDenoisingColored(
+        part, None, strength, strength / 2, 5, 17
+    )
+    return result
+
+
+Spread = Callable[[Floats], Floats]
+
+
+def _clean_edge(
+    atlas: Image,
+    inside: NDArray[np.bool_],
+    spread: Spread,
+    places: Floats,
+    size: float,
+    light: LightTransfer,
+    tables: MeshTables,
+) -> Image:
+    """Replace hair, ears, jewellery and collars at the edge by skin."""
+    skin, _ = light.skin(vertex_colours(atlas, places, size))
+    near_edge = np.clip(2.0 - tables.outline_rings, 0.0, 1.0)
+    zone = np.clip(np.maximum(tables.edge_zone, near_edge) * 1.5, 0.0, 1.0)
+    maps = spread(np.concatenate([skin, zone[:, None]], axis=1).astype(np.float32))
+    expected = np.ascontiguousarray(maps[..., :3])
+    soft = cv2.GaussianBlur(atlas, (0, 0), max(0.8, size / 150)).astype(np.float32)
+    doubt = foreign(soft, expected) * maps[..., 3]
+    grow = int(size / 45) | 1
+    # What touches the outline is seen at a grazing angle, mixed with what lies behind it.
+    depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)
+    bad: NDArray[Any] = cv2.dilate((doubt > 0.35).astype(np.uint8), np.ones((grow, grow), np.uint8))
+    # Above the lower edge of a fringe there is nothing but hair.
+    brow_line = int(places[list(tables.dark[0] + tables.dark[1]), 1].min())
+    bad[:brow_line] = np.maximum.accumulate(bad[brow_line - 1 :: -1] if brow_line else bad[:0], axis=0)[::-1]
+    bad = np.maximum(bad, (depth < 0.035 * size).astype(np.uint8))
+    filled = _extend(atlas, bad == 0)
+    smooth = cv2.GaussianBlur(filled, (0, 0), size / 40)
+    share = np.maximum(cv2.GaussianBlur(bad.astype(np.float32), (0, 0), max(1.0, size / 90)), bad)[..., None]
+    return _byte(atlas * (1 - share) + smooth * share)
+
+
+def _even_light(
+    atlas: Image,
+    inside: NDArray[np.bool_],
+    spread: Spread,
+    places: Floats,
+    size: float,
+    light: LightTransfer,
+    tables: MeshTables,
+) -> Image:
+    """Take the shadow of one side out: the light becomes the same on both."""
+    logs = np.log(vertex_colours(atlas, places, size) + 6.0)
+    smooth = light.smooth(logs)
+    even = (smooth + smooth[tables.mirror]) / 2
+    factor: NDArray[Any] = spread(np.exp(np.clip(0.85 * (even - smooth), -0.7, 0.7)).astype(np.float32))
+    factor[~inside] = 1.0
+    factor = cv2.GaussianBlur(factor, (0, 0), size / 40)
+    return _byte(atlas * factor)
+
+
+def _byte(values: NDArray[Any]) -> Image:
+    """Round and clip to uint8."""
+    return np.asarray(np.clip(values + 0.5, 0, 255), np.uint8)
 
 
 def _iris_places(face: Face, flat: Floats, tables: MeshTables) -> Floats:
