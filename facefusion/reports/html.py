@@ -21,6 +21,7 @@ from facefusion.reports.usage import Day, LatestJob, Share, Stage, UsageReport
 CHART_WIDTH, CHART_HEIGHT = 1060, 230
 PLOT_LEFT, PLOT_TOP, PLOT_BOTTOM = 34, 10, 204
 STAGE_COLOURS = 6
+LEAST_DAYS = 14
 
 
 def render_report(usage: UsageReport, errors: ErrorReport, *, beside: Path) -> str:
@@ -32,11 +33,12 @@ def render_report(usage: UsageReport, errors: ErrorReport, *, beside: Path) -> s
         beside: folder in which the page will lie; results are linked relative to it.
     """
     period = "today" if usage.days == 1 else f"the last {usage.days} days"
+    days = _since_first_work(usage.per_day)
     sections = [
         *_figures(usage),
-        _daily(usage),
+        _daily(days),
         _categories(errors),
-        f'<div class="c6 column">{_stages(usage.stages)}{_speed(usage.per_day)}</div>',
+        f'<div class="c6 column">{_stages(usage.stages)}{_speed(days)}</div>',
         _shares("Faces", "Jobs for each source face", usage.faces),
         _shares("Formats", "What was dropped", usage.formats),
         _shares("Engines and profiles", "What really ran", (*usage.engines, *usage.profiles)),
@@ -80,7 +82,7 @@ def _figures(usage: UsageReport) -> list[str]:
         _figure("Results", f"{usage.done:,}", "", ", ".join(other) or "nothing failed"),
         _figure(
             "Video speed",
-            "–" if rate is None else f"{rate:,.0f}",
+            "–" if rate is None else f"{rate:,.{1 if rate < 10 else 0}f}",
             "frames/s",
             f"{usage.frames:,} frames written",
         ),
@@ -93,13 +95,14 @@ def _success(usage: UsageReport) -> str:
     around = 2 * math.pi * 40
     # 99.6 % is not "100 %": rounding must not hide the one that failed.
     percent = "–" if usage.success_rate is None else f"{math.floor(100 * rate + 1e-9)}%"
+    narrow = ' style="font-size:21px"' if rate == 1 else ""
     tried = usage.jobs - usage.cancelled
     return f"""<section class="card c3 figure rate">
 <svg viewBox="0 0 100 100" role="img" aria-label="Success rate {percent}">
 <circle class="ring ring-track" cx="50" cy="50" r="40"/>
 <circle class="ring ring-done" cx="50" cy="50" r="40" stroke-dasharray="{around * rate:.2f} {around:.2f}"
  transform="rotate(-90 50 50)"{' stroke-linecap="round"' if 0 < rate < 0.97 else ""}/>
-<text class="big" x="50" y="59" text-anchor="middle">{percent}</text></svg>
+<text class="big" x="50" y="58" text-anchor="middle"{narrow}>{percent}</text></svg>
 <div><div class="name">Success</div><div class="more">{usage.done:,} of {tried:,} {_jobs(tried)}</div></div>
 </section>
 """
@@ -111,14 +114,20 @@ def _figure(name: str, value: str, unit: str, more: str) -> str:
 """
 
 
-def _daily(usage: UsageReport) -> str:
-    frames = f"{max((day.frames for day in usage.per_day), default=0):,}"
+def _since_first_work(days: Sequence[Day]) -> Sequence[Day]:
+    """Without the empty days of a young installation, but never less than a fortnight."""
+    first = next((index for index, day in enumerate(days) if day.done + day.no_face + day.failed), 0)
+    return days[max(0, min(first, len(days) - LEAST_DAYS)) :]
+
+
+def _daily(days: Sequence[Day]) -> str:
+    frames = f"{max((day.frames for day in days), default=0):,}"
     return f"""<section class="card"><div class="head"><div><h2>Jobs by day</h2>
 <p class="hint">Up to {frames} frames in a day; point at a bar for its figures</p></div>
 <div class="legend"><span><i style="background:var(--done)"></i>Done</span>
 <span><i style="background:var(--none)"></i>No face in the target</span>
 <span><i style="background:var(--failed)"></i>Failed</span></div></div>
-{_daily_chart(usage.per_day)}</section>
+{_daily_chart(days)}</section>
 """
 
 
@@ -188,7 +197,7 @@ def _scale(largest: int) -> tuple[int, int]:
 
 def _categories(errors: ErrorReport) -> str:
     if not errors.total:
-        body = '<p class="well">Nothing failed in this time.</p>'
+        body = '<p class="well"><b>✓</b>Nothing failed in this time.</p>'
     else:
         body = "".join(
             f'<div class="remedy"><span class="count">{entry.count:,}</span>'
@@ -196,8 +205,9 @@ def _categories(errors: ErrorReport) -> str:
             for entry in errors.categories
         )
         body = f'<div class="remedies">{body}</div>'
+    told = f"{errors.total:,} {'failure' if errors.total == 1 else 'failures'} by category"
     return f"""<section class="card c6"><h2>What failed, and what helps</h2>
-<p class="hint">{errors.total:,} {"failure" if errors.total == 1 else "failures"} by category</p>
+<p class="hint">{told if errors.total else "Failures by category"}</p>
 {body}</section>
 """
 

@@ -36,8 +36,8 @@ h2 { margin: 0 0 4px; font-size: 16px; font-weight: 650; letter-spacing: -.005em
   padding: 22px 24px; box-shadow: var(--shadow); min-width: 0;
 }
 .c3 { grid-column: span 3; } .c4 { grid-column: span 4; } .c6 { grid-column: span 6; }
-.column { display: grid; gap: 18px; grid-template-rows: auto 1fr; }
-.column .card { grid-column: auto; }
+.column { display: flex; flex-direction: column; gap: 18px; }
+.column .card:last-child { flex: 1; }
 @media (max-width: 900px) { .c3 { grid-column: span 6; } .c4, .c6 { grid-column: span 12; } }
 @media (max-width: 520px) { main { padding: 24px 14px; } .c3 { grid-column: span 12; } }
 .figure { display: flex; flex-direction: column; justify-content: space-between; min-height: 122px; }
@@ -51,7 +51,7 @@ h2 { margin: 0 0 4px; font-size: 16px; font-weight: 650; letter-spacing: -.005em
 .rate svg { width: 92px; height: 92px; flex: none; }
 svg text { font-family: inherit; fill: var(--soft); font-size: 12px; }
 svg .grid-line { stroke: var(--line); stroke-width: 1; }
-svg .big { fill: var(--ink); font-weight: 660; font-size: 26px; letter-spacing: -.02em; }
+svg text.big { fill: var(--ink); font-weight: 660; font-size: 25px; letter-spacing: -.02em; }
 .fill-done { fill: var(--done); } .fill-none { fill: var(--none); } .fill-failed { fill: var(--failed); }
 .ring { fill: none; stroke-width: 11; }
 .ring-track { stroke: var(--track); }
@@ -109,7 +109,11 @@ a:hover { text-decoration-color: currentColor; }
 .chip.done { background: var(--done-soft); color: var(--done); }
 .chip.no_face { background: var(--none-soft); color: var(--none); }
 .chip.failed, .chip.blocked { background: var(--failed-soft); color: var(--failed); }
-.well { color: var(--done); font-weight: 560; margin: 0; }
+.well { display: grid; place-items: center; gap: 10px; padding: 26px 0 18px; color: var(--soft); margin: 0; }
+.well b {
+  display: grid; place-items: center; width: 64px; height: 64px; border-radius: 50%;
+  background: var(--done-soft); color: var(--done); font-size: 30px;
+}
 .nothing { color: var(--soft); margin: 0; }
 footer { margin-top: 28px; color: var(--faint); font-size: 13px; }
 @media print { body { background: #fff; } .card { break-inside: avoid; box-shadow: none; } }
