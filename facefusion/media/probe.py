@@ -25,6 +25,7 @@ StreamKind = Literal["audio", "subtitle", "data", "attachment", "cover", "video"
 MAX_PIXELS = 16384 * 16384
 _OPEN_SECONDS = 20.0
 _READ_SECONDS = 60.0
+_LOOK_AHEAD = 400
 _PQ = 16
 _HLG = 18
 
@@ -266,6 +267,9 @@ def _probe_video(path: Path, kind: FileKind) -> MediaInfo:
             raise MediaFormatError(
                 f"{path.name} holds {what}.", remedy="Drop a file with a video track that plays in a player."
             )
+        context = stream.codec_context
+        if context.width * context.height > MAX_PIXELS:
+            raise MediaFormatError(f"{path.name} is {context.width}x{context.height}; that is too large.")
         frame = _first_frame(container, stream, path.name)
         return _describe(path, kind, container, stream, frame)
 
@@ -294,8 +298,6 @@ def _describe(path: Path, kind: FileKind, container: Any, stream: Any, frame: An
     if problem:
         warnings.append(problem)
     width, height = orientation.displayed(frame.width, frame.height)
-    if frame.width * frame.height > MAX_PIXELS:
-        raise MediaFormatError(f"{path.name} is {frame.width}x{frame.height}; that is too large.")
     duration = _duration(container, stream)
     rate = stream.average_rate or stream.guessed_rate or stream.base_rate
     if rate is not None and not Fraction(1, 3600) <= rate <= 1000:
@@ -318,7 +320,7 @@ def _describe(path: Path, kind: FileKind, container: Any, stream: Any, frame: An
         duration=duration,
         frames=frames,
         rate=rate,
-        vfr=_varies(stream),
+        vfr=_varies(container, stream),
         time_base=stream.time_base,
         start=start,
         codec=stream.codec_context.codec.canonical_name,
@@ -348,17 +350,22 @@ def _duration(container: Any, stream: Any) -> float | None:
     return None
 
 
-def _varies(stream: Any) -> bool:
-    """Whether the frame rate seems to vary: from the index where there is one, else from the rates."""
+def _varies(container: Any, stream: Any) -> bool:
+    """Whether the frame rate seems to vary: from the index where it is complete, else from the next packets."""
     entries = stream.index_entries
-    count = min(len(entries), 5000)
-    if count > 2:
-        stamps = sorted(entries[i].timestamp for i in range(count))
-        steps = [b - a for a, b in itertools.pairwise(stamps)]
-        # A step may differ by one tick where the rate is no multiple of the tick.
-        return max(steps[:-1], default=0) - min(steps[:-1], default=0) > 1
-    average, base = stream.average_rate, stream.base_rate
-    return bool(average and base and abs(average / base - 1) > Fraction(1, 50))
+    count = min(len(entries), _LOOK_AHEAD)
+    if container.format.name.startswith("mov,") and count > 2:
+        stamps = [entries[i].timestamp for i in range(count)]
+    else:
+        ahead = itertools.islice(container.demux(stream), _LOOK_AHEAD)
+        try:
+            stamps = [packet.pts for packet in ahead if packet.pts is not None and packet.size]
+        except av.error.FFmpegError:
+            return False
+    # The pictures before the last key frame may lack some that are stored after it: leave the end out.
+    steps = [b - a for a, b in itertools.pairwise(sorted(stamps)[: len(stamps) - 8])]
+    # A step may differ by one tick where the rate is no multiple of the tick.
+    return max(steps, default=0) - min(steps, default=0) > 1
 
 
 def _sample_aspect(stream: Any, orientation: Orientation) -> Fraction:
