@@ -173,9 +173,9 @@ def bar(share: float | None, width: int) -> Text:
     text = Text("━" * whole, style="cyan")
     if whole < width:
         text.append(
-            "╸" if filled - whole >= 0.5 else "━", style="cyan" if filled - whole >= 0.5 else "grey30"
+            "╸" if filled - whole >= 0.5 else "─", style="cyan" if filled - whole >= 0.5 else "grey30"
         )
-        text.append("━" * (width - whole - 1), style="grey30")
+        text.append("─" * (width - whole - 1), style="grey30")
     return text
 
 
