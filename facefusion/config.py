@@ -79,7 +79,7 @@ class OutputSettings(_Section):
 class MeshSettings(_Section):
     """The embedded engine."""
 
-    shape_strength: Annotated[float, Field(ge=0.0, le=1.0)] = 0.9
+    shape_strength: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
     """How much of the source face's proportions is carried over: 0 keeps the target's shape, 1 takes all."""
 
 

@@ -230,8 +230,8 @@ def _silhouette(ids: NDArray[np.int16], size: float) -> NDArray[np.uint8]:
     small = (max(4, round(width / shrink)), max(4, round(height / shrink)))
     mask = cv2.resize((ids >= 0).astype(np.uint8) * 255, small, interpolation=cv2.INTER_AREA)
     mask = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    mask = cv2.erode(mask, np.ones((7, 7), np.uint8), borderType=cv2.BORDER_REPLICATE)
-    mask = cv2.GaussianBlur(mask, (0, 0), 1.6, borderType=cv2.BORDER_REPLICATE)[1:-1, 1:-1]
+    mask = cv2.erode(mask, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    mask = cv2.GaussianBlur(mask, (0, 0), 1.3, borderType=cv2.BORDER_REPLICATE)[1:-1, 1:-1]
     return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 

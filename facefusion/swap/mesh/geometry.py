@@ -24,6 +24,18 @@ from facefusion.faces.topology import (
 Floats = NDArray[np.float32]
 
 
+LIP_COLUMNS = tuple(
+    zip(
+        (191, 80, 81, 82, 13, 312, 311, 310, 415),
+        (95, 88, 178, 87, 14, 317, 402, 318, 324),
+        (185, 40, 39, 37, 0, 267, 269, 270, 409),
+        (146, 91, 181, 84, 17, 314, 405, 321, 375),
+        strict=True,
+    )
+)
+"""Points of the lips above one another: inner upper, inner lower, outer upper, outer lower."""
+
+
 @dataclass(frozen=True)
 class Eye:
     """One eye in the mesh's numbering.
@@ -120,7 +132,7 @@ def build_tables(topology: Topology) -> MeshTables:
     return MeshTables(
         triangles=triangles,
         skin_triangles=len(topology.triangles),
-        coverage=np.clip(rings / 1.6, 0.0, 1.0).astype(np.float32),
+        coverage=np.clip(rings, 0.0, 1.0).astype(np.float32),
         shape_weight=np.clip((rings + 1) / 3.0, 0.0, 1.0).astype(np.float32)[:, None],
         lip_weight=np.clip(topology.lip_rings / 2.0, 0.0, 1.0).astype(np.float32)[:, None],
         edge_zone=_edge_zone(topology),
@@ -139,20 +151,42 @@ def shape_difference(source: Floats, target: Floats, tables: MeshTables, strengt
 
     Args:
         source: (468, 3) canonical shape of the source.
-        target: (468, 3) mean canonical shape of the target over its track, in the same frame.
+        target: (468, 3) mean canonical shape of the target over its track.
         strength: 0 to 1.
 
     Returns:
-        (468, 3) float32. Zero on the outline. Lips and eyes move as blocks: their place is identity, their
-        curve is expression.
+        (468, 3) float32, small on the outline, where the face must meet the target's head. The eyes move as
+        blocks, the lips nearly so: their place is identity, their curve mostly expression.
     """
     difference = strength * (fit_pose(target, source).invert(source) - target) * tables.shape_weight
-    block = difference[tables.lips].mean(0)
-    difference = difference * tables.lip_weight + block * (1 - tables.lip_weight)
+    lips = _lip_difference(source, difference, tables)
+    difference = difference * tables.lip_weight
+    difference[tables.lips] += lips[tables.lips]
+    near = tables.lip_weight[:, 0] < 1
+    near[tables.lips] = False
+    difference[near] += (1 - tables.lip_weight[near]) * lips[tables.lips].mean(0)
     for eye in tables.eyes:
-        shift = difference[list(eye.contour)].mean(0)
-        difference[list(eye.contour)] = shift + 0.0
+        difference[list(eye.contour)] = difference[list(eye.contour)].mean(0)
     return np.asarray(difference, np.float32)
+
+
+def _lip_difference(source: Floats, difference: Floats, tables: MeshTables) -> Floats:
+    """Move the mouth as a block, plus some of its own shape: fullness and width, but not its opening.
+
+    The mouth of a smiling source says less about its shape at rest, so less of it is taken.
+    """
+    result = difference.copy()
+    result[tables.lips] = difference[tables.lips].mean(0)
+    gap = float(np.linalg.norm(source[13] - source[14]) / (np.linalg.norm(source[78] - source[308]) + 1e-6))
+    share = 0.35 + 0.25 * float(np.clip(1.0 - gap / 0.08, 0.0, 1.0))
+    own = difference.copy()
+    for inner_upper, inner_lower, outer_upper, outer_lower in LIP_COLUMNS:
+        closed = (difference[inner_upper] + difference[inner_lower]) / 2
+        own[outer_upper] += closed - difference[inner_upper]
+        own[outer_lower] += closed - difference[inner_lower]
+        own[inner_upper] = own[inner_lower] = closed
+    result[tables.lips] += share * (own[tables.lips] - result[tables.lips])
+    return result
 
 
 def _orient(triangles: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -2,7 +2,7 @@
 
 The atlas is a frontal picture of the face in which every landmark has a fixed place. It is drawn from the
 source photo (or several) and cleaned there: what one photo hides comes from the other side of the face or
-from another photo; shadows cast on one side are taken out; hair and jewellery at the edge are replaced by skin.
+from another photo; shadows of one side are taken out; hair and jewellery at the edge become skin.
 """
 
 from __future__ import annotations
@@ -173,9 +173,9 @@ def _denoise(image: Image, face: Face) -> Image:
     response = cv2.filter2D(luma, cv2.CV_32F, np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32))
     blocks = cv2.resize(np.abs(response), (8, 8), interpolation=cv2.INTER_AREA)
     noise = float(np.median(blocks)) * float(np.sqrt(np.pi / 2)) / 6.0
-    if noise < 3.5 or max(part.shape[:2]) > 900:
+    if noise < 4.0 or max(part.shape[:2]) > 900:
         return image
-    strength = float(min(noise * 1.2, 8.0))
+    strength = float(min(noise * 0.7, 8.0))
     result = image.copy()
     result[y0 : y1 + margin, x0 : x1 + margin] = cv2.fastNlMeansDenoisingColored(
         part, None, strength, strength / 2, 5, 17
@@ -230,7 +230,7 @@ def _even_light(
     logs = np.log(vertex_colours(atlas, places, size) + 6.0)
     smooth = light.smooth(logs)
     even = (smooth + smooth[tables.mirror]) / 2
-    factor: NDArray[Any] = spread(np.exp(np.clip(0.85 * (even - smooth), -0.7, 0.7)).astype(np.float32))
+    factor: NDArray[Any] = spread(np.exp(np.clip(0.5 * (even - smooth), -0.7, 0.7)).astype(np.float32))
     factor[~inside] = 1.0
     factor = cv2.GaussianBlur(factor, (0, 0), size / 40)
     return _byte(atlas * factor)
