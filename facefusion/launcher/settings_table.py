@@ -1,15 +1,18 @@
 """The table of settings in README.md, made from the settings themselves.
 
-`python -m facefusion.launcher.settings_table` prints it; a test compares it with what the README says.
+`python -m facefusion.launcher.settings_table` brings the README up to date; a test compares the two.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from facefusion.config import json_schema
+
+BEGIN, END = "<!-- settings -->", "<!-- end of settings -->"
 
 
 def settings_table() -> str:
@@ -55,5 +58,12 @@ def _values(entry: Mapping[str, Any]) -> str:
     return {"boolean": "`true`, `false`", "null": "`null`", "string": "text"}[kind]
 
 
+def update_readme(readme: Path) -> None:
+    """Replace the table between its two marks."""
+    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    readme.write_text(f"{before}{begin}\n{settings_table()}{end}{after}", encoding="utf-8")
+
+
 if __name__ == "__main__":
-    print(settings_table(), end="")
+    update_readme(Path(__file__).resolve().parents[2] / "README.md")
