@@ -15,6 +15,7 @@ from facefusion.media.plan import OutputPlan
 from facefusion.media.probe import ColourTags, MediaInfo
 
 Samples = npt.NDArray[Any]
+_RGB = 0
 _BT709 = 1
 _LIMITED = 1
 _FULL = 2
@@ -44,6 +45,8 @@ class FrameConverter:
         tags = info.colour
         if source.rgb and not self._layout.rgb:
             return ColourTags(_BT709, tags.primaries, tags.transfer, _LIMITED)
+        if source.rgb:
+            return ColourTags(_RGB, tags.primaries, tags.transfer, _FULL)
         if source.full_range:
             return ColourTags(tags.matrix, tags.primaries, tags.transfer, _FULL)
         return tags

@@ -21,7 +21,7 @@ _EVEN = frozenset({"libx264", "libx265"})
 
 _PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 _VP9_SPEED = (8, 7, 6, 5, 4, 3, 2, 1, 0)
-_AV1_PRESET = (12, 11, 10, 9, 8, 7, 5, 4, 3)
+_AV1_PRESET = (10, 10, 9, 9, 8, 7, 5, 4, 3)
 _LARGE = 2560 * 1600
 """Pixels above which x264 and x265 look ahead over fewer pictures, or memory would grow with the picture."""
 

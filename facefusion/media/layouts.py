@@ -64,46 +64,33 @@ _GRAY = re.compile(r"gray(8|9|10|12|14|16)?(le)?")
 _RGB = re.compile(r"gbr(a?)p(9|10|12|14|16)?(le)?")
 
 # Interleaved layouts and the planar one with the same samples: nothing but the order in memory changes.
+# (Few-bit RGB is spread over 8 bits, black and white over 0 and 255.)
 _UNPACKED = {
-    "nv12": "yuv420p",
-    "nv21": "yuv420p",
-    "nv16": "yuv422p",
-    "nv24": "yuv444p",
-    "nv42": "yuv444p",
-    "yuyv422": "yuv422p",
-    "yvyu422": "yuv422p",
-    "uyvy422": "yuv422p",
-    "uyyvyy411": "yuv411p",
-    "nv20le": "yuv422p10le",
-    "p010le": "yuv420p10le",
-    "p012le": "yuv420p12le",
-    "p016le": "yuv420p16le",
-    "p210le": "yuv422p10le",
-    "p212le": "yuv422p12le",
-    "p216le": "yuv422p16le",
-    "p410le": "yuv444p10le",
-    "p412le": "yuv444p12le",
-    "p416le": "yuv444p16le",
-    "y210le": "yuv422p10le",
-    "rgb24": "gbrp",
-    "bgr24": "gbrp",
-    "rgb0": "gbrp",
-    "bgr0": "gbrp",
-    "0rgb": "gbrp",
-    "0bgr": "gbrp",
-    "pal8": "gbrap",
-    "rgba": "gbrap",
-    "bgra": "gbrap",
-    "argb": "gbrap",
-    "abgr": "gbrap",
-    "rgb48le": "gbrp16le",
-    "rgb48be": "gbrp16le",
-    "bgr48le": "gbrp16le",
-    "bgr48be": "gbrp16le",
-    "rgba64le": "gbrap16le",
-    "rgba64be": "gbrap16le",
-    "bgra64le": "gbrap16le",
-    "bgra64be": "gbrap16le",
+    name: planar
+    for planar, names in {
+        "yuv420p": "nv12 nv21",
+        "yuv422p": "nv16 yuyv422 yvyu422 uyvy422",
+        "yuv444p": "nv24 nv42 vyu444 vuyx",
+        "yuva444p": "ayuv vuya uyva",
+        "yuv420p10le": "p010le",
+        "yuv420p12le": "p012le",
+        "yuv420p16le": "p016le",
+        "yuv422p10le": "nv20le p210le y210le",
+        "yuv422p12le": "p212le y212le",
+        "yuv422p16le": "p216le y216le",
+        "yuv444p10le": "p410le xv30le",
+        "yuv444p12le": "p412le xv36le",
+        "yuv444p16le": "p416le xv48le",
+        "yuva444p16le": "ayuv64le",
+        "gbrp": "rgb24 bgr24 rgb0 bgr0 0rgb 0bgr rgb565le bgr565le rgb555le bgr555le rgb444le bgr444le "
+        "rgb8 bgr8 rgb4_byte bgr4_byte",
+        "gbrap": "pal8 rgba bgra argb abgr ya8",
+        "gbrp10le": "x2rgb10le x2bgr10le",
+        "gbrp16le": "rgb48le bgr48le",
+        "gbrap16le": "rgba64le bgra64le",
+        "gray": "monow monob",
+    }.items()
+    for name in names.split()
 }
 
 

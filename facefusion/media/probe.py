@@ -351,7 +351,7 @@ def _duration(container: Any, stream: Any) -> float | None:
 
 
 def _varies(container: Any, stream: Any) -> bool:
-    """Whether the frame rate seems to vary: from the index where it is complete, else from the next packets."""
+    """Whether the frame rate seems to vary: from the index where it is complete, else from packets."""
     entries = stream.index_entries
     count = min(len(entries), _LOOK_AHEAD)
     if container.format.name.startswith("mov,") and count > 2:

@@ -11,12 +11,10 @@ from typing import Any, Self
 
 import av
 import av.error
-import numpy as np
 
 from facefusion.errors import MediaFormatError
-from facefusion.media.frame import PlanarFrame, plane_samples
-from facefusion.media.layouts import layout_of, planar_equivalent
-from facefusion.media.orientation import Orientation
+from facefusion.media.frame import PlanarFrame
+from facefusion.media.normalise import Normaliser
 from facefusion.media.probe import MediaInfo, open_decoder, open_input, translated
 
 # A file that ends before this share of its announced frames counts as cut off, not as "a bit damaged".
@@ -48,7 +46,7 @@ class VideoReader:
         self._frames: Iterator[PlanarFrame] | None = None
         self._count = 0
         self._damaged = 0
-        self._normaliser = _Normaliser(info)
+        self._normaliser = Normaliser(info)
         self._clock = _Clock(info)
 
     def __enter__(self) -> Self:
@@ -149,7 +147,7 @@ class VideoReader:
         with contextlib.ExitStack() as stack, translated(self.path.name):
             container, stream, decoder = _open(stack, self.path, self.info, 1)
             decoder.skip_frame = "NONKEY"
-            normaliser = _Normaliser(self.info)
+            normaliser = Normaliser(self.info)
             last = None
             count = 0
             for frame in _spread(container, stream, decoder, self.info, max_count):
@@ -198,70 +196,6 @@ class _Clock:
             self._moved += 1
         self._last = stamp
         return stamp
-
-
-class _Normaliser:
-    """Makes decoded frames planar, upright and all of one kind. Planes are only copied where they must be."""
-
-    def __init__(self, info: MediaInfo) -> None:
-        self._orientation: Orientation = info.orientation
-        self._stored: tuple[int, int, str] | None = None
-        self._changed = False
-
-    @property
-    def warnings(self) -> list[str]:
-        if not self._changed:
-            return []
-        assert self._stored is not None
-        width, height, name = self._stored
-        return [
-            "The size or pixel format of the picture changes inside the video; "
-            f"everything was brought to {width}x{height} {name}."
-        ]
-
-    def apply(self, frame: Any) -> Any:
-        name = planar_equivalent(frame.format.name)
-        if name is None:
-            raise MediaFormatError(
-                f"The pixel format {frame.format.name} is not supported.",
-                remedy="Convert the video to H.264 in mp4 and drop it again.",
-            )
-        if self._stored is None:
-            self._stored = (frame.width, frame.height, name)
-        if self._stored != (frame.width, frame.height, name):
-            self._changed = True
-        if self._stored != (frame.width, frame.height, frame.format.name):
-            frame = _reformat(frame, *self._stored)
-        return frame if self._orientation.is_upright else turn(frame, self._orientation)
-
-
-def _reformat(frame: Any, width: int, height: int, name: str) -> Any:
-    """Convert through libswscale without touching range or matrix."""
-    kept = frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc
-    converted = frame.reformat(width=width, height=height, format=name)
-    converted.colorspace, converted.color_range, converted.color_primaries, converted.color_trc = kept
-    converted.duration = frame.duration
-    return converted
-
-
-def turn(frame: Any, orientation: Orientation) -> Any:
-    """A copy of a planar frame, turned upright; 4:2:2 lying on its side becomes 4:4:0, sample for sample."""
-    layout = layout_of(frame.format.name)
-    name = layout.name
-    if orientation.swaps_sides:
-        name = layout.turned_name
-    width, height = orientation.displayed(frame.width, frame.height)
-    turned = av.VideoFrame(width, height, name)
-    dtype = np.dtype(np.uint8 if layout.depth == 8 else np.uint16)
-    target = layout_of(name)
-    for index, (source, result) in enumerate(zip(frame.planes, turned.planes, strict=True)):
-        w, h = layout.plane_size(index, frame.width, frame.height)
-        tw, th = target.plane_size(index, width, height)
-        orientation.apply(plane_samples(source, dtype)[:h, :w], plane_samples(result, dtype)[:th, :tw])
-    turned.colorspace, turned.color_range = frame.colorspace, frame.color_range
-    turned.color_primaries, turned.color_trc = frame.color_primaries, frame.color_trc
-    turned.duration = frame.duration
-    return turned
 
 
 def _open(stack: contextlib.ExitStack, path: Path, info: MediaInfo, threads: int) -> tuple[Any, Any, Any]:

@@ -11,7 +11,10 @@ from typing import Any
 import av
 import numpy as np
 
-ORDINARY = {"libx264": {"preset": "ultrafast", "crf": "18"}, "libx265": {"preset": "ultrafast", "x265-params": "log-level=error"}}
+ORDINARY = {
+    "libx264": {"preset": "ultrafast", "crf": "18"},
+    "libx265": {"preset": "ultrafast", "x265-params": "log-level=error"},
+}
 
 
 @dataclass
@@ -57,7 +60,7 @@ class Audio:
 
 
 def pattern(index: int, width: int, height: int, name: str = "yuv420p") -> Any:
-    """A frame whose content tells its index, its orientation and any shear: gradients, bars and a corner mark."""
+    """A frame whose content tells its index, its orientation and any shear: gradients and a corner mark."""
     bits = max(c.bits for c in av.VideoFormat(name).components)
     frame = av.VideoFrame(width, height, name)
     top = (1 << bits) - 1

@@ -1,4 +1,4 @@
-"""M2: odd sizes lose no frame and shear nothing; where the codec needs even sizes one row or column is padded."""
+"""M2: odd sizes lose no frame and shear nothing; where the codec needs even sizes one row is padded."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,9 @@ def test_vp9_and_av1_keep_odd_sizes(tmp_path, encoder):
 
 
 def test_444_needs_no_padding(tmp_path):
-    source = make_clip(tmp_path / "clip.mkv", Clip(width=99, height=65, codec="ffv1", pix_fmt="yuv444p", frames=2))
+    source = make_clip(
+        tmp_path / "clip.mkv", Clip(width=99, height=65, codec="ffv1", pix_fmt="yuv444p", frames=2)
+    )
     outcome = process(source, settings(encoder="libx264"))
     assert (outcome.info.width, outcome.info.height) == (99, 65)
 

@@ -12,7 +12,10 @@ from facefusion.media.probe import probe
 TICKS = {
     "mp4": (Fraction(1, 600), [20 * i for i in range(30)] + [600 + 60 * i for i in range(30)]),
     "mov": (Fraction(1, 90000), [3000 * i for i in range(30)] + [90000 + 9000 * i for i in range(30)]),
-    "mkv": (Fraction(1, 1000), [round(i * 1000 / 30) for i in range(30)] + [1000 + 100 * i for i in range(30)]),
+    "mkv": (
+        Fraction(1, 1000),
+        [round(i * 1000 / 30) for i in range(30)] + [1000 + 100 * i for i in range(30)],
+    ),
     "ts": (Fraction(1, 90000), [3000 * i for i in range(30)] + [90000 + 9000 * i for i in range(30)]),
 }
 
@@ -37,7 +40,9 @@ def test_long_pause_and_tiny_steps_survive(tmp_path):
     assert [time * 10_000 for time in times(outcome.path)] == stamps
 
 
-@pytest.mark.parametrize(("suffix", "container"), [("mp4", "mkv"), ("mkv", "mp4"), ("mp4", "mov"), ("mp4", "webm")])
+@pytest.mark.parametrize(
+    ("suffix", "container"), [("mp4", "mkv"), ("mkv", "mp4"), ("mp4", "mov"), ("mp4", "webm")]
+)
 def test_changing_the_container_moves_no_frame_by_more_than_its_clock_allows(tmp_path, suffix, container):
     base, stamps = TICKS[suffix]
     source = make_clip(tmp_path / f"clip.{suffix}", Clip(time_base=base, stamps=stamps, width=64, height=64))
@@ -53,5 +58,9 @@ def test_length_of_the_last_picture_is_kept(tmp_path):
 
 
 def test_constant_rate_is_not_called_variable(tmp_path):
-    for suffix, rate in (("mp4", Fraction(30000, 1001)), ("mkv", Fraction(30)), ("mov", Fraction(24000, 1001))):
+    for suffix, rate in (
+        ("mp4", Fraction(30000, 1001)),
+        ("mkv", Fraction(30)),
+        ("mov", Fraction(24000, 1001)),
+    ):
         assert not probe(make_clip(tmp_path / f"clip.{suffix}", Clip(rate=rate, frames=40))).vfr

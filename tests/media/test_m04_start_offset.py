@@ -26,7 +26,9 @@ def test_video_that_starts_half_a_second_late(tmp_path, suffix, preset):
     stamps = range(12, 24)
     rate = Fraction(24)
     base = {"mkv": Fraction(1, 1000), "ts": Fraction(1, 90000)}.get(suffix, 1 / rate)
-    clip = Clip(rate=rate, time_base=base, stamps=[round(s / rate / base) for s in stamps], audio=[Audio(seconds=1)])
+    clip = Clip(
+        rate=rate, time_base=base, stamps=[round(s / rate / base) for s in stamps], audio=[Audio(seconds=1)]
+    )
     source = make_clip(tmp_path / f"clip.{suffix}", clip)
     outcome = process(source, settings(encoder_preset=preset))
     assert times(outcome.path) == times(source)

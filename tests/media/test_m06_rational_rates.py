@@ -7,7 +7,10 @@ from media_clips import Clip, make_clip, times
 from media_job import process, settings
 
 
-@pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(24000, 1001), Fraction(60000, 1001), Fraction(50), Fraction(15, 2)])
+@pytest.mark.parametrize(
+    "rate",
+    [Fraction(30000, 1001), Fraction(24000, 1001), Fraction(60000, 1001), Fraction(50), Fraction(15, 2)],
+)
 @pytest.mark.parametrize("suffix", ["mp4", "mov"])
 def test_rate_is_exact_and_does_not_drift(tmp_path, rate, suffix):
     source = make_clip(tmp_path / f"clip.{suffix}", Clip(rate=rate, frames=150, width=32, height=32))
