@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +13,7 @@ from facefusion.faces.align import fit_pose
 from facefusion.faces.landmarks import Face
 from facefusion.faces.topology import INNER_LIPS
 from facefusion.swap.contract import Canvas, EngineIdentity, Patch
+from facefusion.swap.masks import add_polygon, fading_silhouette, grown_hull
 from facefusion.swap.mesh.geometry import MeshTables, shape_difference
 from facefusion.swap.mesh.kernels import rasterise, shade
 from facefusion.swap.mesh.light import vertex_colours
@@ -68,11 +68,19 @@ class MeshEngine:
 
 
 class _TrackModel:
-    """What a track has shown of its face so far: mean shape and how wide the eyes open."""
+    """What a track has shown of its face so far.
+
+    Attributes:
+        shape: (468, 3) mean canonical shape.
+        difference: towards the source; None when the mean has moved on since it was worked out.
+        open_lids: (2,) opening of the eyes when they are open.
+    """
 
     def __init__(self) -> None:
         self.shape: Floats | None = None
         self.count = 0
+        self.difference: Floats | None = None
+        self.open_lids = np.zeros(2, np.float32)
         self._lids: list[Floats] = []
 
     def learn(self, face: Face, reference: Floats) -> None:
@@ -83,11 +91,9 @@ class _TrackModel:
         self.shape = shape if self.shape is None else self.shape + (shape - self.shape) * np.float32(share)
         if len(self._lids) < 200 or self.count % 8 == 0:
             self._lids = [*self._lids[-399:], face.lids]
-
-    @property
-    def open_lids(self) -> Floats:
-        """(2,) opening of the eyes when they are open."""
-        return np.asarray(np.percentile(self._lids, 70, axis=0), np.float32)
+        if self.count <= 24 or self.count % 8 == 0:
+            self.open_lids = np.asarray(np.percentile(self._lids, 70, axis=0), np.float32)
+            self.difference = None
 
 
 _MEMORY = 300
@@ -109,12 +115,16 @@ class MeshPainter:
             self._tracks = {**dict(list(self._tracks.items())[-31:]), track: (model := _TrackModel())}
         model.learn(face, self._source.shape)
         assert model.shape is not None
-        openness = np.clip(np.sqrt(self._source.lids / (model.open_lids + 1e-6)), 0.85, 1.15)
+        if model.difference is None:
+            model.difference = shape_difference(self._source.shape, model.shape, self._tables, self._strength)
+        opening = face.lids / (model.open_lids + 1e-6)
         return Manner(
             model.shape,
-            shape_difference(self._source.shape, model.shape, self._tables, self._strength),
-            np.asarray(openness, np.float32),
-            np.asarray(np.clip((0.8 - face.lids / (model.open_lids + 1e-6)) / 0.25, 0.0, 1.0), np.float32),
+            model.difference,
+            np.asarray(
+                np.clip(np.sqrt(self._source.lids / (model.open_lids + 1e-6)), 0.85, 1.15), np.float32
+            ),
+            np.asarray(np.clip((0.75 - opening) / 0.25, 0.0, 1.0), np.float32),
         )
 
     def draw(self, frame: Canvas, face: Face, manner: object) -> Patch | None:
@@ -138,15 +148,14 @@ class MeshPainter:
         level = int(np.clip(np.floor(np.log2(max(source.size / size, 1.0)) + 0.35), 0, len(source.atlas) - 1))
         shrink = 0.5**level
         colours = vertex_colours(target, old, size)
-        skin, confidence = source.light.skin(colours)
-        gain = source.light.gain(source.colours, colours, confidence * source.confidence)
+        light = source.light.transfer(source.colours, source.confidence, colours)
         attributes = np.concatenate(
             [
                 (source.places + 0.5) * shrink - 0.5,
                 old,
-                gain,
+                light.gain,
                 tables.coverage[:, None],
-                skin,
+                light.skin,
                 tables.edge_zone[:, None],
             ],
             axis=1,
@@ -156,26 +165,21 @@ class MeshPainter:
             if irises[e, 2] > 0.5 and source.irises[e, 2] > 0:
                 place = (source.irises[e, :2] + 0.5) * shrink - 0.5
                 eyes[e] = (*irises[e], *place, source.irises[e, 2] * shrink, 2.6, 1.0)
-        own = _polygons(
-            (height, width), [_grown(moved[list(INNER_LIPS)], 0.03)], size / 260, _mouth_share(face.points)
-        )
+        own, openings, spare = (np.zeros((height, width), np.uint8) for _ in range(3))
+        inner_lips = grown_hull(moved[list(INNER_LIPS)], 0.03)
+        add_polygon(own, inner_lips, sigma=size / 260, share=_mouth_share(face.points))
         for eye, closing in zip(tables.eyes, manner.closing, strict=True):
-            if closing > 0:
-                lid = cv2.convexHull(moved[list(eye.contour + eye.halo), :2])[:, 0]
-                lid = lid + (lid.mean(0) - lid) * 0.12
-                np.maximum(own, _polygons((height, width), [lid], size / 70, float(closing)), out=own)
-        openings = _polygons(
-            (height, width), [moved[list(eye.contour), :2] for eye in tables.eyes], size / 260, 1.0
-        )
-        spare = _polygons(
-            (height, width), [_grown(old[list(points)], 0.25) for points in tables.dark], size / 60, 1.0
-        )
+            lid = grown_hull(moved[list(eye.contour + eye.halo)], -0.06)
+            add_polygon(own, lid, sigma=size / 70, share=float(closing))
+            add_polygon(openings, moved[list(eye.contour), :2], sigma=size / 260)
+        for points in tables.dark:
+            add_polygon(spare, grown_hull(old[list(points)], 0.25), sigma=size / 60)
         colour, alpha = np.empty_like(target), np.empty((height, width), np.uint8)
         shade(
             ids, weights, tables.triangles, attributes, source.atlas[level], target, own, spare, eyes,
             openings, colour, alpha,
         )  # fmt: skip
-        np.minimum(alpha, _silhouette(ids, size), out=alpha)
+        np.minimum(alpha, fading_silhouette(ids >= 0, size), out=alpha)
         return Patch(box, colour, alpha)
 
     def _set_eyes(self, face: Face, moved: Floats, manner: Manner) -> Floats:
@@ -200,39 +204,6 @@ def _mouth_share(points: Floats) -> float:
     width = np.linalg.norm(points[78, :2] - points[308, :2]) + 1e-6
     gap = np.linalg.norm(points[13, :2] - points[14, :2]) / width
     return float(np.clip((gap - 0.02) / 0.05, 0.0, 1.0))
-
-
-def _polygons(
-    shape: tuple[int, int], outlines: list[Floats], sigma: float, share: float
-) -> NDArray[np.uint8]:
-    """Filled polygons with an edge of `sigma` pixels, uint8; `share` of full strength."""
-    mask = np.zeros(shape, np.uint8)
-    if share <= 0:
-        return mask
-    for outline in outlines:
-        cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], int(255 * share), cv2.LINE_AA, 4)
-    return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(0.6, sigma)), np.uint8)
-
-
-def _grown(points: Floats, share: float) -> Floats:
-    """Convex hull of points, larger on all sides by a share of its width."""
-    hull = cv2.convexHull(np.ascontiguousarray(points[:, :2], np.float32))[:, 0]
-    middle = hull.mean(0)
-    reach = share * float(np.ptp(hull[:, 0]))
-    away = hull - middle
-    return np.asarray(hull + away / (np.linalg.norm(away, axis=1, keepdims=True) + 1e-6) * reach, np.float32)
-
-
-def _silhouette(ids: NDArray[np.int16], size: float) -> NDArray[np.uint8]:
-    """Opacity that fades towards the edge of what was drawn, uint8; worked out on a small copy."""
-    height, width = ids.shape
-    shrink = max(1.0, size / 96)
-    small = (max(4, round(width / shrink)), max(4, round(height / shrink)))
-    mask = cv2.resize((ids >= 0).astype(np.uint8) * 255, small, interpolation=cv2.INTER_AREA)
-    mask = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    mask = cv2.erode(mask, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_REPLICATE)
-    mask = cv2.GaussianBlur(mask, (0, 0), 1.3, borderType=cv2.BORDER_REPLICATE)[1:-1, 1:-1]
-    return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _box(points: Floats, width: int, height: int) -> tuple[int, int, int, int] | None:

@@ -80,6 +80,27 @@ def interpolate(ids: Array, weights: Array, triangles: Array, attributes: Array,
     return out
 
 
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def weighted_means(kernel: Array, values: Array, weights: Array) -> Array:
+    """For every row of `kernel` (n, m), the mean of `values` (m, k) weighted by kernel * `weights` (m,).
+
+    A matrix product by name; a BLAS would start threads for it that then wait for one another's core.
+    """
+    rows, columns = kernel.shape
+    count = values.shape[1]
+    out = np.zeros((rows, count), np.float32)
+    for i in range(rows):
+        total = np.float32(1e-6)
+        for j in range(columns):
+            w = kernel[i, j] * weights[j]
+            total += w
+            for k in range(count):
+                out[i, k] += w * values[j, k]
+        for k in range(count):
+            out[i, k] /= total
+    return out
+
+
 @njit(inline="always")
 def _sample(image: Array, x: Any, y: Any, out: Array) -> None:
     """Bilinear sample of an (h, w, 3) image into out[0:3]; positions are clamped to the border."""

@@ -7,12 +7,15 @@ the light's. What remains is one matrix product per frame.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facefusion.faces.topology import LANDMARK_COUNT
 from facefusion.swap.mesh.geometry import MeshTables
-from facefusion.swap.mesh.kernels import foreign
+from facefusion.swap.mesh.kernels import foreign, weighted_means
 
 Floats = NDArray[np.float32]
 _FACE_PIXELS = 72  # size to which a face is reduced before its colours are read
@@ -42,8 +45,21 @@ def vertex_colours(image: NDArray[np.uint8], points: Floats, size: float) -> Flo
     return np.asarray(colours[:, 0], np.float32)
 
 
+@dataclass(frozen=True)
+class Light:
+    """The light on a target's face.
+
+    Attributes:
+        gain: (468, 3) factor that turns source colours into the target's light.
+        skin: (468, 3) float32 BGR, the target's bare skin in that light.
+    """
+
+    gain: Floats
+    skin: Floats
+
+
 class LightTransfer:
-    """Smooth light ratios over a face.
+    """Smooth colours and light ratios over a face.
 
     Args:
         shape: (468, 3) canonical shape (outer eye corners 1 apart).
@@ -53,35 +69,38 @@ class LightTransfer:
 
     def __init__(self, shape: Floats, tables: MeshTables, *, reach: float = 0.42) -> None:
         distance = ((shape[:, None] - shape[None]) ** 2).sum(-1)
-        self._kernel = np.exp(-distance / (2 * reach**2)).astype(np.float32)
         near = (tables.outline_rings >= 2) | ((tables.outline_rings == 1) & (tables.edge_zone > 0))
-        self._trust = (~tables.feature & near).astype(np.float32)
+        trusted = ~tables.feature & near
         # Where hair hardly ever lies: the first look at what skin is like here.
-        self._sure = self._trust * (tables.edge_zone < 0.3)
-        self._wide = np.exp(-distance / (2 * (2.2 * reach) ** 2)).astype(np.float32)
+        sure = trusted & (tables.edge_zone < 0.3)
+        self._trusted, self._sure = np.flatnonzero(trusted), np.flatnonzero(sure)
+        kernel = np.exp(-distance / (2 * reach**2)).astype(np.float32)
+        wide = np.exp(-distance / (2 * (2.2 * reach) ** 2)).astype(np.float32)
+        self._kernel = np.ascontiguousarray(kernel[:, self._trusted])
+        self._wide = np.ascontiguousarray(wide[:, self._sure])
 
     def smooth(self, values: Floats, confidence: Floats | None = None) -> Floats:
-        """Weighted mean of `values` (468, k) over each point's surroundings."""
-        weight = self._trust if confidence is None else self._trust * confidence
+        """Mean of `values` (468, k) over each point's surroundings, weighted by `confidence` (468,)."""
+        weights = np.ones(LANDMARK_COUNT, np.float32) if confidence is None else confidence
         return np.asarray(
-            (self._kernel @ (values * weight[:, None])) / (self._kernel @ weight + 1e-6)[:, None], np.float32
+            weighted_means(self._kernel, _contiguous(values[self._trusted]), weights[self._trusted]),
+            np.float32,
         )
 
-    def skin(self, colours: Floats) -> tuple[Floats, Floats]:
-        """Colour of the bare skin at every point, and how far each point shows it.
+    def confidence(self, colours: Floats) -> Floats:
+        """(468,) how far each point shows bare skin: 0 where hair, a hand or a hat's shadow lies over it."""
+        known = _contiguous(colours[self._sure])
+        expected = weighted_means(self._wide, known, np.ones(len(self._sure), np.float32))
+        doubt = foreign(_contiguous(colours)[None], expected[None])[0]
+        return np.asarray(1.0 - 0.98 * doubt, np.float32)
 
-        Hair, hands and shadows of hats differ from what their surroundings lead to expect; in a second look
-        they have less say.
-
-        Returns:
-            (468, 3) float32 BGR, and (468,) float32 confidence 0..1.
-        """
-        expected = (self._wide @ (colours * self._sure[:, None])) / (self._wide @ self._sure)[:, None]
-        doubt = foreign(colours[None].astype(np.float32), expected[None].astype(np.float32))[0]
-        confidence = np.asarray(1.0 - 0.98 * doubt, np.float32)
-        return self.smooth(colours, confidence), confidence
-
-    def gain(self, source: Floats, target: Floats, confidence: Floats | None = None) -> Floats:
-        """(468, 3) factor that turns source colours into the target's light."""
+    def transfer(self, source: Floats, source_confidence: Floats, target: Floats) -> Light:
+        """Light of a target with colours `target` for a source with colours `source`, both (468, 3) BGR."""
+        confidence = self.confidence(target) * source_confidence
         ratio = np.log((target + 6.0) / (source + 6.0))
-        return np.asarray(np.exp(np.clip(self.smooth(ratio, confidence), -2.0, 1.6)), np.float32)
+        both = self.smooth(np.concatenate([ratio, target], axis=1), confidence)
+        return Light(np.exp(np.clip(both[:, :3], -2.0, 1.6)), np.ascontiguousarray(both[:, 3:]))
+
+
+def _contiguous(values: Floats) -> Floats:
+    return np.ascontiguousarray(values, np.float32)

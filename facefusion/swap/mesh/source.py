@@ -90,7 +90,7 @@ def prepare_source(pictures: list[tuple[Image, Face]], tables: MeshTables) -> Me
         lids=np.mean([face.lids for _, face in pictures], axis=0).astype(np.float32),
         size=size,
         colours=colours,
-        confidence=light.skin(colours)[1],
+        confidence=light.confidence(colours),
         light=light,
         saturation=float(cv2.cvtColor(atlas, cv2.COLOR_BGR2HSV)[..., 1][ids >= 0].mean()),
     )
@@ -196,7 +196,8 @@ def _clean_edge(
     tables: MeshTables,
 ) -> Image:
     """Replace hair, ears, jewellery and collars at the edge by skin."""
-    skin, _ = light.skin(vertex_colours(atlas, places, size))
+    colours = vertex_colours(atlas, places, size)
+    skin = light.smooth(colours, light.confidence(colours))
     near_edge = np.clip(2.0 - tables.outline_rings, 0.0, 1.0)
     zone = np.clip(np.maximum(tables.edge_zone, near_edge) * 1.5, 0.0, 1.0)
     maps = spread(np.concatenate([skin, zone[:, None]], axis=1).astype(np.float32))
