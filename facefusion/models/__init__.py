@@ -1,19 +1,16 @@
-"""Model files: the registry that describes them and the manager that installs and checks them."""
+"""Model files: the tables that describe them and the manager that installs and checks them."""
 
-from facefusion.models.manager import (
-    InstallCallback,
-    InstallProgress,
-    ModelManager,
-    ModelStatus,
-    ModelUpdate,
-)
-from facefusion.models.registry import Licence, Model, Registry, load_registry
+from facefusion.models.licences import LicenceQuestion
+from facefusion.models.manager import ModelManager
+from facefusion.models.registry import Licence, Model, Registry, load_registry, registry_for
 from facefusion.models.samples import Samples, ensure_samples
+from facefusion.models.status import InstallCallback, InstallProgress, ModelStatus, ModelUpdate
 
 __all__ = [
     "InstallCallback",
     "InstallProgress",
     "Licence",
+    "LicenceQuestion",
     "Model",
     "ModelManager",
     "ModelStatus",
@@ -22,4 +19,5 @@ __all__ = [
     "Samples",
     "ensure_samples",
     "load_registry",
+    "registry_for",
 ]

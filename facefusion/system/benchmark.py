@@ -184,7 +184,7 @@ class PerformanceBenchmark:
                 encoder=encode.encoder,
                 pix_fmt=encode.pix_fmt,
                 gop=encode.gop,
-                options=encode.options(cores),
+                options=encode.options(cores, plan.width * plan.height),
             )
             floor.unlink()
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from facefusion.models.registry import Licence, Model, Registry, Wheel, WheelMember
+from facefusion.models.registry import ArchiveMember, FileFacts, Licence, Model, Registry, Wheel
 
 WHEEL_NAME = "toy_models-1.0-cp311-cp311-manylinux_2_28_x86_64.whl"
 CONTENTS = {"alpha.bin": b"alpha" * 5000, "beta.bin": bytes(range(256)) * 300}
@@ -49,10 +49,9 @@ def toy_registry(wheel: bytes) -> Registry:
             name=name.removesuffix(".bin"),
             file=name,
             purpose="for tests",
-            size=len(data),
-            sha256=hashlib.sha256(data).hexdigest(),
             licence=LICENCE,
-            source=WheelMember(pinned, f"toy/{name}"),
+            source=ArchiveMember(pinned, pinned.requirement, f"toy/{name}"),
+            accepted=(FileFacts(len(data), hashlib.sha256(data).hexdigest()),),
             needed_by=("toy",),
         )
         for name, data in CONTENTS.items()

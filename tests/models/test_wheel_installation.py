@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from facefusion.errors import ConfigError, ModelMissingError, NetworkError, Stor
 from facefusion.models import InstallProgress, ModelManager, ensure_samples
 from facefusion.models import manager as manager_module
 from facefusion.models.ledger import LEDGER_FILE, exclusive
+from facefusion.models.registry import FileFacts
 
 WHEEL = make_wheel()
 REGISTRY = toy_registry(WHEEL)
@@ -45,7 +47,7 @@ def manager(folder: Path) -> ModelManager:
 
 
 def files(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} - {LEDGER_FILE, ".lock"}
+    return {path.name for path in folder.iterdir()} - {LEDGER_FILE, ".lock", ".ledger.lock"}
 
 
 def test_what_an_engine_needs_is_installed_with_one_download(index: PackageIndex, folder: Path) -> None:
@@ -258,19 +260,14 @@ def test_a_newer_file_in_the_registry_is_an_update(index: PackageIndex, folder: 
     newer_contents = {"alpha.bin": b"alpha2" * 4000, "beta.bin": CONTENTS["beta.bin"]}
     wheel = make_wheel(newer_contents)
     registry = toy_registry(wheel)
-    alpha = registry.models["alpha"]
-    updated = type(alpha)(
-        **{
-            **{key: getattr(alpha, key) for key in alpha.__dataclass_fields__},
-            "size": len(newer_contents["alpha.bin"]),
-            "sha256": hashlib.sha256(newer_contents["alpha.bin"]).hexdigest(),
-        }
-    )
-    newer = type(registry)(models={**registry.models, "alpha": updated}, needs=registry.needs)
+    data = newer_contents["alpha.bin"]
+    facts = FileFacts(len(data), hashlib.sha256(data).hexdigest())
+    updated = replace(registry.models["alpha"], accepted=(facts,))
+    newer = replace(registry, models={**registry.models, "alpha": updated})
     index.wheel = wheel
     later = ModelManager(folder, registry=newer)
     updates = later.check_model_updates()
-    assert [(update.model.name, update.available_sha256) for update in updates] == [("alpha", updated.sha256)]
+    assert [(update.model.name, update.available) for update in updates] == [("alpha", updated.sha256)]
     assert manager(folder).check_model_updates() == ()
     later.ensure_models_available(["toy"])
     assert (folder / "alpha.bin").read_bytes() == newer_contents["alpha.bin"]
