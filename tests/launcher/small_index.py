@@ -64,6 +64,14 @@ class SmallCheckout:
         self.require("alpha==1.0")
         (self.folder / "requirements-test.txt").write_text("-r requirements.txt\n")
 
+    def copy_to(self, folder: Path) -> SmallCheckout:
+        """The same with everything that is set up in it."""
+        copied = SmallCheckout.__new__(SmallCheckout)
+        copied.folder, copied.wheels = folder / "checkout", folder / "wheels"
+        shutil.copytree(self.folder, copied.folder, symlinks=True)
+        shutil.copytree(self.wheels, copied.wheels)
+        return copied
+
     def require(self, *lines: str) -> None:
         (self.folder / "requirements.txt").write_text("\n".join(lines) + "\n")
 

@@ -17,8 +17,9 @@ SCRIPT = Path(__file__).with_name("real_start.py")
 
 
 def demonstrate(root: Path) -> subprocess.CompletedProcess[str]:
+    words = ["--demo", "--yes", "--accept-use-policy", "1", "--profile", "fast", "--root", str(root)]
     return subprocess.run(
-        [sys.executable, str(SCRIPT), "--demo", "--yes", "--accept-use-policy", "1", "--root", str(root)],
+        [sys.executable, str(SCRIPT), *words],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -23,6 +23,18 @@ def checkout(tmp_path: Path) -> SmallCheckout:
     return SmallCheckout(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def once_set_up(tmp_path_factory: pytest.TempPathFactory) -> SmallCheckout:
+    checkout = SmallCheckout(tmp_path_factory.mktemp("ready"))
+    assert checkout.start().returncode == 7
+    return checkout
+
+
+@pytest.fixture
+def ready(once_set_up: SmallCheckout, tmp_path: Path) -> SmallCheckout:
+    return once_set_up.copy_to(tmp_path)
+
+
 def stamp(checkout: SmallCheckout) -> Path:
     return checkout.folder / ".venv" / "facefusion-setup.json"
 
@@ -38,16 +50,16 @@ def test_a_bare_checkout_sets_itself_up_and_goes_on_inside(checkout: SmallChecko
     assert second.stdout.splitlines() == [f"inside alpha-1 {checkout.folder / '.venv'} None"]
 
 
-def test_settings_that_lead_pip_and_python_astray_do_no_harm(checkout: SmallCheckout, tmp_path: Path) -> None:
-    done = checkout.start(PIP_USER="1", PIP_TARGET=str(tmp_path / "elsewhere"), PYTHONPATH=str(tmp_path))
+def test_settings_that_lead_pip_and_python_astray_do_no_harm(ready: SmallCheckout, tmp_path: Path) -> None:
+    ready.require("alpha==2.0")
+    done = ready.start(PIP_USER="1", PIP_TARGET=str(tmp_path / "elsewhere"), PYTHONPATH=str(tmp_path))
     assert done.returncode == 7, done.stderr
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_changed_requirements_are_installed_at_the_next_start(checkout: SmallCheckout) -> None:
-    checkout.start()
-    checkout.require("alpha==2.0")
-    assert "inside alpha-2" in checkout.start().stdout
+def test_changed_requirements_are_installed_at_the_next_start(ready: SmallCheckout) -> None:
+    ready.require("alpha==2.0")
+    assert "inside alpha-2" in ready.start().stdout
 
 
 def test_a_set_up_that_was_killed_is_begun_afresh(checkout: SmallCheckout) -> None:
@@ -114,12 +126,11 @@ def test_a_folder_that_is_not_ours_is_left_alone(checkout: SmallCheckout) -> Non
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="environments have no links there")
-def test_an_environment_whose_python_is_gone_is_made_again(checkout: SmallCheckout) -> None:
-    checkout.start()
-    python = checkout.folder / ".venv" / "bin" / "python"
+def test_an_environment_whose_python_is_gone_is_made_again(ready: SmallCheckout) -> None:
+    python = ready.folder / ".venv" / "bin" / "python"
     python.unlink()
-    python.symlink_to(checkout.folder / "uninstalled-python")
-    again = checkout.start()
+    python.symlink_to(ready.folder / "uninstalled-python")
+    again = ready.start()
     assert again.returncode == 7, again.stderr
     assert "made again" in again.stdout
 
@@ -244,18 +255,16 @@ class TestSelfCheck:
     """`launch_automation.py test`."""
 
     @pytest.fixture
-    def tools(self, checkout: SmallCheckout) -> SmallCheckout:
+    def tools(self, ready: SmallCheckout) -> SmallCheckout:
         for tool in ("ruff", "mypy", "pytest"):
             source = (
                 "import os, sys\n"
                 f"print('{tool}', *sys.argv[1:])\n"
                 f"sys.exit(int(os.environ.get('STATUS_{tool.upper()}', '0')))\n"
             )
-            make_wheel(
-                checkout.wheels, tool, "1.0", {f"{tool}/__main__.py": source, f"{tool}/__init__.py": ""}
-            )
-        (checkout.folder / "requirements-test.txt").write_text("-r requirements.txt\nruff\nmypy\npytest\n")
-        return checkout
+            make_wheel(ready.wheels, tool, "1.0", {f"{tool}/__main__.py": source, f"{tool}/__init__.py": ""})
+        (ready.folder / "requirements-test.txt").write_text("-r requirements.txt\nruff\nmypy\npytest\n")
+        return ready
 
     def test_all_checks_run_and_the_first_failure_is_the_exit_status(self, tools: SmallCheckout) -> None:
         well = tools.start("test")
