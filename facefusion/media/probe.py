@@ -17,7 +17,7 @@ import av.error
 from facefusion.errors import FaceFusionError, MediaFormatError, OutOfMemoryError
 from facefusion.media.hdr import MasteringDisplay, dynamic_metadata, light_level, mastering_display
 from facefusion.media.orientation import UPRIGHT, Orientation, orientation_of
-from facefusion.media.sniff import FileKind, identify
+from facefusion.media.sniff import FileKind, check_name, identify
 
 MediaKind = Literal["video", "photo", "animation"]
 StreamKind = Literal["audio", "subtitle", "data", "attachment", "cover", "video"]
@@ -156,17 +156,17 @@ def probe(path: Path) -> MediaInfo:
     """Describe a media file. Opens it, reads the headers, decodes one picture.
 
     Raises:
-        MediaFormatError: empty, cut off, damaged, or no media (by content, whatever the name says).
+        MediaFormatError: empty, cut off, damaged, no media (by content, whatever the name says), or a picture
+            that calls itself a video.
         VanishedError: the file is gone.
         InputFileError: the file cannot be read.
     """
     kind = identify(path)
+    check_name(path, kind)
     if kind.picture:
         from facefusion.media.photos import probe_picture
 
-        info = probe_picture(path, kind.family)
-        if info is not None:
-            return info
+        return probe_picture(path, kind.family)
     return _probe_video(path, kind)
 
 

@@ -46,6 +46,7 @@ class VideoReader:
         self._frames: Iterator[PlanarFrame] | None = None
         self._count = 0
         self._damaged = 0
+        self._corrupt = 0
         self._normaliser = Normaliser(info)
         self._clock = _Clock(info)
 
@@ -110,6 +111,7 @@ class VideoReader:
             yield packet
 
     def _finish(self, frame: Any) -> PlanarFrame:
+        self._corrupt += frame.is_corrupt
         stamp = self._clock.stamp(frame)
         upright = self._normaliser.apply(frame)
         upright.pts = stamp
@@ -132,6 +134,10 @@ class VideoReader:
             self.warnings.append(
                 f"{self._damaged} damaged parts of the video could not be decoded; "
                 "the pictures they held are missing."
+            )
+        if self._corrupt:
+            self.warnings.append(
+                f"{self._corrupt} pictures were damaged; they are shown as far as they could be read."
             )
         self.warnings += self._normaliser.warnings + self._clock.warnings
 

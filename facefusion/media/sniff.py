@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from facefusion.errors import InputFileError, MediaFormatError, VanishedError
+from facefusion.errors import FaceFusionError, InputFileError, MediaFormatError, VanishedError
 
 _HEAD = 4096
 _INCOMPLETE = "Copy the file again: it did not arrive completely."
@@ -60,7 +60,54 @@ _VIDEOS: tuple[tuple[bytes, int, str, str], ...] = (
     (b"DKIF", 0, "ivf", "ivf"),
     (b"nut/multimedia container\x00", 0, "nut", "nut"),
 )
+VIDEO_SUFFIXES = frozenset(
+    [
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".qt",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".wmv",
+        ".asf",
+        ".flv",
+        ".f4v",
+        ".3gp",
+        ".3g2",
+        ".mpg",
+        ".mpeg",
+        ".vob",
+        ".ts",
+        ".m2ts",
+        ".mts",
+        ".ogv",
+        ".mxf",
+    ]
+)
+PICTURE_SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".bmp",
+        ".dib",
+        ".tif",
+        ".tiff",
+        ".gif",
+        ".heic",
+        ".heif",
+        ".hif",
+        ".avif",
+        ".jp2",
+        ".jxl",
+    ]
+)
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"moof", b"styp", b"sidx", b"udta"}
 _OTHER = {
     b"%PDF": "a PDF document",
@@ -88,6 +135,9 @@ def identify(path: Path) -> FileKind:
         InputFileError: it cannot be read.
     """
     try:
+        if not path.is_file():
+            # Opening a pipe would wait for ever.
+            raise _not_a_file(path)
         with path.open("rb") as stream:
             size = stream.seek(0, 2)
             stream.seek(0)
@@ -97,6 +147,33 @@ def identify(path: Path) -> FileKind:
         raise VanishedError(f"{path.name} is no longer there.") from error
     except OSError as error:
         raise InputFileError(f"{path.name} cannot be read ({error.strerror or error}).") from error
+
+
+def check_name(path: Path, kind: FileKind) -> None:
+    """Refuse a picture that calls itself a video, and the reverse: somebody was mistaken about it.
+
+    Names of the right kind (a PNG called .jpg, Matroska called .mp4) are common and harmless.
+
+    Raises:
+        MediaFormatError: the name promises something else than the content.
+    """
+    suffix = path.suffix.lower()
+    if kind.picture and suffix in VIDEO_SUFFIXES:
+        raise MediaFormatError(
+            f"{path.name} is a {kind.family.upper()} picture, not a video.",
+            remedy=f"Rename it to {path.stem}.{kind.family} and drop it again.",
+        )
+    if not kind.picture and suffix in PICTURE_SUFFIXES:
+        raise MediaFormatError(
+            f"{path.name} is a video ({kind.family}), not a picture.",
+            remedy=f"Rename it to {path.stem}.{kind.family} and drop it again.",
+        )
+
+
+def _not_a_file(path: Path) -> FaceFusionError:
+    if not path.exists():
+        return VanishedError(f"{path.name} is no longer there.")
+    return InputFileError(f"{path.name} is not an ordinary file.")
 
 
 def _identify(name: str, stream: BinaryIO, head: bytes, size: int) -> FileKind:
@@ -121,10 +198,11 @@ def _identify(name: str, stream: BinaryIO, head: bytes, size: int) -> FileKind:
         return FileKind(family, False, "matroska,matroska,webm")
     for magic, offset, family, demuxers in _VIDEOS:
         if head[offset : offset + len(magic)] == magic:
-            if family == "avi":
-                promised = struct.unpack_from("<I", head, 4)[0] + 8
+            if family == "avi" and len(head) >= 12:
                 # OpenDML files hold several RIFF chunks; the first one never exceeds the file.
-                _check_size(name, promised, size)
+                _check_size(name, struct.unpack_from("<I", head, 4)[0] + 8, size)
+            if family == "asf":
+                _check_asf(name, head, size)
             return FileKind(family, False, demuxers)
     if _is_transport_stream(head):
         return FileKind("ts", False, "mpegts")
@@ -184,6 +262,16 @@ def _check_matroska(name: str, head: bytes, size: int) -> None:
     value = int.from_bytes(head[at + 4 : at + 4 + width], "big") & ((1 << (7 * width)) - 1)
     if value != (1 << (7 * width)) - 1:
         _check_size(name, at + 4 + width + value, size)
+
+
+def _check_asf(name: str, head: bytes, size: int) -> None:
+    """The file properties object says the size, unless the file was broadcast."""
+    at = head.find(_ASF_PROPERTIES)
+    if at >= 0 and at + 92 <= len(head):
+        promised = struct.unpack_from("<Q", head, at + 40)[0]
+        broadcast = struct.unpack_from("<I", head, at + 88)[0] & 1
+        if not broadcast:
+            _check_size(name, promised, size)
 
 
 def _check_size(name: str, promised: int, size: int) -> None:
