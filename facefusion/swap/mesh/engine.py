@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,7 @@ from facefusion.faces.topology import INNER_LIPS
 from facefusion.swap.contract import Canvas, EngineIdentity, Patch
 from facefusion.swap.masks import add_polygon, fading_silhouette, grown_hull
 from facefusion.swap.mesh.geometry import MeshTables, shape_difference
+from facefusion.swap.mesh.grain import SoftnessControl, sharpness
 from facefusion.swap.mesh.kernels import rasterise, shade
 from facefusion.swap.mesh.light import vertex_colours
 from facefusion.swap.mesh.source import MeshSource, prepare_source
@@ -31,12 +33,16 @@ class Manner:
         difference: (468, 3) what is added to it, canonical.
         openness: (2,) factor for the opening of the eyes.
         closing: (2,) how far the lids are closed beyond what the source's open eye can be bent to, 0..1.
+        variant: of the atlas, see `grain.SOFTENING`.
+        control: is told how the drawing compares with the target, where a measurement is due.
     """
 
     shape: Floats
     difference: Floats
     openness: Floats
     closing: Floats
+    variant: int = 0
+    control: SoftnessControl | None = None
 
 
 class MeshEngine:
@@ -79,6 +85,7 @@ class _TrackModel:
     def __init__(self) -> None:
         self.shape: Floats | None = None
         self.count = 0
+        self.softness = SoftnessControl()
         self.difference: Floats | None = None
         self.open_lids = np.zeros(2, np.float32)
         self._lids: list[Floats] = []
@@ -125,6 +132,8 @@ class MeshPainter:
                 np.clip(np.sqrt(self._source.lids / (model.open_lids + 1e-6)), 0.85, 1.15), np.float32
             ),
             np.asarray(np.clip((0.75 - opening) / 0.25, 0.0, 1.0), np.float32),
+            model.softness.variant,
+            model.softness if model.softness.due else None,
         )
 
     def draw(self, frame: Canvas, face: Face, manner: object) -> Patch | None:
@@ -176,9 +185,11 @@ class MeshPainter:
             add_polygon(spare, grown_hull(old[list(points)], 0.25), sigma=size / 60)
         colour, alpha = np.empty_like(target), np.empty((height, width), np.uint8)
         shade(
-            ids, weights, tables.triangles, attributes, source.atlas[level], target, own, spare, eyes,
-            openings, colour, alpha,
+            ids, weights, tables.triangles, attributes, source.atlas[level][manner.variant], target,
+            own, spare, eyes, openings, colour, alpha,
         )  # fmt: skip
+        if manner.control is not None:
+            manner.control.report(_sharpness_inside(colour), _sharpness_inside(target))
         np.minimum(alpha, fading_silhouette(ids >= 0, size), out=alpha)
         return Patch(box, colour, alpha)
 
@@ -204,6 +215,15 @@ def _mouth_share(points: Floats) -> float:
     width = np.linalg.norm(points[78, :2] - points[308, :2]) + 1e-6
     gap = np.linalg.norm(points[13, :2] - points[14, :2]) / width
     return float(np.clip((gap - 0.02) / 0.05, 0.0, 1.0))
+
+
+def _sharpness_inside(image: NDArray[np.uint8]) -> float:
+    """Sharpness in the middle of a face's region, where it is surely the face."""
+    height, width = image.shape[:2]
+    part = image[height // 5 : height * 4 // 5, width // 5 : width * 4 // 5]
+    if min(part.shape[:2]) < 16:
+        return 1.0
+    return sharpness(np.asarray(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), np.uint8))
 
 
 def _box(points: Floats, width: int, height: int) -> tuple[int, int, int, int] | None:

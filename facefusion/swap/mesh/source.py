@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from facefusion.faces.align import canonicalise
 from facefusion.faces.landmarks import Face
 from facefusion.swap.mesh.geometry import MeshTables
+from facefusion.swap.mesh.grain import SOFTENING, fine_detail
 from facefusion.swap.mesh.kernels import foreign, interpolate, rasterise
 from facefusion.swap.mesh.light import LightTransfer, vertex_colours
 
@@ -31,7 +32,8 @@ class MeshSource:
 
     Attributes:
         shape: (468, 3) canonical, symmetric.
-        atlas: pyramid of (h, w, 3) uint8 BGR pictures, each half the size of the one before.
+        atlas: pyramid of (h, w, 3) uint8 BGR pictures, each half the size of the one before; of every size
+            the variants of `grain.SOFTENING`.
         places: (468, 2) float32, landmarks in the largest atlas picture.
         irises: (2, 3) float32 in the largest atlas picture: x, y, radius.
         lids: (2,) how far the eyes are open.
@@ -43,7 +45,7 @@ class MeshSource:
     """
 
     shape: Floats
-    atlas: tuple[Image, ...]
+    atlas: tuple[tuple[Image, ...], ...]
     places: Floats
     irises: Floats
     lids: Floats
@@ -84,7 +86,7 @@ def prepare_source(pictures: list[tuple[Image, Face]], tables: MeshTables) -> Me
         )
     return MeshSource(
         shape=shape,
-        atlas=tuple(pyramid),
+        atlas=tuple(_variants(level) for level in pyramid),
         places=places,
         irises=_iris_places(pictures[0][1], flat, tables),
         lids=np.mean([face.lids for _, face in pictures], axis=0).astype(np.float32),
@@ -167,12 +169,8 @@ def _denoise(image: Image, face: Face) -> Image:
     margin = int(face.size * 0.1)
     x0, y0 = max(0, x0 - margin), max(0, y0 - margin)
     part = image[y0 : y1 + margin, x0 : x1 + margin]
-    luma = cv2.cvtColor(part, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    # Immerkaer, "Fast noise variance estimation" (1996): a filter that sees neither edges nor gradients. The
-    # median of its blocks leaves beards and brows out.
-    response = cv2.filter2D(luma, cv2.CV_32F, np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32))
-    blocks = cv2.resize(np.abs(response), (8, 8), interpolation=cv2.INTER_AREA)
-    noise = float(np.median(blocks)) * float(np.sqrt(np.pi / 2)) / 6.0
+    luma = np.asarray(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), np.uint8)
+    noise = fine_detail(luma) if min(luma.shape) >= 16 else 0.0
     if noise < 4.0 or max(part.shape[:2]) > 900:
         return image
     strength = float(min(noise * 0.7, 8.0))
@@ -235,6 +233,11 @@ def _even_light(
     factor[~inside] = 1.0
     factor = cv2.GaussianBlur(factor, (0, 0), size / 40)
     return _byte(atlas * factor)
+
+
+def _variants(atlas: Image) -> tuple[Image, ...]:
+    blurred = (cv2.GaussianBlur(atlas, (0, 0), sigma) if sigma else atlas for sigma in SOFTENING)
+    return tuple(np.asarray(image, np.uint8) for image in blurred)
 
 
 def _byte(values: NDArray[Any]) -> Image:
