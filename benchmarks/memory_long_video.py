@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
         theirs.close()
         frames = swapped = 0
         with PeakMemory(worker.pid, interval=0.5) as memory:
-            shown = 0.0
+            shown, first_frame = 0.0, None
             while True:
                 try:
                     message = ours.recv()
@@ -88,6 +88,8 @@ def run(arguments: argparse.Namespace) -> None:
                     break
                 if isinstance(message, tuple):
                     _, frames, swapped = message
+                elif message and first_frame is None:
+                    first_frame = len(memory.samples)
                 elif time.perf_counter() - shown > 30:
                     shown = time.perf_counter()
                     tell(f"{message} frames, {megabytes(memory.peak)} at most")
@@ -97,8 +99,10 @@ def run(arguments: argparse.Namespace) -> None:
             raise SystemExit(f"The job failed (exit status {worker.exitcode}).")
         print(f"{arguments.size[0]}, {frames} frames ({swapped} swapped) in {wall:.0f} s")
         print()
-        tenth = max(1, len(memory.samples) // 10)
-        parts = [memory.samples[start : start + tenth] for start in range(0, len(memory.samples), tenth)][:10]
+        # Loading and compiling come before the first frame; whether memory grows shows after it.
+        samples = memory.samples[first_frame:]
+        tenth = max(1, len(samples) // 10)
+        parts = [samples[start : start + tenth] for start in range(0, len(samples), tenth)][:10]
         rows = [
             (
                 f"{part[0][0]:.0f} to {part[-1][0]:.0f} s",
