@@ -23,6 +23,7 @@ from facefusion.automation.snapshot import (
 from facefusion.launcher.text import count, cut, duration, near, safe
 
 SOFT = "grey58"
+LONG_START_SECONDS = 4.0
 MOST_ROWS = 100
 """No screen has more rows; the inbox may hold far more files."""
 EMPTY = "Drop a picture of a face and a video; what happens with them is shown here."
@@ -143,6 +144,8 @@ def job_lines(job: JobView, root: Path, width: int) -> list[Text]:
     head.append(cut(near(job.target, root), max(12, width - 40)), style="bold")
     head.append("  with ", style=SOFT).append(cut(safe(job.face), 24))
     stage = STAGES.get(job.stage, job.stage)
+    if job.stage == "starting" and job.seconds > LONG_START_SECONDS:
+        stage += " (the very first start takes longer)"
     if stage:
         head.append(f"   {stage}", style=SOFT)
     if job.attempt > 1:

@@ -62,7 +62,7 @@ class FaceFusionAutomationLauncher:
         make_processor: MakeProcessor = SimpleAutoProcessor,
     ) -> None:
         self.arguments = arguments
-        self.console = console or Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.console = console or _console()
         if interactive is None:
             interactive = sys.stdin.isatty() and sys.stdout.isatty() and not arguments.yes
         self._make_processor = make_processor
@@ -225,3 +225,10 @@ class FaceFusionAutomationLauncher:
                 f"Fetching the models of the {planned.engine} engine ({terms}) ...", markup=False
             )
         install(self.console, lambda tell: manager.ensure_models_available(planned.needs, on_progress=tell))
+
+
+def _console() -> Console:
+    """The terminal, or plain text that no variable of the environment can turn into control codes."""
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(highlight=False, soft_wrap=True, force_terminal=False, color_system=None)

@@ -23,6 +23,7 @@ from facefusion.models.samples import ensure_samples
 from facefusion.reports.analytics import HTML_FILE
 from facefusion.reports.records import JobRecord
 
+STOPPED = 130
 DEMO_SETTINGS = "demo_settings.json"
 STOP_HINT = "Stop with Ctrl-C or q; what is in work is kept or begun again at the next start."
 
@@ -95,7 +96,7 @@ def run_demo(
     the person's own targets ask which face is meant.
 
     Returns:
-        0 if both results are there, else 1.
+        0 if both results are there, 1 if one failed, 130 if it was stopped.
 
     Raises:
         FaceFusionError: samples cannot be fetched, or the daemon cannot start.
@@ -112,7 +113,10 @@ def run_demo(
     succeeded = [_print_record(console, workspace.root, record) for record in records]
     places = [("Source face", media.face), ("Original clip", media.clip), ("Original photo", media.photo)]
     _print_places(console, workspace.root, [*places, ("Results", workspace.outbox), _report(workspace)])
-    if succeeded != [True] * len(pairs):
+    if len(records) < len(pairs):
+        console.print("Stopped before it was finished; the same command goes on with it.")
+        return STOPPED
+    if not all(succeeded):
         return 1
     console.print("Now your own: python3 launch_automation.py", style="bold")
     return 0

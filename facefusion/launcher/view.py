@@ -34,7 +34,7 @@ def watch_daemon(
         hints: where to drop files and how to stop; shown with the picture, or once before the lines.
         full_screen: take the whole screen and give it back afterwards; else draw below what is there.
     """
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         for hint in hints:
             _print_line(hint)
         yield LineView(root, _print_line).show

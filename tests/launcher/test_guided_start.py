@@ -148,6 +148,7 @@ def test_another_version_of_the_policy_is_not_an_agreement(root: Path) -> None:
 def test_without_a_terminal_each_line_is_plain_text(root: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, str(SCRIPT), str(root), str(root / "models"), "--accept-use-policy", "1"],
+        env={**os.environ, "FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
