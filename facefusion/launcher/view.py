@@ -32,7 +32,7 @@ def watch_daemon(
         console: decides between picture and lines: a terminal gets the picture.
         root: names are shown relative to it.
         hints: where to drop files and how to stop; shown with the picture, or once before the lines.
-        full_screen: take the whole screen and give it back afterwards; else draw below what is there.
+        full_screen: take the whole screen; else draw below what is there. Either is given back at the end.
     """
     if not console.is_terminal or console.is_dumb_terminal:
         for hint in hints:
@@ -48,6 +48,7 @@ def watch_daemon(
         dashboard,
         console=console,
         screen=full_screen,
+        transient=True,
         refresh_per_second=FRAMES_PER_SECOND,
         redirect_stderr=False,
     )
