@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -27,6 +29,10 @@ BGR = npt.NDArray[np.uint8]
 MAX_PIXELS = 268_435_456
 """16384 x 16384. A picture that claims more is taken for an attack on memory."""
 
+_DAMAGE = (
+    *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, LookupError, TypeError, AttributeError),
+    *(ArithmeticError, struct.error, zlib.error, cv2.error),
+)
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I")
 
 
@@ -133,6 +139,20 @@ def probe_picture(path: Path, family: str) -> MediaInfo:
 
 
 @contextlib.contextmanager
+def open_picture(path: Path) -> Iterator[Any]:
+    """Open a picture or an animation with Pillow, without unpacking it.
+
+    Yields:
+        `PIL.Image.Image`.
+
+    Raises:
+        MediaFormatError: it cannot be opened, or turns out to be damaged while it is used inside the block.
+    """
+    with _opened(path, load=False) as (image, _, _):
+        yield image
+
+
+@contextlib.contextmanager
 def _opened(path: Path, *, load: bool = True) -> Iterator[tuple[Any, bytes, str]]:
     """Open a picture; every way in which that fails becomes a clear error."""
     kind = identify(path)
@@ -158,16 +178,7 @@ def _opened(path: Path, *, load: bool = True) -> Iterator[tuple[Any, bytes, str]
         raise MediaFormatError(
             f"{path.name} is damaged, or a kind of picture that is not supported."
         ) from error
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        RuntimeError,
-        KeyError,
-        TypeError,
-        cv2.error,
-    ) as error:
+    except _DAMAGE as error:
         # Pillow reports damage with whatever its decoders happened to stumble over.
         raise MediaFormatError(f"{path.name} is damaged or cut off ({error}).") from error
 
@@ -215,9 +226,16 @@ def _describe(path: Path, image: Any, data: bytes, family: str) -> MediaInfo:
         codec=family,
         pix_fmt=image.mode,
         depth=depth,
-        alpha=image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info,
+        alpha=_transparent(image, family),
         warnings=tuple(warnings),
     )
+
+
+def _transparent(image: Any, family: str) -> bool:
+    if family == "gif" and "transparency" in image.info:
+        # Most GIFs name a transparent colour only to leave out what did not change.
+        return bool(np.asarray(image.convert("RGBA"))[..., 3].min() < 128)
+    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
 
 
 def _depth(image: Any, data: bytes, family: str) -> int:

@@ -20,7 +20,7 @@ import av
 import av.error
 
 from facefusion.errors import FaceFusionError, VerificationError
-from facefusion.media.photos import read_photo
+from facefusion.media.photo_reader import open_picture, read_photo
 from facefusion.media.probe import main_video, open_input
 
 _DECODE_ALL_BELOW = 60
@@ -67,17 +67,39 @@ class ExpectedMedia:
     subtitles: int = 0
 
 
-def verify_video(path: Path, expected: ExpectedMedia, *, decode_all: bool = False) -> None:
-    """Check a finished video.
+@dataclass(frozen=True)
+class ExpectedAnimation:
+    """What a finished animation must be.
+
+    Attributes:
+        frames: number of pictures written.
+        width: in pixels.
+        height: in pixels.
+        milliseconds: sum of all delays.
+    """
+
+    frames: int
+    width: int
+    height: int
+    milliseconds: int
+
+
+def verify_video(
+    path: Path, expected: ExpectedMedia | ExpectedAnimation, *, decode_all: bool = False
+) -> None:
+    """Check a finished video or animation.
 
     Args:
         path: the file.
-        expected: what it must be, see `VideoWriter.expected`.
-        decode_all: decode every picture instead of the beginning and the tail.
+        expected: what it must be, as the writer's `expected()` says.
+        decode_all: decode every picture of a video instead of the beginning and the tail.
 
     Raises:
         VerificationError: naming the first thing that is wrong.
     """
+    if isinstance(expected, ExpectedAnimation):
+        _verify_animation(path, expected)
+        return
     try:
         with open_input(path) as container:
             _check(path.name, container, expected, decode_all or expected.frames <= _DECODE_ALL_BELOW)
@@ -85,6 +107,29 @@ def verify_video(path: Path, expected: ExpectedMedia, *, decode_all: bool = Fals
         raise
     except FaceFusionError as error:
         raise VerificationError(f"{path.name} cannot be opened again: {error.message}") from error
+
+
+def _verify_animation(path: Path, expected: ExpectedAnimation) -> None:
+    try:
+        with open_picture(path) as image:
+            frames, size, milliseconds = image.n_frames, image.size, 0
+            for number in range(frames):
+                image.seek(number)
+                image.load()
+                milliseconds += round(float(image.info.get("duration") or 0))
+    except FaceFusionError as error:
+        raise VerificationError(f"{path.name} cannot be opened again: {error.message}") from error
+    if frames != expected.frames:
+        raise VerificationError(f"{path.name} holds {frames} pictures instead of {expected.frames}.")
+    if size != (expected.width, expected.height):
+        raise VerificationError(
+            f"{path.name} is {size[0]}x{size[1]} instead of {expected.width}x{expected.height}."
+        )
+    # GIF counts in hundredths of a second.
+    if abs(milliseconds - expected.milliseconds) > 5 * frames + 1:
+        raise VerificationError(
+            f"{path.name} lasts {milliseconds / 1000} s instead of {expected.milliseconds / 1000} s."
+        )
 
 
 def verify_photo(path: Path, width: int, height: int) -> None:

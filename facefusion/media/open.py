@@ -1,0 +1,25 @@
+"""Readers and writers by what a target is, so that one loop serves videos and animations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from facefusion.media.animations import AnimationReader, AnimationWriter
+from facefusion.media.plan import OutputPlan
+from facefusion.media.probe import MediaInfo
+from facefusion.media.reader import VideoReader
+from facefusion.media.writer import VideoWriter
+
+
+def open_reader(path: Path, info: MediaInfo, *, threads: int = 1) -> VideoReader | AnimationReader:
+    """The reader for a video or an animation, to be entered with `with`."""
+    kind = AnimationReader if info.kind == "animation" else VideoReader
+    return kind(path, info, threads=threads)
+
+
+def open_writer(
+    path: Path, info: MediaInfo, plan: OutputPlan, *, threads: int = 1
+) -> VideoWriter | AnimationWriter:
+    """The writer for the result of a video or an animation, to be entered with `with`."""
+    kind = AnimationWriter if info.kind == "animation" else VideoWriter
+    return kind(path, info, plan, threads=threads)
