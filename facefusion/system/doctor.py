@@ -27,6 +27,7 @@ from facefusion.system.providers import prove_providers
 STATE_FOLDER = ".automation"
 MODELS_FOLDER = "models"
 
+_PROGRAM = Path(__file__).resolve().parents[2]
 _REINSTALL = "Run `python launch_automation.py`; it repairs the installation."
 _MODULES = {
     "opencv-python-headless": "cv2",
@@ -54,12 +55,13 @@ class Check:
     remedy: str = ""
 
 
-def run_checks(root: Path, config: AutomationConfig) -> list[Check]:
+def run_checks(root: Path, config: AutomationConfig, models_dir: Path | None = None) -> list[Check]:
     """Examine everything that a job needs.
 
     Args:
         root: folder with inbox, outbox, settings and state.
         config: the settings in force.
+        models_dir: installed model files; those of the program if None, whatever the root.
 
     Returns:
         Findings in an order that puts causes before effects. A check that breaks is a finding itself.
@@ -67,14 +69,14 @@ def run_checks(root: Path, config: AutomationConfig) -> list[Check]:
     inbox, outbox = root / config.inbox, root / config.outbox
     examinations: list[tuple[str, Callable[[], Check]]] = [
         ("python", check_python),
-        ("packages", lambda: check_packages(root / "requirements.txt")),
+        ("packages", lambda: check_packages(_PROGRAM / "requirements.txt")),
         ("hardware", lambda: check_hardware(outbox)),
         ("inbox", lambda: check_inbox(inbox)),
         ("outbox", lambda: check_writable("outbox", outbox)),
         ("state", lambda: check_writable("state", root / STATE_FOLDER)),
         ("disk and memory", lambda: check_resources(outbox, config)),
         ("codecs", check_codecs),
-        ("models", lambda: check_models(root / MODELS_FOLDER)),
+        ("models", lambda: check_models(models_dir or _PROGRAM / MODELS_FOLDER)),
         ("providers", lambda: check_providers(root / STATE_FOLDER, config)),
         ("use policy", lambda: check_policy(root / STATE_FOLDER, config)),
     ]
@@ -94,9 +96,6 @@ def check_packages(requirements: Path) -> Check:
     """Whether every required package is there, in an allowed version, and loads."""
     from packaging.requirements import InvalidRequirement, Requirement
 
-    if not requirements.is_file():
-        packaged = Path(__file__).resolve().parents[2] / "requirements.txt"
-        requirements = packaged if packaged.is_file() else requirements
     try:
         lines = requirements.read_text(encoding="utf-8").splitlines()
     except OSError as error:

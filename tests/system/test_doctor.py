@@ -28,14 +28,16 @@ def test_a_complete_installation_is_well(root: Path) -> None:
     ModelManager(root / "models").ensure_models_available(["mesh"])
     policy.accept(root / ".automation", policy.CURRENT_VERSION, "test")
     limits = LimitSettings(free_disk_megabytes=1)
-    findings = run_checks(root, AutomationConfig(execution_providers=["cpu"], limits=limits))
+    config = AutomationConfig(execution_providers=["cpu"], limits=limits)
+    findings = run_checks(root, config, root / "models")
     assert [finding for finding in findings if not finding.ok] == []
     assert {"python", "packages", "models", "providers", "codecs", "use policy"} <= by_name(findings).keys()
     assert all(finding.text for finding in findings)
 
 
 def test_an_empty_folder_is_explained_line_by_line(tmp_path: Path) -> None:
-    findings = by_name(run_checks(tmp_path, AutomationConfig(execution_providers=["cpu"])))
+    config = AutomationConfig(execution_providers=["cpu"])
+    findings = by_name(run_checks(tmp_path, config, tmp_path / "models"))
     for name in ("inbox", "models", "use policy"):
         assert not findings[name].ok
         assert findings[name].remedy, name
