@@ -145,7 +145,7 @@ class _Analyst:
         for track in posed:
             window, centre = self._neighbours(place, track)
             face = self._smoother.smooth(window, centre)
-            faces.append((track, face, self._painter.study(track, face)))
+            faces.append((track, face, self._painter.study(frame, track, face)))
         # What was handed out keeps its geometry for its neighbours, but the pixels are no longer needed here.
         self._window[place] = (None, posed)
         return _Task(frame, faces, [])
@@ -234,7 +234,9 @@ def _swap_photo(
     with watch.time("analyse"):
         limit = 1 if request.config.face_selector_mode == "largest" else None
         faces = find_faces(photo.frame, toolbox.detector, toolbox.landmarker, limit=limit)
-        tasks = [(number, face, painter.study(number, face)) for number, face in enumerate(faces)]
+        tasks = [
+            (number, face, painter.study(photo.frame, number, face)) for number, face in enumerate(faces)
+        ]
     with watch.time("swap"):
         painted = _paint(photo.frame, tasks, painter)
     ledger.count(0, painted)

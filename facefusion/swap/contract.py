@@ -60,8 +60,11 @@ class EngineIdentity:
 class Painter(Protocol):
     """Paints one source into one target. `study` is called in order of time, `draw` from several threads."""
 
-    def study(self, track: int, face: Face) -> object:
-        """Learn from a face of a track what changes slowly; the answer is handed to `draw` for that face."""
+    def study(self, frame: Canvas, track: int, face: Face) -> object:
+        """Learn from a face of a track what changes slowly; the answer is handed to `draw` for that face.
+
+        The frame still shows the target, and must not be changed.
+        """
         ...
 
     def draw(self, frame: Canvas, face: Face, manner: object) -> Patch | None:

@@ -18,7 +18,8 @@ from facefusion.swap.masks import add_polygon, fading_silhouette, grown_hull
 from facefusion.swap.mesh.geometry import MeshTables, shape_difference
 from facefusion.swap.mesh.grain import SoftnessControl, sharpness
 from facefusion.swap.mesh.kernels import rasterise, shade
-from facefusion.swap.mesh.light import vertex_colours
+from facefusion.swap.mesh.light import Light, read_colours
+from facefusion.swap.mesh.occlusion import OcclusionModel
 from facefusion.swap.mesh.source import MeshSource, prepare_source
 
 Floats = NDArray[np.float32]
@@ -32,7 +33,10 @@ class Manner:
         shape: (468, 3) mean canonical shape of the target.
         difference: (468, 3) what is added to it, canonical.
         openness: (2,) factor for the opening of the eyes.
-        closing: (2,) how far the lids are closed beyond what the source's open eye can be bent to, 0..1.
+        own_lids: (2,) how much of the target's own lids shows, 0..1: what the source's open eye cannot be
+            bent to.
+        light: on the target.
+        hidden: (468,) where something is in front of the face, 0..1.
         variant: of the atlas, see `grain.SOFTENING`.
         control: is told how the drawing compares with the target, where a measurement is due.
     """
@@ -40,7 +44,9 @@ class Manner:
     shape: Floats
     difference: Floats
     openness: Floats
-    closing: Floats
+    own_lids: Floats
+    light: Light
+    hidden: Floats
     variant: int = 0
     control: SoftnessControl | None = None
 
@@ -82,7 +88,8 @@ class _TrackModel:
         open_lids: (2,) opening of the eyes when they are open.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tables: MeshTables) -> None:
+        self.occlusion = OcclusionModel(tables)
         self.shape: Floats | None = None
         self.count = 0
         self.softness = SoftnessControl()
@@ -115,15 +122,20 @@ class MeshPainter:
         self._strength = strength
         self._tracks: dict[int, _TrackModel] = {}
 
-    def study(self, track: int, face: Face) -> Manner:
+    def study(self, frame: Canvas, track: int, face: Face) -> Manner:
         """See `Painter.study`."""
         model = self._tracks.get(track)
         if model is None:
-            self._tracks = {**dict(list(self._tracks.items())[-31:]), track: (model := _TrackModel())}
+            self._tracks = {
+                **dict(list(self._tracks.items())[-31:]),
+                track: (model := _TrackModel(self._tables)),
+            }
         model.learn(face, self._source.shape)
         assert model.shape is not None
         if model.difference is None:
             model.difference = shape_difference(self._source.shape, model.shape, self._tables, self._strength)
+        source = self._source
+        colours = read_colours(frame, face.points, face.size)
         opening = face.lids / (model.open_lids + 1e-6)
         return Manner(
             model.shape,
@@ -131,7 +143,9 @@ class MeshPainter:
             np.asarray(
                 np.clip(np.sqrt(self._source.lids / (model.open_lids + 1e-6)), 0.85, 1.15), np.float32
             ),
-            np.asarray(np.clip((0.75 - opening) / 0.25, 0.0, 1.0), np.float32),
+            _own_lids(opening),
+            source.light.transfer(source.colours, source.confidence, colours),
+            model.occlusion.update(colours),
             model.softness.variant,
             model.softness if model.softness.due else None,
         )
@@ -156,16 +170,15 @@ class MeshPainter:
         ids, weights = rasterise(moved, tables.triangles, width, height)
         level = int(np.clip(np.floor(np.log2(max(source.size / size, 1.0)) + 0.35), 0, len(source.atlas) - 1))
         shrink = 0.5**level
-        colours = vertex_colours(target, old, size)
-        light = source.light.transfer(source.colours, source.confidence, colours)
         attributes = np.concatenate(
             [
                 (source.places + 0.5) * shrink - 0.5,
                 old,
-                light.gain,
+                manner.light.gain,
                 tables.coverage[:, None],
-                light.skin,
+                manner.light.skin,
                 tables.edge_zone[:, None],
+                manner.hidden[:, None],
             ],
             axis=1,
         ).astype(np.float32)
@@ -177,9 +190,9 @@ class MeshPainter:
         own, openings, spare = (np.zeros((height, width), np.uint8) for _ in range(3))
         inner_lips = grown_hull(moved[list(INNER_LIPS)], 0.03)
         add_polygon(own, inner_lips, sigma=size / 260, share=_mouth_share(face.points))
-        for eye, closing in zip(tables.eyes, manner.closing, strict=True):
-            lid = grown_hull(moved[list(eye.contour + eye.halo)], -0.06)
-            add_polygon(own, lid, sigma=size / 70, share=float(closing))
+        for eye, share in zip(tables.eyes, manner.own_lids, strict=True):
+            lid = grown_hull(moved[list(eye.contour + eye.halo)], 0.10)
+            add_polygon(own, lid, sigma=size / 60, share=float(share))
             add_polygon(openings, moved[list(eye.contour), :2], sigma=size / 260)
         for points in tables.dark:
             add_polygon(spare, grown_hull(old[list(points)], 0.25), sigma=size / 60)
@@ -208,6 +221,13 @@ class MeshPainter:
             irises[side, :2] = (irises[side, :2] - before.mean(0)) * ratio + after.mean(0)
             irises[side, 2] *= ratio
         return irises
+
+
+def _own_lids(opening: Floats) -> Floats:
+    """(2,) how much of the target's own lids shows: all when they close, some when they are torn open."""
+    closing = np.clip((0.78 - opening) / 0.25, 0.0, 1.0)
+    widening = np.clip((opening - 1.1) / 0.2, 0.0, 0.6)
+    return np.asarray(np.maximum(closing, widening), np.float32)
 
 
 def _mouth_share(points: Floats) -> float:

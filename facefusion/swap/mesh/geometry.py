@@ -67,6 +67,7 @@ class MeshTables:
         feature: (468,) bool, points whose colour is not that of lit skin (eyes, brows, lips, nostrils).
         eyes: left and right in the image.
         dark: landmark numbers of each brow, and of each eye with its lids.
+        spread: (468, 468) float32, mean over a point, its neighbours and theirs.
         mirror, lips, oval, outline_rings: as in `Topology`.
     """
 
@@ -79,6 +80,7 @@ class MeshTables:
     feature: NDArray[np.bool_]
     eyes: tuple[Eye, Eye]
     dark: tuple[tuple[int, ...], ...]
+    spread: Floats
     mirror: NDArray[np.int32]
     lips: NDArray[np.int32]
     oval: NDArray[np.int32]
@@ -137,6 +139,7 @@ def build_tables(topology: Topology) -> MeshTables:
         lip_weight=np.clip(topology.lip_rings / 2.0, 0.0, 1.0).astype(np.float32)[:, None],
         edge_zone=_edge_zone(topology),
         feature=feature,
+        spread=_spread(topology),
         eyes=(eyes[0], eyes[1]),
         dark=(topology.left_brow, topology.right_brow, *((*eye.contour, *eye.halo) for eye in eyes)),
         mirror=topology.mirror,
@@ -214,6 +217,12 @@ def _orient(triangles: NDArray[np.int32]) -> NDArray[np.int32]:
                 done.add(other)
                 stack.append(other)
     return result
+
+
+def _spread(topology: Topology) -> Floats:
+    near = (topology.adjacency | np.eye(LANDMARK_COUNT, dtype=bool)).astype(np.float32)
+    near /= near.sum(axis=1, keepdims=True)
+    return np.asarray(near @ near, np.float32)
 
 
 def _edge_zone(topology: Topology) -> Floats:

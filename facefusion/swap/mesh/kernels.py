@@ -165,8 +165,9 @@ def shade(
 
     Args:
         ids, weights, triangles: from `rasterise`.
-        attributes: (n, 12) float32 per vertex: texture x, y; target x, y; light gain b, g, r; coverage 0..1;
-            colour b, g, r of the target's bare skin; how far other things than skin stay visible, 0..1.
+        attributes: (n, 13) float32 per vertex: texture x, y; target x, y; light gain b, g, r; coverage 0..1;
+            colour b, g, r of the target's bare skin; how far other things than skin stay visible, 0..1; how
+            surely something is in front of the face, 0..1.
         texture: (h, w, 3) uint8 BGR atlas of the source face, at a size fitting the target's.
         target: (h, w, 3) uint8 BGR, the region that is drawn into.
         own: (h, w) uint8, how much of the target's own (moved) pixels shows: inner mouth, closing lids.
@@ -237,6 +238,10 @@ def shade(
                     sg,
                     sr,
                 )
+            hidden = u * attributes[a, 12] + v * attributes[b, 12] + w * attributes[c, 12]
+            if hidden > np.float32(0.2):
+                hidden = min((hidden - np.float32(0.2)) / np.float32(0.35), one)
+                cover *= one - hidden * hidden * (np.float32(3.0) - np.float32(2.0) * hidden)
             for k in range(3):
                 value = sample[k] + np.float32(0.5)
                 colour[y, x, k] = np.uint8(min(max(value, np.float32(0.0)), np.float32(255.0)))

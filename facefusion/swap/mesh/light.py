@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facefusion.faces.landmarks import Readable
 from facefusion.faces.topology import LANDMARK_COUNT
 from facefusion.swap.mesh.geometry import MeshTables
 from facefusion.swap.mesh.kernels import foreign, weighted_means
@@ -21,17 +22,28 @@ Floats = NDArray[np.float32]
 _FACE_PIXELS = 72  # size to which a face is reduced before its colours are read
 
 
-def vertex_colours(image: NDArray[np.uint8], points: Floats, size: float) -> Floats:
-    """Mean colour round each landmark.
+def read_colours(picture: Readable, points: Floats, size: float) -> Floats:
+    """Mean colour round each landmark of a face in a picture.
 
     Args:
-        image: (h, w, 3) uint8 BGR that holds the face.
+        picture: where to read; only the face's region is read, and reduced while reading.
         points: (468, >=2) positions in it.
         size: longer side of the face in pixels.
 
     Returns:
-        (468, 3) float32 BGR, 0..255.
+        (468, 3) float32 BGR, 0..255. Landmarks outside the picture get the colour of its edge.
     """
+    limit = (picture.width, picture.height)
+    low = np.clip(np.floor(points[:, :2].min(0)).astype(int) - 2, 0, (limit[0] - 2, limit[1] - 2))
+    high = np.clip(np.ceil(points[:, :2].max(0)).astype(int) + 3, low + 2, limit)
+    shrink = max(1, int(size / (1.5 * _FACE_PIXELS)))
+    region = picture.read((int(low[0]), int(low[1]), int(high[0]), int(high[1])), shrink)
+    at = (points[:, :2] - low + 0.5) / shrink - 0.5
+    return vertex_colours(region, at.astype(np.float32), size / shrink)
+
+
+def vertex_colours(image: NDArray[np.uint8], points: Floats, size: float) -> Floats:
+    """Mean colour round each landmark: as `read_colours`, of a BGR uint8 image (h, w, 3)."""
     ratio = min(1.0, _FACE_PIXELS / size)
     shape = (max(2, round(image.shape[1] * ratio)), max(2, round(image.shape[0] * ratio)))
     small = cv2.resize(image, shape, interpolation=cv2.INTER_AREA) if ratio < 1 else image
