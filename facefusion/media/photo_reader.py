@@ -29,6 +29,8 @@ BGR = npt.NDArray[np.uint8]
 MAX_PIXELS = 268_435_456
 """16384 x 16384. A picture that claims more is taken for an attack on memory."""
 
+# ImageDescription, Make, Model, Software, DateTime, Artist, HostComputer, Copyright
+_TIFF_TEXTS = (270, 271, 272, 305, 306, 315, 316, 33432)
 _DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, LookupError, TypeError, AttributeError),
     *(ArithmeticError, struct.error, zlib.error, cv2.error),
@@ -50,6 +52,7 @@ class PhotoMetadata:
         progressive: JPEG stored progressively.
         lossless: the file was stored without loss.
         compression: of TIFF, by Pillow's name.
+        tags: descriptive text of TIFF (author, copyright ...) by tag number.
     """
 
     exif: bytes = b""
@@ -61,6 +64,7 @@ class PhotoMetadata:
     progressive: bool = False
     lossless: bool = True
     compression: str = ""
+    tags: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -206,6 +210,8 @@ def _describe(path: Path, image: Any, data: bytes, family: str) -> MediaInfo:
     moving = count > 1 and family in ("gif", "webp", "png", "avif")
     if count > 1 and not moving:
         warnings.append(f"{path.name} holds {count} pictures; only the first is used.")
+    if family == "tiff" and 34665 in image.tag_v2:
+        warnings.append("The camera data (EXIF) inside the TIFF is not carried over.")
     depth = _depth(image, data, family)
     if depth > 8 and not _can_stay_deep(image, family):
         warnings.append(f"The picture has {depth} bit a channel; it is processed and written with 8.")
@@ -311,7 +317,8 @@ def _to_srgb(image: Any) -> Any:
 
 def _metadata(image: Any, data: bytes, icc: bytes, width: int, height: int) -> PhotoMetadata:
     exif = image.info.get("exif") or b""
-    xmp = image.info.get("xmp") or b""
+    tiff = image.format == "TIFF"
+    xmp = (image.tag_v2.get(700) if tiff else image.info.get("xmp")) or b""
     if isinstance(xmp, str):
         xmp = xmp.encode("utf-8", "replace")
     jpeg = image.format in ("JPEG", "MPO")
@@ -326,4 +333,5 @@ def _metadata(image: Any, data: bytes, icc: bytes, width: int, height: int) -> P
         progressive=bool(image.info.get("progressive")),
         lossless=not jpeg and image.format not in ("AVIF", "HEIF") and b"VP8 " not in data[:64],
         compression=str(image.info.get("compression", "")),
+        tags={tag: str(image.tag_v2[tag]) for tag in _TIFF_TEXTS if tag in image.tag_v2} if tiff else {},
     )

@@ -95,7 +95,9 @@ def _encode(photo: Photo, plan: OutputPlan) -> bytes:
     pixels = frame.pixels
     if frame.depth == 16:
         if plan.container == "tiff":
-            return tiff.encode(_stored(pixels, frame.gray), icc=meta.icc, xmp=meta.xmp, dpi=meta.dpi)
+            return tiff.encode(
+                _stored(pixels, frame.gray), icc=meta.icc, xmp=meta.xmp, dpi=meta.dpi, texts=meta.tags
+            )
         return _encode_deep_png(_stored(pixels, frame.gray), photo)
     image = _image(pixels, frame.gray)
     options = _options(photo, plan)
@@ -161,6 +163,10 @@ def _options(photo: Photo, plan: OutputPlan) -> dict[str, Any]:
         }
     if container == "tiff":
         options.pop("exif", None)
+        more: dict[int, Any] = dict(meta.tags)
+        if meta.xmp:
+            more[700] = meta.xmp
+        options["tiffinfo"] = more
         kind = (
             meta.compression if meta.compression in ("tiff_lzw", "tiff_adobe_deflate", "raw") else "tiff_lzw"
         )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-_SHORT, _LONG, _RATIONAL, _BYTE, _UNDEFINED = 3, 4, 5, 1, 7
+_BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED = 1, 2, 3, 4, 5, 7
 
 
 def encode(
@@ -18,6 +19,7 @@ def encode(
     icc: bytes = b"",
     xmp: bytes = b"",
     dpi: tuple[float, float] | None = None,
+    texts: Mapping[int, str] | None = None,
 ) -> bytes:
     """Encode as little-endian TIFF, deflate-compressed in one strip.
 
@@ -26,6 +28,7 @@ def encode(
         icc: colour profile.
         xmp: XMP packet.
         dpi: pixels per inch.
+        texts: descriptive tags (author, copyright ...) by number.
     """
     height, width = pixels.shape[:2]
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
@@ -55,7 +58,10 @@ def encode(
         entries.append((700, _BYTE, len(xmp), xmp))
     if icc:
         entries.append((34675, _UNDEFINED, len(icc), icc))
-    return _assemble(strip, entries)
+    for tag, text in (texts or {}).items():
+        ascii_text = text.encode("utf-8", "replace") + b"\0"
+        entries.append((tag, _ASCII, len(ascii_text), ascii_text))
+    return _assemble(strip, sorted(entries))
 
 
 def _assemble(strip: bytes, entries: list[tuple[int, int, int, bytes]]) -> bytes:
