@@ -136,6 +136,7 @@ class MeshPainter:
             model.difference = shape_difference(self._source.shape, model.shape, self._tables, self._strength)
         source = self._source
         colours = read_colours(frame, face.points, face.size)
+        hidden = model.occlusion.update(colours)
         opening = face.lids / (model.open_lids + 1e-6)
         return Manner(
             model.shape,
@@ -144,8 +145,8 @@ class MeshPainter:
                 np.clip(np.sqrt(self._source.lids / (model.open_lids + 1e-6)), 0.85, 1.15), np.float32
             ),
             _own_lids(opening),
-            source.light.transfer(source.colours, source.confidence, colours),
-            model.occlusion.update(colours),
+            source.light.transfer(source.colours, source.confidence * (1.0 - 0.98 * hidden), colours),
+            hidden,
             model.softness.variant,
             model.softness if model.softness.due else None,
         )

@@ -15,8 +15,8 @@ Floats = NDArray[np.float32]
 
 _LEARN = 12
 """Frames in which a new track is taken as it is."""
-_TOLERANCE = 0.30
-_FEATURE_TOLERANCE = 0.55
+_TOLERANCE = 0.17
+_FEATURE_TOLERANCE = 0.34
 """Mean difference of the logarithm of colour that light and expression cause; more on features."""
 
 
