@@ -20,10 +20,12 @@ from facefusion.errors import FaceNotFoundError, ModelMissingError
 from facefusion.faces.detect import FaceDetector
 from facefusion.faces.landmarks import Landmarker
 from facefusion.faces.topology import Topology, load_topology
+from facefusion.media import kernels as media_kernels
 from facefusion.media.plan import plan_output
 from facefusion.media.probe import probe
 from facefusion.models.manager import ModelManager
 from facefusion.swap.contract import SwapEngine
+from facefusion.swap.mesh import kernels as mesh_kernels
 from facefusion.swap.mesh.engine import MeshEngine
 from facefusion.swap.mesh.geometry import build_tables
 from facefusion.system.threads import ThreadPlan, plan_threads
@@ -95,6 +97,12 @@ StopRequested = Callable[[], bool]
 _KEPT_SOURCES = 8
 
 
+def compile_loops() -> None:
+    """Compile the per-pixel loops, or load them from the cache on disk: seconds the first time, then instant."""
+    media_kernels.warm_up()
+    mesh_kernels.warm_up()
+
+
 def planned_suffix(target: Path, config: AutomationConfig) -> str:
     """Suffix (with dot) that the result of `target` will have under these settings.
 
@@ -155,7 +163,12 @@ class SwapSession:
         return swap_target(request, engine, prepared, self.toolbox(), on_progress, should_stop)
 
     def warm_up(self) -> None:
-        """Load the models now, so that the first job does not wait for them."""
+        """Load models and compiled loops now, so that the first job does not wait for them.
+
+        Raises:
+            ModelMissingError: the models are not installed.
+        """
+        compile_loops()
         self.toolbox()
 
     def close(self) -> None:

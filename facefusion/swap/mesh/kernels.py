@@ -248,3 +248,20 @@ def shade(
             alpha[y, x] = np.uint8(
                 min(max(cover, np.float32(0.0)), one) * np.float32(255.0) + np.float32(0.5)
             )
+
+
+def warm_up() -> None:
+    """Compile everything for the types it is used with, or load it from the cache on disk."""
+    vertices = np.array([[0, 0, 0], [7, 0, 0], [0, 7, 0]], np.float32)
+    triangles = np.array([[0, 1, 2]], np.int32)
+    image = np.zeros((8, 8, 3), np.uint8)
+    mask = np.zeros((8, 8), np.uint8)
+    ids, weights = rasterise(vertices, triangles, 8, 8)
+    interpolate(ids, weights, triangles, vertices, 0.0)
+    weighted_means(np.ones((3, 3), np.float32), vertices, np.ones(3, np.float32))
+    foreign(vertices[None], vertices[None])
+    attributes = np.zeros((3, 13), np.float32)
+    eyes = np.zeros((2, 8), np.float32)
+    shade(
+        ids, weights, triangles, attributes, image, image, mask, mask, eyes, mask, image.copy(), mask.copy()
+    )
