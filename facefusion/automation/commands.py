@@ -234,7 +234,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--accept-use-policy", type=int, metavar="VERSION", help="agree to this version of the use policy"
     )
-    parser.set_defaults(command=watch, root=None, config=None)
+    parser.set_defaults(command=watch)
     commands = parser.add_subparsers(metavar="COMMAND")
 
     def add(name: str, function: Callable[..., int], text: str) -> argparse.ArgumentParser:
@@ -271,8 +271,12 @@ _ROOT_HELP = "folder with settings, inbox and outbox (default: that of --config,
 
 
 def _processor(given: argparse.Namespace, options: Options) -> SimpleAutoProcessor:
-    root = given.root or (given.config.parent if given.config is not None else None)
-    return SimpleAutoProcessor(root, given.config, options=options)
+    # Absent where not given: a default of the common options would override what stood before the command.
+    settings: Path | None = getattr(given, "config", None)
+    root: Path | None = getattr(given, "root", None)
+    if root is None and settings is not None:
+        root = settings.absolute().parent
+    return SimpleAutoProcessor(root, settings, options=options)
 
 
 def _install_models(processor: SimpleAutoProcessor, options: Options) -> None:
@@ -338,7 +342,7 @@ def _ids(words: Sequence[str], everything: Callable[[], list[int]]) -> list[int]
 
 
 def _summary(snapshot: Snapshot, status: int) -> list[str]:
-    lines = [line for line in status_lines(snapshot, all_files=False) if line]
+    lines = list(status_lines(snapshot, all_files=False))[1:]
     verdict = {
         EXIT_DONE: "Everything is done.",
         EXIT_NO_FACE: "Everything was processed; in some targets no face was found.",

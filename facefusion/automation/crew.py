@@ -129,7 +129,7 @@ class Crew:
         Raises:
             StorageError: nothing can be written.
         """
-        if self._unsettled or self._closing:
+        if self._unsettled or self._closing or not self._queue.any_in(JobState.QUEUED):
             return
         for worker in self._staff():
             if worker not in self.running and not self._start_next(worker):

@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 HOUSEKEEPING_SECONDS = 1.0
 ROOM_SECONDS = 2.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 FILE_SECONDS = 1.0
 VIEW_SECONDS = 0.25
 CLOSING_SECONDS = 7.0
@@ -99,6 +100,8 @@ class Daemon:
         self._next_file = self._next_view = clock()
         self._last_seen: object = None
         self._outbox_ready = False
+        self._resume_at = clock()
+        self._pause_seconds = FIRST_PAUSE_SECONDS
 
     # -- beginning and end ----------------------------------------------------------------------------------
 
@@ -156,6 +159,7 @@ class Daemon:
             lambda: self._settings.current,
             on_replaced=self._file_replaced,
             on_outdated=self._take_back,
+            on_refused=self._finish,
             watch=options.watch,
         )
         self.crew = Crew(
@@ -168,7 +172,7 @@ class Daemon:
             lambda: self._settings.current,
             on_worked=self._finish,
             on_ended=self._finish,
-            on_storage_trouble=self._pause,
+            on_storage_trouble=self._storage_trouble,
         )
         self._writer = SnapshotWriter(workspace.state_dir)
         self.queue.recover()
@@ -178,10 +182,10 @@ class Daemon:
     # -- the loop -------------------------------------------------------------------------------------------
 
     def turn(self) -> None:
-        """Do what is due, then wait until something happens or is due again."""
+        """Wait until something happens or is due, then do it."""
+        self.loop.run_for(self._seconds_to_next())
         self._try(self._step)
         self._show()
-        self.loop.run_for(self._seconds_to_next())
 
     @property
     def idle(self) -> bool:
@@ -240,7 +244,7 @@ class Daemon:
             if self.queue.any_in(JobState.QUEUED):
                 self.queue.hold_for_policy(failure_from(_policy_error()))
             return False
-        if self._options.scan and self.intake.busy:
+        if self._options.scan and self.intake.expects_work:
             self.crew.warm_up()
         return True
 
@@ -254,7 +258,7 @@ class Daemon:
         try:
             action()
         except StorageError as error:
-            self._pause(error)
+            self._storage_trouble(error)
 
     # -- storage --------------------------------------------------------------------------------------------
 
@@ -269,11 +273,19 @@ class Daemon:
         except StorageError as error:
             self._pause(error)
             return
+        if self._clock() < self._resume_at:
+            return
         if self.paused is not None:
             logger.info("There is room again; work goes on.")
             self.paused = None
         for job in (*self.queue.in_state(JobState.PUBLISHING), *self.queue.unreported()):
             self._finish(job)
+
+    def _storage_trouble(self, error: StorageError) -> None:
+        """Writing failed: pause, each time for longer; the check may find room where writing does not."""
+        self._resume_at = self._clock() + self._pause_seconds
+        self._pause_seconds = min(self._pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+        self._pause(error)
 
     def _pause(self, error: StorageError) -> None:
         reason = f"{error.message} {error.remedy}"
@@ -291,11 +303,12 @@ class Daemon:
 
         def done(_: object) -> None:
             self._finishing.discard(job.id)
+            self._pause_seconds = FIRST_PAUSE_SECONDS
 
         def failed(error: Exception) -> None:
             self._finishing.discard(job.id)
             if isinstance(error, StorageError):
-                self._pause(error)
+                self._storage_trouble(error)
             else:
                 self._give_up(job, error)
 

@@ -205,7 +205,8 @@ def is_report_of(path: Path, job: Job) -> bool:
     """Whether a file is a report that was written for this very job."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        return bool(document["job_id"] == str(job.id) and document["target"]["sha256"] == job.target_sha256)
+        same_target = document["target"]["sha256"] == _shown_sha256(job)
+        return bool(document["job_id"] == str(job.id) and same_target)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -56,6 +56,7 @@ class Intake:
         config: the settings in force.
         on_replaced: told of every file that is new, has changed or is gone.
         on_outdated: told of failed jobs whose file has been replaced by a good one.
+        on_refused: takes the failed jobs of targets that may not be read.
         watch: False for a single pass over what is there (no hints from the system are needed).
         clock: monotonic seconds.
     """
@@ -70,6 +71,7 @@ class Intake:
         config: Callable[[], AutomationConfig],
         on_replaced: Callable[[str], object],
         on_outdated: Callable[[Job], object],
+        on_refused: Callable[[Job], object],
         *,
         watch: bool = True,
         clock: Callable[[], float] = time.monotonic,
@@ -85,6 +87,7 @@ class Intake:
         self._config = config
         self._on_replaced = on_replaced
         self._on_outdated = on_outdated
+        self._on_refused = on_refused
         self._clock = clock
         self._scanner = Background("scanner", loop)
         self._reader = Background("reader", loop)
@@ -133,6 +136,15 @@ class Intake:
             or bool(self._reading or self._refusals or any(self._to_read.values()))
             or len(self._catalogue.inbox.tracker) > 0
             or self._catalogue.undecided
+        )
+
+    @property
+    def expects_work(self) -> bool:
+        """Whether a target is about to be complete."""
+        entries = self._catalogue.inbox.entries
+        return any(
+            path in entries and entries[path].kind in ("video", "photo") and entries[path].phase != "refused"
+            for path in (*self._reading, *self._catalogue.inbox.tracker)
         )
 
     @property
@@ -376,6 +388,7 @@ class Intake:
             job = self._queue.refuse(path, entry.signature, target_kind, failure)
             if job is not None:
                 logger.warning("Refused %s: %s.", printable(path), entry.reason)
+                self._on_refused(job)
         self._refusals.clear()
 
 

@@ -214,7 +214,8 @@ class JobQueue(JobTable):
                 return None
             connection.execute(
                 "UPDATE jobs SET state = 'running', fence = fence + 1, attempts = attempts + 1,"
-                " started_at = ?, stop_requested = 0, quality_preset = ?, revision = ? WHERE id = ?",
+                " started_at = ?, stop_requested = 0, reported = 0, quality_preset = ?, revision = ?"
+                " WHERE id = ?",
                 (self._clock(), quality_preset, next_revision(connection), job_id),
             )
             return read(connection, job_id)

@@ -21,6 +21,8 @@ T = TypeVar("T")
 SNAPSHOT_VERSION = 1
 STATUS_FILE = "status.json"
 INBOX_FILE = "inbox.json"
+READ_ATTEMPTS = 5
+READ_PAUSE_SECONDS = 0.02
 
 DaemonState = Literal["stopped", "starting", "watching", "processing", "paused", "stopping"]
 FileKind = Literal["face", "video", "photo", "other"]
@@ -237,6 +239,7 @@ class SnapshotWriter:
         self._state_dir = state_dir
         self._files: tuple[InboxFile, ...] | None = None
         self._rest_until = 0.0
+        self._serial = 0
 
     def write(self, snapshot: Snapshot, *, last: bool = False) -> None:
         """Write what changed since the last call; a very long inbox list at most 5 % of the time.
@@ -250,12 +253,13 @@ class SnapshotWriter:
         """
         now = time.monotonic()
         if snapshot.files is not self._files and (last or now >= self._rest_until):
-            entries = [dataclasses.astuple(entry) for entry in snapshot.files]
-            _replace(self._state_dir / INBOX_FILE, {"version": SNAPSHOT_VERSION, "files": entries})
+            self._serial += 1
+            rows = [dataclasses.astuple(entry) for entry in snapshot.files]
+            _replace(self._state_dir / INBOX_FILE, {"serial": self._serial, "files": rows})
             self._files = snapshot.files
             self._rest_until = now + 20 * (time.monotonic() - now)
         small = dataclasses.replace(snapshot, files=())
-        _replace(self._state_dir / STATUS_FILE, small.as_dict())
+        _replace(self._state_dir / STATUS_FILE, {"inbox_serial": self._serial, **small.as_dict()})
 
 
 def read_snapshot(state_dir: Path) -> Snapshot | None:
@@ -263,13 +267,20 @@ def read_snapshot(state_dir: Path) -> Snapshot | None:
 
     Whether that daemon still runs is another question: see `facefusion.automation.lock.holder`.
     """
-    try:
-        document = json.loads((state_dir / STATUS_FILE).read_text(encoding="utf-8"))
-        snapshot = snapshot_from_dict(document)
-        rows = json.loads((state_dir / INBOX_FILE).read_text(encoding="utf-8"))["files"]
-        files = tuple(_inbox_file(*row) for row in rows)
-    except (OSError, ValueError, TypeError, KeyError, IndexError):
-        return None
+    for _ in range(READ_ATTEMPTS):
+        try:
+            document = json.loads((state_dir / STATUS_FILE).read_text(encoding="utf-8"))
+            listing = json.loads((state_dir / INBOX_FILE).read_text(encoding="utf-8"))
+            snapshot = snapshot_from_dict(document)
+            files = tuple(_inbox_file(*row) for row in listing["files"])
+            fits = document["inbox_serial"] == listing["serial"]
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        if fits:
+            break
+        time.sleep(
+            READ_PAUSE_SECONDS
+        )  # the daemon has written one of the two and is about to write the other
     return dataclasses.replace(snapshot, files=files)
 
 

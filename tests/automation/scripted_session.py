@@ -60,7 +60,9 @@ class ScriptedSession:
                 time.sleep(seconds / frames)
                 work.write(f"{request.target.name} frame {frame}\n".encode())
                 on_progress(
-                    SwapProgress("swapping", frame + 1, frames, frames / seconds, seconds * (1 - frame / frames))
+                    SwapProgress(
+                        "swapping", frame + 1, frames, frames / seconds, seconds * (1 - frame / frames)
+                    )
                 )
             work.write(json.dumps(script).encode())
         self._at_end(script, request)

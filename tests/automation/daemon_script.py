@@ -1,0 +1,33 @@
+"""The daemon with a scripted session: `daemon_script.py ROOT [--once] [--kill-at STEP]`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from facefusion.automation.daemon import Options
+from facefusion.automation.processor import SimpleAutoProcessor
+from facefusion.errors import FaceFusionError
+
+
+def main() -> int:
+    root, words = Path(sys.argv[1]), sys.argv[2:]
+
+    def at(step: str) -> None:
+        if "--kill-at" in words and step == words[words.index("--kill-at") + 1]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    try:
+        processor = SimpleAutoProcessor(
+            root, options=Options(session_factory="scripted_session:ScriptedSession", at=at)
+        )
+        return processor.run_once() if "--once" in words else processor.run()
+    except FaceFusionError as error:
+        print(error.message)
+        return 2
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

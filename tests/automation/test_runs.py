@@ -1,0 +1,392 @@
+"""The daemon from drop to result: real files, real worker process, real database, scripted engine."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from workbench import Bench
+
+from facefusion.automation.processor import SimpleAutoProcessor
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_a_face_and_a_video_become_a_result_with_its_report(bench: Bench) -> None:
+    bench.face()
+    target = bench.target("clip.mp4")
+    before = target.stat()
+
+    assert bench.run_once() == 0
+
+    assert bench.results() == ["clip__alice.mp4"]
+    report = bench.report("clip__alice.json")
+    assert report["outcome"] == "done"
+    assert report["target"]["name"] == "clip.mp4"
+    assert report["face"]["name"] == "alice"
+    assert report["output"]["name"] == "clip__alice.mp4"
+    assert report["swap"]["engine"] == "mesh"
+    assert bench.file("videos/clip.mp4").state == "done"
+    assert "clip__alice.mp4" in bench.file("videos/clip.mp4").reason
+    assert bench.leftovers() == []
+    assert (target.stat().st_mtime_ns, target.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+def test_every_kind_of_drop_finds_its_place(bench: Bench) -> None:
+    bench.face("alice")
+    (bench.inbox / "bob.jpg").write_bytes(b"a face in the root of the inbox")
+    bench.target("videos/alice/one.mp4")
+    bench.target("photos/bob/two.jpg")
+    bench.target("alice__three.mp4")
+    (bench.inbox / "bob__four.mkv").write_text(json.dumps({"name": "four"}))
+    bench.target("five.mp4")
+
+    assert bench.run_once() == 1
+
+    assert bench.results() == [
+        "alice__three__alice.mp4",
+        "bob__four__bob.mkv",
+        "one__alice.mp4",
+        "two__bob.jpg",
+    ]
+    waiting = bench.file("videos/five.mp4")
+    assert waiting.state == "waiting"
+    assert "FACE__five.mp4" in waiting.reason
+
+
+def test_jobs_of_one_face_run_one_after_another_on_one_warm_worker(bench: Bench) -> None:
+    for face in ("alice", "bob"):
+        bench.face(face)
+        for number in range(3):
+            bench.target(f"{face}__{number}.mp4")
+    names = [f"{face}__{number}__{face}.json" for number in range(3) for face in ("alice", "bob")]
+
+    assert bench.run_once() == 0
+
+    reports = sorted((bench.report(name) for name in names), key=lambda report: report["started_at"])
+    assert [report["face"]["name"] for report in reports] == ["alice"] * 3 + ["bob"] * 3
+    assert len({report["swap"]["media"]["pid"] for report in reports}) == 1
+    assert [report["swap"]["media"]["prepared"] for report in reports] == [1] * 3 + [2] * 3
+
+
+def test_d6_one_bad_file_among_ten_leaves_nine_results_and_one_clear_failure(bench: Bench) -> None:
+    bench.face()
+    for number in range(9):
+        bench.target(f"good{number}.mp4")
+    (bench.inbox / "videos" / "bad.mp4").write_text("not a video at all")
+
+    assert bench.run_once() == 1
+
+    assert len(bench.results()) == 9
+    failures = sorted(path.name for path in (bench.outbox / "failed").iterdir())
+    assert failures == ["bad__alice.json"]
+    failure = bench.report("failed/bad__alice.json")["failure"]
+    assert failure["category"] == "format_error"
+    assert failure["remedy"]
+    assert bench.report("failed/bad__alice.json")["attempts"] == 1, "trying again cannot help"
+
+
+def test_no_face_is_an_outcome_of_its_own_and_no_fake_result(bench: Bench) -> None:
+    bench.face()
+    bench.target("nobody.mp4", then="no_face")
+
+    assert bench.run_once() == 3
+
+    assert bench.results() == []
+    assert bench.report("nobody__alice.json")["outcome"] == "no_face"
+    assert bench.file("videos/nobody.mp4").state == "no_face"
+    assert not any((bench.outbox / "failed").iterdir())
+
+
+def test_an_empty_inbox_is_done(bench: Bench) -> None:
+    assert bench.run_once() == 0
+
+
+def test_a_second_run_has_nothing_to_do(bench: Bench) -> None:
+    bench.face()
+    bench.target("clip.mp4")
+    assert bench.run_once() == 0
+    before = (bench.outbox / "clip__alice.mp4").stat()
+
+    assert bench.run_once() == 0
+
+    assert bench.results() == ["clip__alice.mp4"]
+    assert (bench.outbox / "clip__alice.mp4").stat() == before
+
+
+def test_f9_a_second_drop_of_the_same_content_points_to_the_result(bench: Bench) -> None:
+    bench.face()
+    first = bench.target("clip.mp4")
+    (bench.inbox / "videos" / "copy of clip.mp4").write_bytes(first.read_bytes())
+
+    assert bench.run_once() == 0
+    assert len(bench.results()) == 1
+    (bench.inbox / "videos" / "third.mp4").write_bytes(first.read_bytes())
+    assert bench.run_once() == 0
+
+    assert len(bench.results()) == 1
+    third = bench.file("videos/third.mp4")
+    assert third.state == "done"
+    assert "same content as" in third.reason
+    assert bench.results()[0] in third.reason
+
+
+def test_f9_a_drop_of_the_same_content_while_the_first_is_running_makes_no_second_job(bench: Bench) -> None:
+    bench.face()
+    first = bench.target("clip.mp4", seconds=4.0)
+    with bench.start() as daemon:
+        daemon.wait_for_state("videos/clip.mp4", "running")
+        (bench.inbox / "videos" / "again.mp4").write_bytes(first.read_bytes())
+        daemon.wait_for_state("videos/again.mp4", "running")
+        daemon.wait_for_state("videos/again.mp4", "done")
+        assert bench.status().counts.done == 1
+    assert bench.results() == ["clip__alice.mp4"]
+
+
+def test_dropping_a_failed_file_again_is_a_retry_and_takes_the_old_report_back(
+    bench: Bench, tmp_path: Path
+) -> None:
+    marker = tmp_path / "crashed"
+    bench.configure(max_retries=0)
+    bench.face()
+    target = bench.target("clip.mp4", then="crash_once", marker=str(marker))
+    assert bench.run_once() == 1
+    assert (bench.outbox / "failed" / "clip__alice.json").exists()
+    assert bench.run_once() == 1, "without a new drop it is not tried again"
+
+    content = target.read_bytes()
+    target.unlink()
+    target.write_bytes(content)
+
+    assert bench.run_once() == 0
+    assert bench.results() == ["clip__alice.mp4"]
+    assert not any((bench.outbox / "failed").iterdir())
+
+
+def test_a_failed_file_that_is_replaced_by_a_good_one_leaves_no_failure_behind(bench: Bench) -> None:
+    bench.face()
+    bench.target("clip.mp4", then="bad_source")
+    assert bench.run_once() == 1
+
+    bench.target("clip.mp4", then="done")
+
+    assert bench.run_once() == 0
+    assert bench.results() == ["clip__alice.mp4"]
+    assert not any((bench.outbox / "failed").iterdir())
+    assert bench.status().counts.failed == 0
+
+
+def test_a_better_picture_of_the_face_sets_its_jobs_going_again(bench: Bench) -> None:
+    bench.face()
+    bench.target("alice__clip.mp4")
+    assert bench.run_once() == 0
+
+    bench.face(content=b"a better picture")
+
+    assert bench.run_once() == 0
+    assert bench.results() == ["alice__clip__alice-2.mp4", "alice__clip__alice.mp4"]
+    assert any("was taken" in warning for warning in bench.report("alice__clip__alice-2.json")["warnings"])
+
+
+def test_neither_a_new_face_nor_a_missing_one_makes_finished_targets_run_again(bench: Bench) -> None:
+    alice = bench.face("alice")
+    bench.target("clip.mp4")
+    assert bench.run_once() == 0
+    bench.face("bob")
+    assert bench.run_once() == 0
+    alice.unlink()
+    assert bench.run_once() == 0
+
+    assert bench.results() == ["clip__alice.mp4"]
+    assert bench.file("videos/clip.mp4").state == "done"
+
+
+def test_pairing_all_makes_a_job_for_every_face_also_for_one_that_comes_later(bench: Bench) -> None:
+    bench.configure(pairing="all")
+    bench.face("alice")
+    bench.target("clip.mp4")
+    assert bench.run_once() == 0
+    bench.face("bob")
+    assert bench.run_once() == 0
+    assert bench.results() == ["clip__alice.mp4", "clip__bob.mp4"]
+
+
+def test_pairing_newest_takes_the_face_dropped_last(bench: Bench) -> None:
+    bench.configure(pairing="newest")
+    bench.face("zoe")
+    assert bench.run_once() == 0
+    bench.face("alice")
+    bench.target("clip.mp4")
+    assert bench.run_once() == 0
+    assert bench.results() == ["clip__alice.mp4"]
+
+
+def test_m10_the_same_name_in_two_folders_and_new_content_under_an_old_name_are_independent(
+    bench: Bench,
+) -> None:
+    bench.face("alice")
+    bench.target("videos/alice/clip.mp4", version=1)
+    bench.target("photos/alice/clip.mp4", version=2)
+    assert bench.run_once() == 0
+    assert bench.results() == ["clip__alice-2.mp4", "clip__alice.mp4"]
+
+    bench.target("videos/alice/clip.mp4", version=3)
+    assert bench.run_once() == 0
+    assert len(bench.results()) == 3
+
+
+def test_a_face_may_be_a_folder_of_pictures(bench: Bench) -> None:
+    folder = bench.inbox / "faces" / "alice"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.jpg").write_bytes(f"picture {number}".encode())
+    bench.target("clip.mp4")
+
+    assert bench.run_once() == 0
+
+    assert bench.results() == ["clip__alice.mp4"]
+    assert len(bench.report("clip__alice.json")["face"]["files"]) == 3
+
+
+def test_a_bug_in_the_engine_is_one_failed_job_with_the_traceback_for_whoever_repairs_it(
+    bench: Bench,
+) -> None:
+    bench.face()
+    bench.target("clip.mp4", then="bug")
+    bench.target("other.mp4")
+
+    assert bench.run_once() == 1
+
+    failure = bench.report("failed/clip__alice.json")["failure"]
+    assert failure["category"] == "internal_error"
+    assert "ZeroDivisionError" in failure["message"]
+    assert "scripted_session.py" in failure["detail"]
+    assert bench.results() == ["other__alice.mp4"]
+
+
+@pytest.mark.parametrize("fault", ["no_output", "empty_output"])
+def test_a_result_that_is_not_there_is_never_called_done(bench: Bench, fault: str) -> None:
+    bench.face()
+    bench.target("clip.mp4", then=fault)
+
+    assert bench.run_once() == 1
+
+    report = bench.report("failed/clip__alice.json")
+    assert report["failure"]["category"] == "verification_error"
+    assert report["attempts"] == 3
+
+
+def test_what_libraries_print_does_not_disturb_the_worker_s_messages(bench: Bench) -> None:
+    bench.face()
+    bench.target("clip.mp4", then="noise")
+    assert bench.run_once() == 0
+    printed = (bench.root / ".automation" / "log" / "worker.log").read_text()
+    assert "a library prints" in printed
+    assert "a native one" in printed
+
+
+def test_edited_settings_take_effect_with_the_next_job_and_broken_ones_keep_the_last_good(
+    bench: Bench,
+) -> None:
+    bench.face()
+    with bench.start() as daemon:
+        bench.target("first.mp4")
+        daemon.wait_for_result("first__alice.json")
+        bench.configure(quality_preset="best")
+        daemon.wait_until(lambda: bench.status().quality_preset == "best")
+        bench.target("second.mp4")
+        daemon.wait_for_result("second__alice.json")
+        (bench.root / "automation_config.json").write_text('{"quality_preset": "superb"}')
+        daemon.wait_until(lambda: bench.status_of_daemon().config_problem is not None)
+        bench.target("third.mp4")
+        daemon.wait_for_result("third__alice.json")
+        problem = bench.status_of_daemon().config_problem
+        bench.configure(quality_preset="fast")
+        daemon.wait_until(lambda: bench.status().quality_preset == "fast")
+        assert bench.status().config_problem is None
+
+    assert problem is not None
+    assert "quality_preset" in problem
+    assert "superb" in problem
+    presets = [bench.report(f"{n}__alice.json")["quality_preset"] for n in ("first", "second", "third")]
+    assert presets == ["balanced", "best", "best"]
+
+
+def test_jobs_wait_for_the_use_policy_and_go_on_by_themselves(bench: Bench) -> None:
+    from facefusion.trust import policy
+
+    bench.configure(accept_use_policy=0)
+    bench.face()
+    bench.target("clip.mp4")
+    assert bench.run_once() == 1
+    assert bench.file("videos/clip.mp4").state == "blocked"
+    assert "--accept-use-policy" in bench.file("videos/clip.mp4").reason
+    with bench.start() as daemon:
+        daemon.wait_until_watching()
+        policy.accept(bench.root / ".automation", policy.CURRENT_VERSION, "test")
+        daemon.wait_for_result("clip__alice.json")
+
+
+def test_a_batch_of_given_pairs_is_processed_wherever_the_files_lie(bench: Bench, tmp_path: Path) -> None:
+    face = bench.face()
+    face = face.rename(tmp_path / "somebody.jpg")
+    videos = [bench.target(f"{n}.mp4").rename(tmp_path / f"{n}.mp4") for n in "ab"]
+    bench.target("left alone.mp4")
+
+    records = bench.processor().process_videos_batch([(face, video) for video in videos])
+
+    assert [record.outcome for record in records] == ["done", "done"]
+    assert [record.target for record in records] == videos
+    assert bench.results() == ["a__somebody.mp4", "b__somebody.mp4"]
+
+
+def test_pairs_are_grouped_by_face_in_the_order_of_their_first_target() -> None:
+    pairs = [("b", "1.mp4"), ("a", "2.mp4"), ("b", "3.mp4"), ("b", "1.mp4")]
+    assert SimpleAutoProcessor.group_videos_by_face(pairs) == {"b": ["1.mp4", "3.mp4"], "a": ["2.mp4"]}
+
+
+def test_the_state_folder_is_private(bench: Bench) -> None:
+    bench.face()
+    bench.target("clip.mp4")
+    assert bench.run_once() == 0
+    state = bench.root / ".automation"
+    assert state.stat().st_mode & 0o777 == 0o700
+    assert (state / "log").stat().st_mode & 0o777 == 0o700
+    assert (state / "queue.sqlite3").stat().st_mode & 0o077 == 0
+    assert (state / "log" / "daemon.log").stat().st_mode & 0o077 == 0
+
+
+def test_a_settled_file_starts_at_once_and_the_next_job_follows_without_a_pause(bench: Bench) -> None:
+    """A generous bound: what is checked is that no polling interval lies in between."""
+    bench.configure(watch_interval=60)
+    bench.face()
+    with bench.start() as daemon:
+        daemon.wait_until_watching()
+        bench.target("warm.mp4")
+        daemon.wait_for_result("warm__alice.json")
+        dropped = time.time()
+        for number in range(3):
+            bench.target(f"{number}.mp4")
+        daemon.wait_until(lambda: len(bench.results()) == 4)
+        daemon.stop(signal.SIGTERM)
+    jobs = sorted(
+        (bench.report(f"{number}__alice.json") for number in range(3)), key=lambda job: job["started_at"]
+    )
+
+    def seconds(text: str) -> float:
+        return datetime.fromisoformat(text).timestamp()
+
+    assert seconds(jobs[0]["started_at"]) - dropped < 2.0
+    gaps = [
+        seconds(later["started_at"]) - seconds(earlier["finished_at"])
+        for earlier, later in itertools.pairwise(jobs)
+    ]
+    assert max(gaps) < 1.0
