@@ -98,7 +98,7 @@ _KEPT_SOURCES = 8
 
 
 def compile_loops() -> None:
-    """Compile the per-pixel loops, or load them from the cache on disk: seconds the first time, then instant."""
+    """Compile the per-pixel loops (seconds, once), or load them from the cache on disk."""
     media_kernels.warm_up()
     mesh_kernels.warm_up()
 
