@@ -23,8 +23,8 @@ _MEGABYTE = 1 << 20
 _KEPT_SPEEDS = 20
 # A worker with its libraries and the embedded engine's models, before the first frame.
 _WORKER_BYTES = 300 * _MEGABYTE
-# Pictures that decoder and encoder keep for reference and look-ahead; x264 alone looks at forty to sixty.
-_CODEC_FRAMES = 60
+# Pictures that decoder and encoder keep for reference and look-ahead (measured: 1080p needs 730 MiB in all).
+_CODEC_FRAMES = 90
 _BYTES_PER_PIXEL = 1.5
 # Encoded bytes per pixel at high quality (visually lossless H.264). Only an upper bound is needed.
 _ENCODED_BYTES_PER_PIXEL = 0.04
