@@ -30,6 +30,7 @@ from facefusion.launcher.arguments import LauncherArguments
 from facefusion.launcher.computer import Plan, computer_rows, examine, plan
 from facefusion.launcher.conversation import Conversation
 from facefusion.launcher.installing import install
+from facefusion.launcher.preparing import compile_once
 from facefusion.launcher.session import MakeProcessor, run_demo, watch
 from facefusion.launcher.text import near, safe
 from facefusion.models.manager import ModelManager
@@ -94,6 +95,7 @@ class FaceFusionAutomationLauncher:
         self._make_inbox(workspace)
         workspace.prepare_outbox()
         self._install_models(manager, config)
+        compile_once(self.console, workspace.state_dir)
         if self.arguments.demo:
             return run_demo(self.console, workspace, config, self._make_processor)
         return watch(self.console, workspace, self._make_processor)

@@ -12,6 +12,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).par
 from snapshots import BUSY  # noqa: E402
 
 import facefusion.automation.workspace as workspace_module  # noqa: E402
+import facefusion.launcher.launcher as launcher_module  # noqa: E402
 from facefusion.errors import FaceFusionError  # noqa: E402
 from facefusion.launcher.arguments import parse_arguments  # noqa: E402
 from facefusion.launcher.launcher import FaceFusionAutomationLauncher  # noqa: E402
@@ -40,6 +41,7 @@ if __name__ == "__main__":
     launcher = FaceFusionAutomationLauncher(
         parse_arguments(root, sys.argv[3:]), make_processor=ImaginedProcessor
     )
+    launcher_module.compile_once = lambda console, state_dir: None
     launcher._install_models = lambda manager, config: None  # type: ignore[method-assign]
     try:
         sys.exit(launcher.run())
