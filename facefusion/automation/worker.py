@@ -258,7 +258,9 @@ class Worker:
 
     def _take(self, message: dict[str, Any]) -> None:
         event = message.pop("event")
-        if event == "ready":
+        if event == "ready":  # loading may take long on a slow disk; the first job's time begins now
+            with self._lock:
+                self._advanced = self._clock()
             return
         with self._lock:
             if self.order is None or self.order.ticket != message["ticket"]:

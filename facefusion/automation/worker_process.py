@@ -5,7 +5,7 @@ It reads orders from standard input and answers on standard output, one JSON obj
     in    {"order": "run", "ticket": 7, "target": ..., "faces": [...], "face_digest": ..., "work_dir": ...,
            "stem": ..., "config": {...}}
           {"order": "stop", "ticket": 7}
-    out   {"event": "ready"}
+    out   {"event": "ready"}        libraries and models are loaded
           {"event": "progress", "ticket": 7, "stage": ..., "frames_done": ..., ...}
           {"event": "result", "ticket": 7, "output": ..., "seconds": ..., "result": {...}}
           {"event": "error", "ticket": 7, "category": ..., "message": ..., "remedy": ..., "retryable": ...,
@@ -176,8 +176,8 @@ def main(arguments: list[str]) -> int:
     runner = Runner(lambda: load_factory(factory_name)(Path(models_dir), threads=int(threads)), channel)
     orders: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read_orders, args=(orders, runner), name="orders", daemon=True).start()
-    channel.send("ready")
     runner.warm_up()
+    channel.send("ready")
     while True:
         runner.run(orders.get())
 

@@ -7,6 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
+from workbench import FACTORY
+
 from facefusion.automation.daemon import Options
 from facefusion.automation.processor import SimpleAutoProcessor
 from facefusion.errors import FaceFusionError
@@ -20,9 +22,7 @@ def main() -> int:
             os.kill(os.getpid(), signal.SIGKILL)
 
     try:
-        processor = SimpleAutoProcessor(
-            root, options=Options(session_factory="scripted_session:ScriptedSession", at=at)
-        )
+        processor = SimpleAutoProcessor(root, options=Options(session_factory=FACTORY, at=at))
         return processor.run_once() if "--once" in words else processor.run()
     except FaceFusionError as error:
         print(error.message)

@@ -90,16 +90,22 @@ def order(tmp_path: Path, script: str) -> Order:
 def test_d4_a_worker_without_progress_is_replaced(spec: WorkerSpec, tmp_path: Path) -> None:
     now = [0.0]
     told: list[object] = []
-    ended = threading.Event()
+    ended, ready = threading.Event(), threading.Event()
 
     def tell(_: Worker, message: object) -> None:
         told.append(message)
         if not isinstance(message, Progress):
             ended.set()
 
-    worker = Worker(spec, tell, clock=lambda: now[0])
+    def clock() -> float:
+        if threading.current_thread().name.startswith("worker"):
+            ready.set()  # the first message has arrived
+        return now[0]
+
+    worker = Worker(spec, tell, clock)
     try:
         assert worker.run(order(tmp_path, '{"then": "hang"}'))
+        assert ready.wait(20)
         now[0] = 119.0
         assert worker.overdue(120.0, 0.0) is None
         now[0] = 121.0
@@ -144,7 +150,7 @@ def test_d4_a_hanging_job_does_not_hold_up_the_daemon(bench: Bench, monkeypatch:
     bench.target("good.mp4")
     overdue = Worker.overdue
     # Five seconds is the least the settings allow; a test need not wait that long.
-    monkeypatch.setattr(Worker, "overdue", lambda self, stall, job: overdue(self, 0.5, job))
+    monkeypatch.setattr(Worker, "overdue", lambda self, stall, job: overdue(self, 2.0, job))
 
     assert bench.run_once() == 1
 
@@ -356,7 +362,7 @@ assert bench.report("clip__alice.json")["attempts"] == 1
 
 def test_f1_a_file_that_changes_while_it_is_processed_is_started_over(bench: Bench) -> None:
     bench.face()
-    target = bench.target("clip.mp4", seconds=30, version=1)
+    target = bench.target("clip.mp4", seconds=30, frames=600, version=1)
     with bench.start() as daemon:
         daemon.wait_for_state("videos/clip.mp4", "running")
         target.write_text('{"version": 2}')
@@ -384,7 +390,7 @@ def test_f1_a_slow_copy_is_never_started_early(bench: Bench) -> None:
 
 def test_f4_while_the_inbox_is_away_nothing_is_given_up(bench: Bench) -> None:
     bench.face()
-    bench.target("first.mp4", seconds=4.0)
+    bench.target("first.mp4", seconds=2.0)
     bench.target("second.mp4")
     away = bench.root / "inbox is unmounted"
     with bench.start() as daemon:
@@ -393,7 +399,7 @@ def test_f4_while_the_inbox_is_away_nothing_is_given_up(bench: Bench) -> None:
         bench.inbox.mkdir()  # the empty mount point
         daemon.wait_until(lambda: bench.status().state == "paused")
         daemon.wait_for_result("first__alice.json")
-        time.sleep(1.0)
+        time.sleep(0.5)
         snapshot = bench.status()
         assert "mounted?" in (snapshot.paused or "")
         assert snapshot.counts.queued == 1

@@ -141,7 +141,7 @@ def test_f9_a_second_drop_of_the_same_content_points_to_the_result(bench: Bench)
 
 def test_f9_a_drop_of_the_same_content_while_the_first_is_running_makes_no_second_job(bench: Bench) -> None:
     bench.face()
-    first = bench.target("clip.mp4", seconds=4.0)
+    first = bench.target("clip.mp4", seconds=2.0)
     with bench.start() as daemon:
         daemon.wait_for_state("videos/clip.mp4", "running")
         (bench.inbox / "videos" / "again.mp4").write_bytes(first.read_bytes())

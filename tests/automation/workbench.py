@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from facefusion.automation import daemon, settings
 from facefusion.automation.daemon import Options
 from facefusion.automation.processor import SimpleAutoProcessor
 from facefusion.automation.snapshot import InboxFile, Snapshot, read_snapshot
@@ -20,6 +21,11 @@ from facefusion.automation.snapshot import InboxFile, Snapshot, read_snapshot
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 FACTORY = "scripted_session:ScriptedSession"
+
+# The daemon's own pace is made for people; tests look more often.
+daemon.FILE_SECONDS = daemon.HOUSEKEEPING_SECONDS = daemon.FIRST_PAUSE_SECONDS = 0.1
+daemon.ROOM_SECONDS = 0.3
+settings.LOOK_SECONDS = 0.1
 
 # Worker processes find the scripted session by this.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
@@ -53,7 +59,7 @@ class Bench:
     def face(self, name: str = "alice", content: bytes | None = None) -> Path:
         path = self.inbox / "faces" / f"{name}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if content is not None else f"the face of {name}".encode())
+        path.write_bytes(content if content is not None else b"the face of " + os.fsencode(name))
         return path
 
     def target(self, name: str, **script: Any) -> Path:

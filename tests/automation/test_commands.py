@@ -1,0 +1,242 @@
+"""The command line, as a person or a script uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from workbench import FACTORY, REPOSITORY, Bench
+
+from facefusion.automation.commands import main
+from facefusion.automation.daemon import Options
+from facefusion.automation.snapshot import snapshot_from_dict
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def run(bench: Bench, *words: str) -> int:
+    return main([*words, "--root", str(bench.root)], options=Options(session_factory=FACTORY))
+
+
+def test_once_says_what_came_of_everything(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.face()
+    bench.target("good.mp4")
+    bench.target("bad.mp4", then="bad_source")
+    assert run(bench, "--once") == 1
+    printed = capsys.readouterr().out
+    assert "good__alice.mp4" in printed
+    assert "No face in the source picture." in printed
+    assert "Use a sharp, well lit picture" in printed
+    assert "1 done" in printed
+
+
+def test_status_tells_the_state_of_every_file_without_a_daemon(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(bench, "status") == 0
+    assert "no daemon is running" in capsys.readouterr().out
+    bench.target("clip.mp4")
+    (bench.inbox / "videos" / "x.part").touch()
+    before = sorted(path.name for path in bench.root.rglob("*"))
+    assert run(bench, "status", "--all") == 0
+    printed = capsys.readouterr().out
+    assert "clip.mp4: new: it is looked at when the program runs" in printed
+    assert "temporary name" in printed
+    assert sorted(path.name for path in bench.root.rglob("*")) == before, "looking changes nothing"
+
+
+def test_status_as_json_can_be_read_back_whatever_the_names(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.face(os.fsdecode(b"\xffrank"))
+    bench.target(os.fsdecode(b"clip\xfe\n.mp4"))
+    bench.target("bad.mp4", then="bad_source")
+    assert bench.run_once() == 1
+    assert run(bench, "status", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    snapshot = snapshot_from_dict(document)
+    assert snapshot == snapshot_from_dict(snapshot.as_dict())
+    assert {file.path: file.state for file in snapshot.files} == {
+        "faces/\\xffrank.jpg": "ready",
+        "videos/clip\\xfe\\n.mp4": "done",
+        "videos/bad.mp4": "failed",
+    }
+    assert snapshot.results[0].engine == snapshot.engine == "mesh"
+    assert snapshot.failures[0].category == "face_detection"
+
+
+def test_status_of_a_running_daemon_shows_progress(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.face()
+    bench.target("clip.mp4", seconds=4.0, frames=100)
+    bench.target("next.mp4")
+    with bench.start() as daemon:
+        daemon.wait_until(lambda: any(job.frames_per_second for job in bench.status().running))
+        assert run(bench, "status") == 0
+        printed = capsys.readouterr().out
+        (job,) = bench.status().running
+    assert f"process {daemon.process.pid}" in printed
+    assert "frames/s" in printed
+    assert "Next:" in printed
+    assert job.frames_total == 100
+    assert job.seconds_left is not None
+    assert 0 < job.frames_done <= 100
+
+
+def test_cancel_and_retry_work_while_the_daemon_runs(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.face()
+    bench.target("long.mp4", seconds=60.0, frames=6000)
+    bench.target("waiting.mp4")
+    with bench.start() as daemon:
+        daemon.wait_until(lambda: any(job.frames_done for job in bench.status().running))
+        running = bench.status().running[0].id
+        waiting = bench.status().waiting[0].id
+        assert run(bench, "cancel", waiting) == 0
+        assert run(bench, "cancel", running) == 0
+        daemon.wait_for_state("videos/long.mp4", "cancelled")
+        assert bench.file("videos/waiting.mp4").state == "cancelled"
+        assert run(bench, "retry", waiting) == 0
+        daemon.wait_for_result("waiting__alice.json")
+        assert "is queued again" in capsys.readouterr().out
+    assert bench.file("videos/long.mp4").state == "cancelled"
+    assert bench.results() == ["waiting__alice.mp4"]
+    assert not any((bench.outbox / "failed").iterdir())
+
+
+def test_cancel_and_retry_work_without_a_daemon(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(bench, "retry", "all") == 1
+    assert "no queue" in capsys.readouterr().out
+    bench.configure(max_retries=0)
+    bench.face()
+    bench.target("clip.mp4", then="crash_once", marker=str(bench.root / "crashed"))
+    assert bench.run_once() == 1
+    assert run(bench, "retry", "99") == 1
+    assert run(bench, "retry", "clip") == 2
+    assert run(bench, "retry", "all") == 0
+    assert "No daemon is running" in capsys.readouterr().out
+    assert bench.run_once() == 0
+    assert run(bench, "retry", "all") == 1, "nothing has failed"
+    assert run(bench, "cancel", "1") == 1, "it is done"
+
+
+def test_the_use_policy_can_be_accepted_on_the_command_line_in_its_present_version(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.configure(accept_use_policy=0)
+    bench.face()
+    bench.target("clip.mp4")
+    assert run(bench, "--once") == 1
+    assert "use policy" in capsys.readouterr().out
+    assert run(bench, "--once", "--accept-use-policy", "99") == 2
+    assert "version 1, not 99" in capsys.readouterr().err
+    assert run(bench, "--once", "--accept-use-policy", "1") == 0
+    assert bench.results() == ["clip__alice.mp4"]
+
+
+def test_config_check_names_what_is_wrong(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(bench, "config", "check") == 0
+    assert (bench.root / "automation_config.schema.json").exists()
+    (bench.root / "automation_config.json").write_text('{\n  "watch_interval": 600\n}')
+    assert run(bench, "config", "check") == 1
+    error = capsys.readouterr().err
+    assert "line 2" in error
+    assert "watch_interval" in error
+    assert "600" in error
+    assert run(bench, "--once") == 2
+
+
+def test_config_schema_is_printed(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(bench, "config", "schema") == 0
+    assert "quality_preset" in json.loads(capsys.readouterr().out)["properties"]
+
+
+def test_folders_in_each_other_are_refused_before_anything_is_done(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.configure(outbox="inbox/videos/out")
+    assert run(bench, "--once") == 2
+    assert "lies inside the inbox" in capsys.readouterr().err
+    assert not (bench.root / ".automation").exists()
+
+
+def test_report_counts_what_was_done(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.face()
+    bench.target("good.mp4")
+    bench.target("bad.mp4", then="bad_source")
+    bench.run_once()
+    assert run(bench, "report", "--days", "7") == 0
+    printed = capsys.readouterr().out
+    assert "2 jobs, 1 done" in printed
+    assert (bench.outbox / "analytics" / "report.html").exists()
+
+
+def test_purge_forgets_hashes_and_the_history_of_what_is_gone_and_keeps_results(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.face()
+    bench.target("kept.mp4")
+    gone = bench.target("gone.mp4")
+    bench.run_once()
+    gone.unlink()
+    assert run(bench, "purge") == 0
+    assert "1 finished jobs" in capsys.readouterr().out
+    assert bench.results() == ["gone__alice.mp4", "kept__alice.mp4"]
+    assert bench.run_once() == 0
+    assert bench.results() == ["gone__alice.mp4", "kept__alice.mp4"], "what is there is not made again"
+
+    assert run(bench, "purge", "--everything") == 0
+    assert not (bench.root / ".automation" / "queue.sqlite3").exists()
+    assert not (bench.root / ".automation" / "log").exists()
+
+
+def test_purge_is_refused_while_a_daemon_runs(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    with bench.start() as daemon:
+        daemon.wait_until_watching()
+        assert run(bench, "purge") == 2
+    assert str(daemon.process.pid) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--root", "{root}", "status"], ["status", "--root", "{root}"]])
+def test_root_may_stand_before_or_after_the_command(bench: Bench, words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "simple_auto_processor.py", *(word.format(root=bench.root) for word in words)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert str(bench.root) in done.stdout
+
+
+def test_a_settings_file_elsewhere_brings_its_own_folders(bench: Bench, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "simple_auto_processor.py", "--config"),
+            *(str(bench.root / "automation_config.json"), "status", "--json"),
+        ],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["inbox"] == str(bench.inbox)
+
+
+def test_a_pipe_that_closes_early_is_no_error(bench: Bench) -> None:
+    done = subprocess.run(
+        f"'{sys.executable}' simple_auto_processor.py status --json --root '{bench.root}' | head -c 1",
+        shell=True,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
