@@ -176,18 +176,19 @@ def _mirror(adjacency: NDArray[np.bool_], points: dict[str, tuple[int, ...]]) ->
     degree = adjacency.sum(0)
     # A point is known by its already matched neighbours: its twin is next to their twins. The best
     # supported pair goes first; the two halves differ in a few edges, so not every vote must agree.
+    near = adjacency.astype(np.float32)
+    votes = near[:, mirror >= 0] @ near[mirror[mirror >= 0]]
+    unlike = np.abs(degree[:, None] - degree[None, :])
     while (mirror < 0).any():
-        matched = np.flatnonzero(mirror >= 0)
-        votes = adjacency[:, matched].astype(np.int32) @ adjacency[mirror[matched]].astype(np.int32)
-        votes[mirror >= 0] = 0
-        votes[:, mirror >= 0] = 0
-        score = votes * 4 - np.abs(degree[:, None] - degree[None, :])
-        score[votes < 1] = -99
-        np.fill_diagonal(score, -99)  # the middle line is complete
+        score = np.where(votes > 0, votes * 4 - unlike, -99.0)
+        score[mirror >= 0] = -99.0
+        score[:, mirror >= 0] = -99.0
+        np.fill_diagonal(score, -99.0)  # the middle line is complete
         point, twin = np.unravel_index(int(score.argmax()), score.shape)
         if score[point, twin] < 0:
             break
         mirror[point], mirror[twin] = twin, point
+        votes += np.outer(near[point], near[twin]) + np.outer(near[twin], near[point])
     if (mirror < 0).any():
         raise ValueError("the mesh is not symmetric")
     return mirror
