@@ -14,15 +14,17 @@ _REFUSED = {
     "libvpx-vp9": ("yuva422p", "yuva444p", "gbrap"),
     "libx265": ("yuva420p", "yuva420p10le"),
 }
-# Smallest side of a picture. SVT-AV1 hangs for ever on some narrow ones (66x20).
-_SMALLEST = {"libx265": 16, "libsvtav1": 64}
+# Smallest side of a picture. SVT-AV1 4.1 hangs for ever on some narrow ones (66x20); x265 4.1 writes past its
+# buffers on others (48x64), which ends the process.
+_SMALLEST = {"libx265": 64, "libsvtav1": 64}
 # Encoders whose streams can only be cropped by whole chroma blocks.
 _EVEN = frozenset({"libx264", "libx265"})
 
 _PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 _VP9_SPEED = (8, 7, 6, 5, 4, 3, 2, 1, 0)
 _AV1_PRESET = (10, 10, 9, 9, 8, 7, 5, 4, 3)
-_LARGE = 2560 * 1600
+_LARGE = 1_500_000
+_NEAR_SIGHTED = frozenset({"ultrafast", "superfast", "veryfast"})
 """Pixels above which x264 and x265 look ahead over fewer pictures, or memory would grow with the picture."""
 
 
@@ -56,8 +58,8 @@ class EncodeSettings:
         step = _PRESETS.index(self.preset)
         if self.encoder in ("libx264", "libx265"):
             parameters = list(self.hdr)
-            if pixels > _LARGE:
-                parameters.append("rc-lookahead=12")
+            if pixels > _LARGE and self.preset not in _NEAR_SIGHTED:
+                parameters.append("rc-lookahead=15")
             if self.encoder == "libx265":
                 # Its banner would go to standard error with every job.
                 parameters += ["log-level=error", f"pools={threads}"]
