@@ -164,11 +164,13 @@ def find_faces(
                 if inside and all(overlap(moved.box, other.box) < 0.3 for other in found):
                     found.append(moved)
     faces: list[Face] = []
-    for detection in sorted(found, key=lambda d: -d.area)[:limit]:
+    for detection in sorted(found, key=lambda d: -d.area):
+        if len(faces) == limit:
+            break
         face = landmarker.from_detection(frame, detection)
         if face.presence >= _PRESENCE and all(overlap(face.box, other.box) < 0.4 for other in faces):
             faces.append(landmarker.follow(frame, face))
-    return faces
+    return sorted(faces, key=lambda face: -face.size)
 
 
 def largest(faces: Sequence[Face]) -> Face:
@@ -177,7 +179,7 @@ def largest(faces: Sequence[Face]) -> Face:
 
 
 def _quarters(width: int, height: int) -> list[tuple[int, int, int, int]]:
-    w, h = int(width * 0.6), int(height * 0.6)
+    w, h = max(1, int(width * 0.6)), max(1, int(height * 0.6))
     return [(x, y, x + w, y + h) for y in (0, height - h) for x in (0, width - w)]
 
 
