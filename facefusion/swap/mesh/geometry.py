@@ -149,6 +149,10 @@ def build_tables(topology: Topology) -> MeshTables:
     )
 
 
+_EMPHASIS = 1.2
+"""The outline stays the target's; what lies inside it has to say a little more for the face to be known."""
+
+
 def shape_difference(source: Floats, target: Floats, tables: MeshTables, strength: float) -> Floats:
     """What must be added, in canonical coordinates, to give the target's mean shape the source's proportions.
 
@@ -161,7 +165,8 @@ def shape_difference(source: Floats, target: Floats, tables: MeshTables, strengt
         (468, 3) float32, small on the outline, where the face must meet the target's head. The eyes move as
         blocks, the lips nearly so: their place is identity, their curve mostly expression.
     """
-    difference = strength * (fit_pose(target, source).invert(source) - target) * tables.shape_weight
+    difference = fit_pose(target, source).invert(source) - target
+    difference = _EMPHASIS * strength * difference * tables.shape_weight
     lips = _lip_difference(source, difference, tables)
     difference = difference * tables.lip_weight
     difference[tables.lips] += lips[tables.lips]

@@ -61,7 +61,7 @@ class SoftnessControl:
         """Take in one measurement of `sharpness`; from painter threads; a lost one does not matter."""
         ratio = (drawn + 0.3) / (target + 0.3)
         step = 0.34 if self._count < 16 else 0.17
-        if ratio > 1.2:
+        if ratio > 1.3:
             self._place = min(self._place + step, len(SOFTENING) - 1.0)
-        elif ratio < 1.0:
+        elif ratio < 1.1:
             self._place = max(self._place - step, 0.0)

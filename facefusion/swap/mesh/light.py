@@ -19,6 +19,7 @@ from facefusion.swap.mesh.geometry import MeshTables
 from facefusion.swap.mesh.kernels import foreign, weighted_means
 
 Floats = NDArray[np.float32]
+_EVENNESS = 0.3  # how much of the light's variation over the face is left to the source's own shading
 _FACE_PIXELS = 72  # size to which a face is reduced before its colours are read
 
 
@@ -81,12 +82,13 @@ class LightTransfer:
 
     def __init__(self, shape: Floats, tables: MeshTables, *, reach: float = 0.42) -> None:
         distance = ((shape[:, None] - shape[None]) ** 2).sum(-1)
-        near = (tables.outline_rings >= 2) | ((tables.outline_rings == 1) & (tables.edge_zone > 0))
-        trusted = ~tables.feature & near
+        trusted = ~tables.feature & (tables.outline_rings >= 1)
         # Where hair hardly ever lies: the first look at what skin is like here.
         sure = trusted & (tables.edge_zone < 0.3)
         self._trusted, self._sure = np.flatnonzero(trusted), np.flatnonzero(sure)
-        kernel = np.exp(-distance / (2 * reach**2)).astype(np.float32)
+        # At the edge the light must meet its surroundings; inside, broad light leaves the face its features.
+        reaches = reach * np.interp(tables.outline_rings, (1, 3), (0.4, 1.0))
+        kernel = np.exp(-distance / (2 * reaches[:, None] ** 2)).astype(np.float32)
         wide = np.exp(-distance / (2 * (2.2 * reach) ** 2)).astype(np.float32)
         self._kernel = np.ascontiguousarray(kernel[:, self._trusted])
         self._wide = np.ascontiguousarray(wide[:, self._sure])
@@ -111,7 +113,9 @@ class LightTransfer:
         confidence = self.confidence(target) * source_confidence
         ratio = np.log((target + 6.0) / (source + 6.0))
         both = self.smooth(np.concatenate([ratio, target], axis=1), confidence)
-        return Light(np.exp(np.clip(both[:, :3], -2.0, 1.6)), np.ascontiguousarray(both[:, 3:]))
+        gain = both[:, :3]
+        gain = gain + _EVENNESS * (gain[self._trusted].mean(axis=0) - gain)
+        return Light(np.exp(np.clip(gain, -2.0, 1.6)), np.ascontiguousarray(both[:, 3:]))
 
 
 def _contiguous(values: Floats) -> Floats:
