@@ -155,11 +155,12 @@ def find_faces(
             part = frame.read((x0, y0, x1, y1), shrink)
             for detection in detector.detect(part, scale=part.shape[1] / (x1 - x0)):
                 moved = detection.shifted(x0, y0)
+                # What a quarter cuts off lies whole in another; what the picture cuts off does not.
                 inside = (
-                    moved.box[0] > x0 + 2
-                    and moved.box[1] > y0 + 2
-                    and moved.box[2] < x1 - 2
-                    and moved.box[3] < y1 - 2
+                    (x0 == 0 or moved.box[0] > x0 + 2)
+                    and (y0 == 0 or moved.box[1] > y0 + 2)
+                    and (x1 == frame.width or moved.box[2] < x1 - 2)
+                    and (y1 == frame.height or moved.box[3] < y1 - 2)
                 )
                 if inside and all(overlap(moved.box, other.box) < 0.3 for other in found):
                     found.append(moved)

@@ -89,7 +89,7 @@ def test_landmarks_rest_when_they_are_followed_on_a_still_picture(
 def test_the_visible_part_of_a_face_cut_by_the_border_is_still_located(
     models: Models, astronaut: Portrait
 ) -> None:
-    x0, y0, x1, y1 = astronaut.face.box
+    x0, _, x1, _ = astronaut.face.box
     edge = int(x0 + 0.25 * (x1 - x0))
     picture = np.ascontiguousarray(astronaut.picture[:, edge:])
     face = models.face(picture)
