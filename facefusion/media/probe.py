@@ -172,7 +172,7 @@ def probe(path: Path) -> MediaInfo:
 
 @contextlib.contextmanager
 def open_input(path: Path, kind: FileKind | None = None) -> Iterator[Any]:
-    """Open a media file for demuxing; only local files, only demuxers that fit its content.
+    """Open a media file for demuxing; only local files, only with the demuxer of its content.
 
     Yields:
         `av.container.InputContainer`.
@@ -180,16 +180,16 @@ def open_input(path: Path, kind: FileKind | None = None) -> Iterator[Any]:
     Raises:
         MediaFormatError: it cannot be opened, or libav fails while it is used inside the block.
     """
-    demuxers = (kind or identify(path)).demuxers
-    options = {"protocol_whitelist": "file"}
-    if demuxers:
-        options["format_whitelist"] = demuxers
+    kind = kind or identify(path)
+    if not kind.demuxer:
+        raise MediaFormatError(f"{path.name} is a picture ({kind.family}), not a video.")
     with translated(path.name):
         container = av.open(
             # An absolute path cannot be taken for a URL, whatever the name looks like.
             str(path.absolute()),
             "r",
-            container_options=options,
+            format=kind.demuxer,
+            container_options={"protocol_whitelist": "file", "format_whitelist": kind.demuxer},
             metadata_errors="replace",
             timeout=(_OPEN_SECONDS, _READ_SECONDS),
         )

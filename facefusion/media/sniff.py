@@ -26,12 +26,12 @@ class FileKind:
         family: `mp4`, `mov`, `mkv`, `webm`, `avi`, `ts`, `mpeg`, `asf`, `flv`, `ogg`, `mxf` ... for videos;
             `jpeg`, `png`, `webp`, `gif`, `bmp`, `tiff`, `heif`, `avif`, `jp2` ... for pictures.
         picture: true for the latter.
-        demuxers: libav's names of the demuxers that may open it (empty for pictures).
+        demuxer: libav's name of the demuxer that opens it (empty for pictures).
     """
 
     family: str
     picture: bool
-    demuxers: str = ""
+    demuxer: str = ""
 
 
 _PICTURES: tuple[tuple[bytes, int, str], ...] = (
@@ -50,7 +50,7 @@ _PICTURES: tuple[tuple[bytes, int, str], ...] = (
 )
 _VIDEOS: tuple[tuple[bytes, int, str, str], ...] = (
     (b"AVI ", 8, "avi", "avi"),
-    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", 0, "asf", "asf,asf_o"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", 0, "asf", "asf"),
     (b"FLV\x01", 0, "flv", "flv"),
     (b"OggS", 0, "ogg", "ogg"),
     (b"\x06\x0e\x2b\x34\x02\x05\x01\x01", 0, "mxf", "mxf"),
@@ -195,15 +195,15 @@ def _identify(name: str, stream: BinaryIO, head: bytes, size: int) -> FileKind:
     if head[:4] == b"\x1a\x45\xdf\xa3":
         _check_matroska(name, head, size)
         family = "webm" if b"webm" in head[:64] else "mkv"
-        return FileKind(family, False, "matroska,matroska,webm")
-    for magic, offset, family, demuxers in _VIDEOS:
+        return FileKind(family, False, "matroska,webm")
+    for magic, offset, family, demuxer in _VIDEOS:
         if head[offset : offset + len(magic)] == magic:
             if family == "avi" and len(head) >= 12:
                 # OpenDML files hold several RIFF chunks; the first one never exceeds the file.
                 _check_size(name, struct.unpack_from("<I", head, 4)[0] + 8, size)
             if family == "asf":
                 _check_asf(name, head, size)
-            return FileKind(family, False, demuxers)
+            return FileKind(family, False, demuxer)
     if _is_transport_stream(head):
         return FileKind("ts", False, "mpegts")
     raise MediaFormatError(

@@ -55,6 +55,8 @@ class ExpectedMedia:
         frame_seconds: length of one picture; how far sound may be off.
         audio: the kept sound tracks.
         subtitles: number of kept subtitle tracks.
+        free_clock: the container's clock starts anywhere and may be moved as a whole, by up to a second (in
+            a video that starts at 0 decoding starts before that, and MPEG-TS has no time before 0).
     """
 
     frames: int
@@ -65,6 +67,7 @@ class ExpectedMedia:
     frame_seconds: float
     audio: tuple[ExpectedTrack, ...] = ()
     subtitles: int = 0
+    free_clock: bool = False
 
 
 @dataclass(frozen=True)
@@ -207,6 +210,8 @@ def _check_pictures(name: str, times: _Times, expected: ExpectedMedia) -> None:
         raise VerificationError(f"{name} has two pictures with the same time stamp.")
     # A start before zero is moved to zero by some containers, together with everything else.
     moved = max(0.0, -expected.first)
+    if expected.free_clock and 0 <= float(pictures[0]) - expected.first < 1:
+        moved = float(pictures[0]) - expected.first
     # Matroska rounds to milliseconds.
     tolerance = 0.0015
     for what, got, wanted in (

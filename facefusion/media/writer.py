@@ -66,6 +66,7 @@ class VideoWriter:
         self._stack = contextlib.ExitStack()
         self._committed = False
         self._durations: dict[int, int] = {}
+        self._muxed = False
         self._converter = FrameConverter(info, plan)
         self._time_base = info.time_base or Fraction(1, 90000)
 
@@ -133,7 +134,10 @@ class VideoWriter:
         if self.frames == 0:
             raise MediaFormatError(f"{self.info.path.name}: there was no picture to write.")
         with self._storage():
-            self._mux(self._stream.encode(None))
+            last = self._stream.encode(None)
+            if not self._muxed:
+                _order(last)
+            self._mux(last)
             self._copier.finish()
             self._target.close()
             self.warnings += self._copier.warnings
@@ -164,6 +168,7 @@ class VideoWriter:
             frame_seconds=float(1 / rate),
             audio=tuple(audio),
             subtitles=sum(t.stream.kind == "subtitle" for t in kept),
+            free_clock=CONTAINERS[self.plan.container].free_clock,
         )
 
     def close(self) -> None:
@@ -187,6 +192,7 @@ class VideoWriter:
             if duration:
                 packet.duration = duration
             self._target.mux_one(packet)
+            self._muxed = True
 
     def _ticks(self, seconds: Fraction) -> int:
         return int(seconds / self._time_base)
@@ -279,3 +285,15 @@ class VideoWriter:
             raise
         except OSError as error:
             raise StorageError(f"{self.path.name} cannot be written ({error.strerror or error}).") from error
+
+
+def _order(packets: list[Any]) -> None:
+    """Give the packets of a whole video decoding times: presentation times in order, early enough for all.
+
+    x265 leaves them undefined in videos that are shorter than its reordering; such a video comes out of the
+    encoder in one go at the end.
+    """
+    stamps = sorted(packet.pts for packet in packets)
+    early = max((stamp - packet.pts for stamp, packet in zip(stamps, packets, strict=True)), default=0)
+    for stamp, packet in zip(stamps, packets, strict=True):
+        packet.dts = stamp - early

@@ -14,7 +14,7 @@ from facefusion.media.view import View
 PQ = (9, 9, 16, 1)
 HLG = (9, 9, 18, 1)
 MASTERING = (
-    "log-level=error:hdr10=1:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)"
+    "log-level=error:bframes=0:hdr10=1:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)"
     "L(10000000,1):max-cll=1000,400"
 )
 

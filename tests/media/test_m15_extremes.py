@@ -1,5 +1,7 @@
 """M15: one frame, one pixel, eight thousand pixels."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from media_clips import Audio, Clip, make_clip, pattern, times
@@ -17,6 +19,17 @@ def test_one_frame(tmp_path, suffix, codec):
     source = make_clip(tmp_path / f"clip.{suffix}", Clip(frames=1, codec=codec, pix_fmt=pix_fmt))
     outcome = process(source, settings(encoder_preset="medium"))
     assert len(times(outcome.path)) == 1
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 4])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov"])
+def test_hevc_shorter_than_its_reordering(tmp_path, suffix, frames):
+    """x265 leaves decoding times undefined then, and muxers refuse or misplace the pictures."""
+    stamps = [1600 + 533 * i for i in range(frames)]
+    clip = Clip(codec="ffv1", time_base=Fraction(1, 1000), stamps=stamps, rate=Fraction(15, 8))
+    source = make_clip(tmp_path / "clip.mkv", clip)
+    outcome = process(source, settings(suffix, "libx265", encoder_preset="medium"), decode_all=True)
+    assert times(outcome.path) == times(source)
 
 
 def test_one_frame_with_long_sound(tmp_path):
