@@ -71,7 +71,8 @@ class _OpenCvModel:
     runtime = "OpenCV DNN (CPU)"
 
     def __init__(self, path: Path) -> None:
-        self._net = cv2.dnn.readNetFromTFLite(str(path))
+        # OpenCV 5 reads these files with its new graph engine, which keeps only one of their outputs.
+        self._net = cv2.dnn.readNetFromTFLite(str(path), engine=cv2.dnn.ENGINE_CLASSIC)
         self._names = self._net.getUnconnectedOutLayersNames()
 
     def __call__(self, image: Floats) -> list[Floats]:
