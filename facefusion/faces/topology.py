@@ -19,6 +19,7 @@ from facefusion.errors import ModelMissingError
 
 CONNECTIONS = "face_mesh_connections.py"
 LANDMARK_COUNT = 468
+_TRIANGLE_COUNT = 852
 
 # Contours in the model's numbering ("left" is the image's left of an upright face). Lower lid from the outer
 # to the inner corner, then the upper lid from outer to inner without the corners: the same order in which
@@ -84,30 +85,39 @@ def load_topology(models_dir: Path) -> Topology:
     """
     path = models_dir / CONNECTIONS
     try:
-        tables = _parse(path.read_text(encoding="utf-8"))
-        edges = tables["FACEMESH_TESSELATION"]
-        oval = _ring(tables["FACEMESH_FACE_OVAL"])
-    except (OSError, SyntaxError, KeyError, ValueError) as error:
+        return _build(_parse(path.read_text(encoding="utf-8")))
+    except (OSError, SyntaxError, LookupError, TypeError, ValueError) as error:
         raise ModelMissingError(
             f"The mesh table {path.name} is not installed or damaged ({error})."
         ) from error
+
+
+def _build(tables: dict[str, list[tuple[int, int]]]) -> Topology:
+    edges, oval = tables["FACEMESH_TESSELATION"], _ring(tables["FACEMESH_FACE_OVAL"])
     adjacency = np.zeros((LANDMARK_COUNT, LANDMARK_COUNT), bool)
     for a, b in edges:
         adjacency[a, b] = adjacency[b, a] = True
-    triangles = sorted(
-        {tuple(sorted((a, b, int(c)))) for a, b in edges for c in np.flatnonzero(adjacency[a] & adjacency[b])}
-    )
-    points = {name: tuple(sorted({i for edge in table for i in edge})) for name, table in tables.items()}
+    cliques = {
+        tuple(sorted((a, b, int(c)))) for a, b in edges for c in np.flatnonzero(adjacency[a] & adjacency[b])
+    }
+    # Three points round a fourth, whose only neighbours they are, are no triangle of the surface.
+    centred = {tuple(int(i) for i in np.flatnonzero(row)) for row in adjacency if row.sum() == 3}
+    triangles = sorted(cliques - centred)
+    if len(triangles) != _TRIANGLE_COUNT:
+        raise ValueError(f"{len(triangles)} triangles instead of {_TRIANGLE_COUNT}")
     # MediaPipe names sides from the person's point of view; here sides are those of the image.
+    lips, left_eye, right_eye, left_brow, right_brow = (
+        _points(tables, f"FACEMESH_{name}")
+        for name in ("LIPS", "RIGHT_EYE", "LEFT_EYE", "RIGHT_EYEBROW", "LEFT_EYEBROW")
+    )
     empty = np.zeros(LANDMARK_COUNT, np.int32)
     bare = Topology(
-        np.array(triangles, np.int32), oval, empty, empty, _mirror(adjacency, points),
-        points["FACEMESH_LIPS"], points["FACEMESH_RIGHT_EYE"], points["FACEMESH_LEFT_EYE"],
-        points["FACEMESH_RIGHT_EYEBROW"], points["FACEMESH_LEFT_EYEBROW"], adjacency,
+        np.array(triangles, np.int32), oval, empty, empty, _mirror(adjacency),
+        lips, left_eye, right_eye, left_brow, right_brow, adjacency,
     )  # fmt: skip
     return Topology(
-        bare.triangles, oval, bare.rings_from(oval), bare.rings_from(bare.lips), bare.mirror, bare.lips,
-        bare.left_eye, bare.right_eye, bare.left_brow, bare.right_brow, adjacency,
+        bare.triangles, oval, bare.rings_from(oval), bare.rings_from(lips), bare.mirror,
+        lips, left_eye, right_eye, left_brow, right_brow, adjacency,
     )  # fmt: skip
 
 
@@ -127,6 +137,13 @@ def _parse(text: str) -> dict[str, list[tuple[int, int]]]:
     return tables
 
 
+def _points(tables: dict[str, list[tuple[int, int]]], name: str) -> tuple[int, ...]:
+    points = sorted({point for edge in tables[name] for point in edge})
+    if not points or points[0] < 0 or points[-1] >= LANDMARK_COUNT:
+        raise ValueError(f"{name} is not a part of the mesh")
+    return tuple(points)
+
+
 def _ring(edges: list[tuple[int, int]]) -> tuple[int, ...]:
     following = dict(edges)
     ring = [edges[0][0]]
@@ -137,7 +154,7 @@ def _ring(edges: list[tuple[int, int]]) -> tuple[int, ...]:
     return tuple(ring)
 
 
-def _mirror(adjacency: NDArray[np.bool_], points: dict[str, tuple[int, ...]]) -> NDArray[np.int32]:
+def _mirror(adjacency: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Match the two sides by growing from the middle line: the mesh is symmetric as a graph."""
     mirror = np.full(LANDMARK_COUNT, -1, np.int32)
     seeds = zip(LEFT_EYE_CONTOUR, RIGHT_EYE_CONTOUR, strict=True)
