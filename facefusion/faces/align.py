@@ -63,6 +63,8 @@ def canonicalise(points: Floats, mirror: NDArray[np.int32]) -> tuple[Floats, Flo
     # Half of the rotation between the mirror image and the face leads to the frame of symmetry.
     middle = _half_rotation(pose.rotation)
     shape = (points - points.mean(0)) @ middle.T
+    if shape[33, 0] > shape[263, 0]:  # half of a turn past a half circle leads the other way round
+        shape = shape * np.array([-1.0, -1.0, 1.0], np.float32)
     shape = shape / np.linalg.norm(shape[33] - shape[263])
     mirrored = shape[mirror] * np.array([-1.0, 1.0, 1.0], np.float32)
     shape = shape - np.array([(shape - mirrored)[list(STABLE), 0].mean() / 2, 0, 0], np.float32)
