@@ -99,6 +99,7 @@ class Catalogue:
         """Take in what changed; yields the files whose content has to be read."""
         for entry in changes.gone:
             self._lose(entry)
+        self._memory.forget([entry.path for entry in changes.gone])
         for entry in changes.changed:
             self._forget_content(entry.path)
             self._note(entry)
@@ -260,7 +261,6 @@ class Catalogue:
             while len(self._vanished) > VANISHED_SHOWN:
                 del self._vanished[next(iter(self._vanished))]
         self._forget_content(path)
-        self._memory.forget([path])
         self._link(path, ())
         self._reasons.pop(path, None)
         self._undecided.discard(path)

@@ -99,6 +99,15 @@ def retry(given: argparse.Namespace, options: Options) -> int:
     return _change_jobs(given, options, change, "is queued again", "can be tried again")
 
 
+def first(given: argparse.Namespace, options: Options) -> int:
+    """Have waiting jobs run before all others."""
+
+    def change(queue: JobQueue) -> list[int]:
+        return queue.put_first(_ids(given.job, lambda: []))
+
+    return _change_jobs(given, options, change, "runs next", "is waiting")
+
+
 def cancel(given: argparse.Namespace, options: Options) -> int:
     """Cancel waiting or running jobs."""
     failure = failure_from(CancelledError("It was cancelled by request."))
@@ -247,6 +256,7 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--all", action="store_true", help="list every file, also what is done")
     job_help = "number of a job as `status` shows it, or `all`"
     add("retry", retry, "queue failed jobs again").add_argument("job", nargs="*", help=job_help)
+    add("first", first, "have waiting jobs run before all others").add_argument("job", nargs="+")
     add("cancel", cancel, "cancel waiting or running jobs").add_argument("job", nargs="+", help=job_help)
     add("doctor", doctor, "examine the installation")
     model = add("models", models, "list, install or check model files")

@@ -268,8 +268,14 @@ class Daemon:
                 self._workspace.prepare_outbox()
                 self._outbox.tidy(frozenset(map(work_name, self.queue.in_state(JobState.PUBLISHING))))
                 self._outbox_ready = True
-            self._outbox.require_room(self._settings.current.limits.free_disk_megabytes)
-            self._database.remember("last_seen_writable", str(int(time.time() // 86400)))
+            if self.paused is None and not self.queue.any_in(JobState.QUEUED):
+                self._outbox.require_folder()  # a disk need not be kept awake by a daemon with nothing to do
+            else:
+                self._outbox.require_room(self._settings.current.limits.free_disk_megabytes)
+            if self.paused is not None:
+                self._database.remember(
+                    "last_pause", str(time.time())
+                )  # it may have been the database's disk
         except StorageError as error:
             self._pause(error)
             return
@@ -408,9 +414,8 @@ class Daemon:
         if unchanged and not force:
             self._next_file = now + FILE_SECONDS if file_due else self._next_file
             return
-        if view_due or (force and self._on_snapshot is not None):
-            assert self._on_snapshot is not None
-            self._on_snapshot(snapshot)
+        if view_due or force:
+            self._show_view(snapshot)
         if file_due or force:
             self._next_file = now + FILE_SECONDS
             self._last_seen = dataclasses.replace(snapshot, written_at=0.0)
@@ -419,6 +424,14 @@ class Daemon:
             except OSError as error:
                 # The state folder is full or gone; the database meets the same and pauses the work.
                 logger.debug("The status file cannot be written: %s", error)
+
+    def _show_view(self, snapshot: Snapshot) -> None:
+        try:
+            if self._on_snapshot is not None:
+                self._on_snapshot(snapshot)
+        except OSError as error:  # the terminal was closed; the work goes on without anybody looking
+            logger.warning("Nobody is looking any more: %s", error)
+            self._on_snapshot = None
 
 
 def _policy_error() -> FaceFusionError:

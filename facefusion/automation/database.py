@@ -50,7 +50,7 @@ CREATE TABLE jobs (
     failure TEXT,                    -- JSON of Failure
     warnings TEXT NOT NULL DEFAULT '[]',
     revision INTEGER NOT NULL,
-    UNIQUE (target_sha256, face_sha256)
+    UNIQUE (target_sha256, face_sha256, target_kind)
 );
 CREATE INDEX jobs_by_turn ON jobs (state, priority, turn);
 CREATE INDEX jobs_by_face ON jobs (state, face_sha256, priority, turn);

@@ -14,7 +14,7 @@ from typing import Literal
 from facefusion.automation.catalogue import Catalogue, Decision
 from facefusion.automation.content import Examined, examine, signature_of
 from facefusion.automation.inbox import Changes
-from facefusion.automation.job import Inputs, Job, failure_from
+from facefusion.automation.job import Inputs, Job, JobRequest, failure_from
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.kinds import Entry, worth_entering
 from facefusion.automation.loop import Background, Loop
@@ -39,11 +39,12 @@ SINGLE_LOOKS = 300
 """With more unsettled files than this, a pass over the whole inbox is cheaper than single looks."""
 SHORTEST_GAP = 0.1
 RESTS_AFTER_HINT = 20.0
-RESTS_WHILE_WATCHED = 150.0
+RESTS_WHILE_WATCHED = 300.0
 """Between two passes the scanner rests this many times as long as a pass took: at most 5 % of a core while
-something happens, less than 1 % while nothing does and the system would tell if it did."""
+something happens, a third of 1 % while nothing does and the system would tell if it did."""
 READ_AHEAD = 64
 BATCH_SECONDS = 0.1
+LOGGED_ONE_BY_ONE = 10
 
 
 class Intake:
@@ -344,19 +345,15 @@ class Intake:
         self._last_decision = self._clock()
         decisions = self._catalogue.decide(self._config().pairing, self._queue.is_paired)
         wishes = [wish for decision in decisions for wish in decision.wishes]
-        asked = iter(self._queue.request(wishes, _result_exists) if wishes else ())
+        asked = self._queue.request(wishes, _result_exists) if wishes else []
+        _log_queued([wish for wish, answer in zip(wishes, asked, strict=True) if answer.started])
+        answers = iter(asked)
         noted: list[tuple[Decision, tuple[int, ...]]] = []
         for decision in decisions:
-            jobs = [next(asked) for _ in decision.wishes]
-            for answer in jobs:
-                if answer.started:
-                    logger.info(
-                        "Queued %s with %s.", printable(decision.entry.path), printable(answer.job.face_name)
-                    )
-            ids = tuple(answer.job.id for answer in jobs) or self._earlier_jobs(decision)
+            ids = tuple(next(answers).job_id for _ in decision.wishes) or self._earlier_jobs(decision)
             noted.append((decision, ids))
-            for wish in decision.wishes[:1]:
-                self._take_back_failures(decision.entry.path, wish.target_sha256)
+            if decision.wishes:
+                self._take_back_failures(decision)
         self._catalogue.decided(noted)
 
     def _earlier_jobs(self, decision: Decision) -> tuple[int, ...]:
@@ -367,10 +364,13 @@ class Intake:
         jobs = self._queue.of_target(decision.target_sha256)
         return tuple(job.id for job in jobs if job.face_name == face)
 
-    def _take_back_failures(self, path: str, sha256: str) -> None:
-        """A good file took the place of one that failed, or that was refused."""
-        for job in self._queue.failed_at(path):
-            if job.target_sha256 != sha256:
+    def _take_back_failures(self, decision: Decision) -> None:
+        """A good file took the place of a target that failed or was refused, or of its face."""
+        contents = {wish.face_name: wish.face_sha256 for wish in decision.wishes}
+        for job in self._queue.failed_at(decision.entry.path):
+            other_target = job.target_sha256 != decision.target_sha256
+            other_face = contents.get(job.face_name, job.face_sha256) != job.face_sha256
+            if other_target or other_face:
                 self._on_outdated(job)
 
     # -- refusals -------------------------------------------------------------------------------------------
@@ -390,6 +390,13 @@ class Intake:
                 logger.warning("Refused %s: %s.", printable(path), entry.reason)
                 self._on_refused(job)
         self._refusals.clear()
+
+
+def _log_queued(wishes: list[JobRequest]) -> None:
+    for wish in wishes[:LOGGED_ONE_BY_ONE]:
+        logger.info("Queued %s with %s.", printable(wish.inputs[0][0]), printable(wish.face_name))
+    if len(wishes) > LOGGED_ONE_BY_ONE:
+        logger.info("Queued %d more.", len(wishes) - LOGGED_ONE_BY_ONE)
 
 
 def _result_exists(job: Job) -> bool:

@@ -1,4 +1,4 @@
-"""The durable queue: one row for each pair of a target's content and a face's content.
+"""The durable queue: one row for each pair of a target's content (as video or photo) and a face's content.
 
 A row is the only claim: nothing in the inbox is renamed, moved or marked. A job that runs carries a *fence*,
 a number that grows with every claim; whoever comes back with an older one (a worker thought dead, a result
@@ -44,7 +44,7 @@ UNREAD = "unread:"
 class Asked:
     """Answer to a request: the job, and whether the request set it going (anew)."""
 
-    job: Job
+    job_id: int
     started: bool
 
 
@@ -77,21 +77,22 @@ class JobQueue(JobTable):
         """
         answers = []
         with self._database.transaction() as connection:
+            turn, revision = next_turn(connection), next_revision(connection)
             for wish in wishes:
                 row = connection.execute(
-                    "SELECT * FROM jobs WHERE target_sha256 = ? AND face_sha256 = ?",
-                    (wish.target_sha256, wish.face_sha256),
+                    "SELECT * FROM jobs WHERE target_sha256 = ? AND face_sha256 = ? AND target_kind = ?",
+                    (wish.target_sha256, wish.face_sha256, wish.target_kind),
                 ).fetchone()
-                job_id = self._insert(connection, wish) if row is None else int(row["id"])
-                fresh_drop = connection.execute(
-                    "INSERT OR IGNORE INTO drops VALUES (?, ?)", (job_id, wish.drop_key)
-                ).rowcount
+                if row is None:
+                    job_id = self._insert(connection, wish, turn, revision)
+                    turn += 1
+                else:
+                    job_id = int(row["id"])
                 started = row is None
-                if row is not None and fresh_drop:
+                if _is_fresh_drop(connection, job_id, wish) and row is not None:
                     started = self._drop_again(connection, job_of(row), wish, result_exists)
-                answers.append((job_id, started))
-        jobs = self.jobs({job_id for job_id, _ in answers})
-        return [Asked(jobs[job_id], started) for job_id, started in answers]
+                answers.append(Asked(job_id, started))
+        return answers
 
     def refuse(
         self, path: str, signature: Signature, kind: Literal["video", "photo"], failure: Failure
@@ -103,10 +104,12 @@ class JobQueue(JobTable):
             row = connection.execute(
                 "SELECT id FROM jobs WHERE target_sha256 = ?", (wish.target_sha256,)
             ).fetchone()
-            job_id = self._insert(connection, wish) if row is None else int(row["id"])
-            if not connection.execute(
-                "INSERT OR IGNORE INTO drops VALUES (?, ?)", (job_id, wish.drop_key)
-            ).rowcount:
+            if row is None:
+                turn, revision = next_turn(connection), next_revision(connection)
+                job_id = self._insert(connection, wish, turn, revision)
+            else:
+                job_id = int(row["id"])
+            if not _is_fresh_drop(connection, job_id, wish):
                 return None
             update(
                 connection,
@@ -157,6 +160,18 @@ class JobQueue(JobTable):
                 and job.state in ENDED
                 and not job.target_sha256.startswith(UNREAD)
                 and self._queue_again(connection, job, None)
+            ]
+
+    def put_first(self, ids: Iterable[int]) -> list[int]:
+        """Have waiting jobs run before all others; returns those for which that was possible."""
+        with self._database.transaction() as connection:
+            top = (
+                connection.execute("SELECT max(priority) FROM jobs WHERE state = 'queued'").fetchone()[0] or 0
+            )
+            return [
+                job_id
+                for job_id in ids
+                if update(connection, "id = ? AND state = 'queued'", (job_id,), priority=top + 1)
             ]
 
     def cancel(self, ids: Iterable[int], failure: Failure) -> list[int]:
@@ -353,7 +368,7 @@ class JobQueue(JobTable):
 
     # -- inside ---------------------------------------------------------------------------------------------
 
-    def _insert(self, connection: sqlite3.Connection, wish: JobRequest) -> int:
+    def _insert(self, connection: sqlite3.Connection, wish: JobRequest, turn: int, revision: int) -> int:
         cursor = connection.execute(
             "INSERT INTO jobs (target_sha256, face_sha256, state, target, target_kind, target_bytes,"
             " face_name, inputs, priority, turn, queued_at, revision)"
@@ -367,9 +382,9 @@ class JobQueue(JobTable):
                 os.fsencode(wish.face_name),
                 wish.drop_key,
                 wish.priority,
-                next_turn(connection),
+                turn,
                 self._clock(),
-                next_revision(connection),
+                revision,
             ),
         )
         return int(cursor.lastrowid or 0)
@@ -424,6 +439,12 @@ class JobQueue(JobTable):
             face_name=os.fsencode(wish.face_name),
             inputs=wish.drop_key,
         )
+
+
+def _is_fresh_drop(connection: sqlite3.Connection, job_id: int, wish: JobRequest) -> bool:
+    """Whether these files, as they were dropped, ask for this job for the first time."""
+    inserted = connection.execute("INSERT OR IGNORE INTO drops VALUES (?, ?)", (job_id, wish.drop_key))
+    return inserted.rowcount > 0
 
 
 def _stale_report(job: Job) -> bytes | None:

@@ -133,8 +133,9 @@ class SimpleAutoProcessor:
         wishes = [_wish(face, target) for face, targets in groups.items() for target in targets]
         with self._daemon(replace(self._options, watch=False, scan=False), on_snapshot) as daemon:
             asked = daemon.queue.request(wishes, lambda job: bool(job.output and Path(job.output).exists()))
-            ids = list(dict.fromkeys(answer.job.id for answer in asked))
-            daemon.queue.retry([answer.job.id for answer in asked if answer.job.state is JobState.FAILED])
+            ids = list(dict.fromkeys(answer.job_id for answer in asked))
+            failed = [job.id for job in daemon.queue.jobs(ids).values() if job.state is JobState.FAILED]
+            daemon.queue.retry(failed)
             while not self._stop.is_set():
                 jobs = daemon.queue.jobs(ids)
                 if all(job.state in ENDED and job.reported for job in jobs.values()):
@@ -184,6 +185,9 @@ class SimpleAutoProcessor:
             self._wake = lambda: daemon.loop.post(lambda: None)
             try:
                 yield daemon
+            except Exception:
+                logger.exception("The daemon ends because of a fault of its own.")
+                raise
             finally:
                 self._wake = lambda: None
 

@@ -65,6 +65,15 @@ class Outbox:
         self.work_root = workspace.outbox / f"{WORK_PREFIX}{installation}"
         self._disk_free = disk_free or (lambda folder: shutil.disk_usage(folder).free)
 
+    def require_folder(self) -> None:
+        """Return only if the outbox is there; nothing is written.
+
+        Raises:
+            StorageError: it is gone.
+        """
+        with storage(self.folder):
+            self.folder.stat()
+
     def require_room(self, megabytes: int) -> None:
         """Return only if results can be written.
 

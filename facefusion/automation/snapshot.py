@@ -254,7 +254,7 @@ class SnapshotWriter:
         now = time.monotonic()
         if snapshot.files is not self._files and (last or now >= self._rest_until):
             self._serial += 1
-            rows = [dataclasses.astuple(entry) for entry in snapshot.files]
+            rows = [(f.path, f.kind, f.state, f.reason, f.bytes, f.jobs) for f in snapshot.files]
             _replace(self._state_dir / INBOX_FILE, {"serial": self._serial, "files": rows})
             self._files = snapshot.files
             self._rest_until = now + 20 * (time.monotonic() - now)

@@ -58,7 +58,7 @@ class ScriptedSession:
                     request.output.unlink()
                     raise CancelledError("stopped")
                 time.sleep(seconds / frames)
-                work.write(f"{request.target.name} frame {frame}\n".encode())
+                work.write(os.fsencode(request.target.name) + f" frame {frame}\n".encode())
                 on_progress(
                     SwapProgress(
                         "swapping", frame + 1, frames, frames / seconds, seconds * (1 - frame / frames)
@@ -85,7 +85,7 @@ class ScriptedSession:
                 if not marker.exists():
                     marker.touch()
                     os.kill(os.getpid(), signal.SIGSEGV)
-            case "bad_source":
+            case "bad_source" if request.faces[0].read_bytes().hex() != script.get("unless"):
                 raise FaceNotFoundError("No face in the source picture.")
             case "engine_error":
                 raise EngineError("The engine failed on this input.")

@@ -127,6 +127,21 @@ def test_cancel_and_retry_work_without_a_daemon(bench: Bench, capsys: pytest.Cap
     assert run(bench, "cancel", "1") == 1, "it is done"
 
 
+def test_first_has_a_job_run_before_all_others(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.face()
+    bench.target("0 long.mp4", seconds=2.0, frames=100)
+    for number in range(1, 4):
+        bench.target(f"{number}.mp4")
+    with bench.start() as daemon:
+        daemon.wait_until(lambda: len(bench.status().waiting) == 3)
+        last = bench.status().waiting[-1]
+        assert run(bench, "first", last.id) == 0
+        daemon.wait_until(lambda: bench.status().counts.done == 4)
+    started = {name: bench.report(f"{name}__alice.json")["started_at"] for name in ("1", "2", "3")}
+    assert min(started, key=lambda name: started[name]) == Path(last.target).stem
+    assert "runs next" in capsys.readouterr().out
+
+
 def test_the_use_policy_can_be_accepted_on_the_command_line_in_its_present_version(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:

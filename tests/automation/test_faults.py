@@ -412,6 +412,23 @@ def test_f4_while_the_inbox_is_away_nothing_is_given_up(bench: Bench) -> None:
         daemon.wait_for_result("third__alice.json")
 
 
+def test_f3_files_whose_events_were_lost_are_found_by_the_scan(bench: Bench) -> None:
+    bench.configure(accept_use_policy=0)
+    bench.face()
+    dropped = []
+
+    def drop(snapshot: Snapshot) -> None:
+        if snapshot.files and not dropped:
+            for number in range(2000):
+                dropped.append(bench.target(f"{number}.mp4"))
+
+    bench.run_until(
+        lambda: bool(dropped) and bench.status_of_daemon().counts.blocked == 2000,
+        on_snapshot=drop,
+        watch=False,  # no events at all
+    )
+
+
 def test_f6_a_target_that_is_refused_is_reported_and_mended_by_replacing_it(bench: Bench) -> None:
     bench.face()
     link = bench.inbox / "videos" / "clip.mp4"

@@ -69,13 +69,15 @@ def test_d1_d2_a_kill_at_every_step_of_publishing_leaves_one_whole_result(bench:
     assert bench.report("good0__alice.json")["attempts"] == 1, "a kill is no attempt"
 
 
-def kill_at_random_moments(bench: Bench, kills: int, seed: int) -> int:
+def kill_at_random_moments(bench: Bench, kills: int, seed: int) -> None:
     inputs = drop_a_mixture(bench)
     chance = random.Random(seed)
-    killed = 0
-    for _ in range(kills):
+    killed = rounds = 0
+    while killed < kills:
+        rounds += 1
+        assert rounds < 5 * kills, "the blows come too late"
         with bench.start("--once") as daemon:
-            time.sleep(chance.uniform(0.15, 2.0))
+            time.sleep(chance.uniform(0.1, 1.5))
             if daemon.process.poll() is None:
                 daemon.kill()
                 killed += 1
@@ -92,12 +94,11 @@ def kill_at_random_moments(bench: Bench, kills: int, seed: int) -> int:
                         path.unlink()
     assert bench.run_once() == 1
     check_invariants(bench, inputs)
-    return killed
 
 
 @pytest.mark.slow
 def test_d1_kills_at_random_moments_lose_and_double_nothing(bench: Bench) -> None:
-    assert kill_at_random_moments(bench, kills=14, seed=20) > 6
+    kill_at_random_moments(bench, kills=12, seed=20)
 
 
 @pytest.mark.soak

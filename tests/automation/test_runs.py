@@ -139,6 +139,17 @@ def test_f9_a_second_drop_of_the_same_content_points_to_the_result(bench: Bench)
     assert bench.results()[0] in third.reason
 
 
+def test_the_same_content_named_as_a_video_and_as_a_photo_is_two_different_wishes(bench: Bench) -> None:
+    bench.face()
+    content = bench.target("a picture.mp4").read_bytes()
+    (bench.inbox / "photos" / "a picture.jpg").write_bytes(content)
+    assert bench.run_once() == 0
+    assert bench.results() == ["a picture__alice-2.jpg", "a picture__alice.mp4"] or bench.results() == [
+        "a picture__alice-2.mp4",
+        "a picture__alice.jpg",
+    ]
+
+
 def test_f9_a_drop_of_the_same_content_while_the_first_is_running_makes_no_second_job(bench: Bench) -> None:
     bench.face()
     first = bench.target("clip.mp4", seconds=2.0)
@@ -182,6 +193,16 @@ def test_a_failed_file_that_is_replaced_by_a_good_one_leaves_no_failure_behind(b
     assert bench.results() == ["clip__alice.mp4"]
     assert not any((bench.outbox / "failed").iterdir())
     assert bench.status().counts.failed == 0
+
+
+def test_a_face_that_is_replaced_by_a_good_one_leaves_no_failure_behind(bench: Bench) -> None:
+    bench.face(content=b"a wall")
+    bench.target("clip.mp4", then="bad_source", unless=b"the face of alice".hex())
+    assert bench.run_once() == 1
+    bench.face()
+    assert bench.run_once() == 0
+    assert bench.results() == ["clip__alice.mp4"]
+    assert not any((bench.outbox / "failed").iterdir())
 
 
 def test_a_better_picture_of_the_face_sets_its_jobs_going_again(bench: Bench) -> None:
