@@ -35,14 +35,17 @@ class Layout:
 
     @property
     def turned_name(self) -> str:
-        """Name of the layout in which this one lies after a turn by 90 degrees (shifts change places)."""
+        """Name of the layout in which this one lies after a turn by 90 degrees.
+
+        The shifts change places (4:2:2 becomes 4:4:0); where libav has no such layout it is 4:4:4.
+        """
         if self.gray or self.rgb or self.sx == self.sy:
             return self.name
-        turned = {"422": "440", "440": "422"}
-        for old, new in turned.items():
-            if old in self.name:
-                return self.name.replace(old, new)
-        raise MediaFormatError(f"A video in {self.name} cannot be turned.")
+        if "440" in self.name:
+            return self.name.replace("440", "422")
+        if "422" in self.name and not self.alpha and self.depth in (8, 10, 12):
+            return self.name.replace("422", "440")
+        return re.sub("4[0-4][0-4]", "444", self.name, count=1)
 
     def plane_size(self, plane: int, width: int, height: int) -> tuple[int, int]:
         """Width and height of one plane of a picture of the given size."""

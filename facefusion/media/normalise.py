@@ -80,7 +80,10 @@ class Normaliser:
 
 
 def turn(frame: Any, orientation: Orientation) -> Any:
-    """A copy of a planar frame, turned upright; 4:2:2 lying on its side becomes 4:4:0, sample for sample."""
+    """A copy of a planar frame, turned upright.
+
+    4:2:2 lying on its side becomes 4:4:0, sample for sample, or 4:4:4 with its colour samples repeated.
+    """
     layout = layout_of(frame.format.name)
     name = layout.name
     if orientation.swaps_sides:
@@ -92,7 +95,11 @@ def turn(frame: Any, orientation: Orientation) -> Any:
     for index, (source, result) in enumerate(zip(frame.planes, turned.planes, strict=True)):
         w, h = layout.plane_size(index, frame.width, frame.height)
         tw, th = target.plane_size(index, width, height)
-        orientation.apply(plane_samples(source, dtype)[:h, :w], plane_samples(result, dtype)[:th, :tw])
+        samples = plane_samples(source, dtype)[:h, :w]
+        if {w, h} != {tw, th}:
+            samples = samples.repeat(1 << layout.sx, 1).repeat(1 << layout.sy, 0)
+            samples = np.ascontiguousarray(samples[: frame.height, : frame.width])
+        orientation.apply(samples, plane_samples(result, dtype)[:th, :tw])
     turned.colorspace, turned.color_range = frame.colorspace, frame.color_range
     turned.color_primaries, turned.color_trc = frame.color_primaries, frame.color_trc
     turned.duration = frame.duration

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
@@ -270,13 +270,23 @@ def _probe_video(path: Path, kind: FileKind) -> MediaInfo:
         context = stream.codec_context
         if context.width * context.height > MAX_PIXELS:
             raise MediaFormatError(f"{path.name} is {context.width}x{context.height}; that is too large.")
-        frame = _first_frame(container, stream, path.name)
-        return _describe(path, kind, container, stream, frame)
+        frame = _first_frame(container, stream, path.name, "")
+        info = _describe(path, kind, container, stream, frame)
+        special = special_decoder(stream)
+    return _see_alpha(info, special) if special else info
 
 
-def _first_frame(container: Any, stream: Any, name: str) -> Any:
+def _see_alpha(info: MediaInfo, decoder: str) -> MediaInfo:
+    """The description with the pixel format that another decoder gives (which knows no display matrix)."""
+    with open_input(info.path) as container:
+        frame = _first_frame(container, container.streams[info.stream_index], info.path.name, decoder)
+        alpha = any(component.is_alpha for component in frame.format.components)
+        return replace(info, decoder=decoder, pix_fmt=frame.format.name, alpha=alpha)
+
+
+def _first_frame(container: Any, stream: Any, name: str, special: str) -> Any:
     """Decode until the first picture appears, within reason."""
-    decoder = open_decoder(stream, special_decoder(stream), 1)
+    decoder = open_decoder(stream, special, 1)
     failures = 0
     for count, packet in enumerate(container.demux(stream)):
         try:
@@ -333,7 +343,6 @@ def _describe(path: Path, kind: FileKind, container: Any, stream: Any, frame: An
         hdr="pq" if frame.color_trc == _PQ else "hlg" if frame.color_trc == _HLG else "",
         mastering=mastering_display(frame),
         light_level=light_level(frame),
-        decoder=special_decoder(stream),
         stream_index=stream.index,
         streams=tuple(_other_streams(container, stream)),
         chapters=tuple(_chapters(container)),

@@ -4,9 +4,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from media_clips import Clip, make_clip, pictures
+from media_clips import Clip, make_clip, pattern, pictures
 from media_job import planes, process, psnr
 
+from facefusion.media.frame import PlanarFrame
+from facefusion.media.normalise import turn
+from facefusion.media.orientation import Orientation
 from facefusion.media.probe import probe
 from facefusion.media.reader import VideoReader
 
@@ -82,3 +85,33 @@ def test_slanted_matrix_is_said_and_not_applied(tmp_path):
     info = probe(make_clip(tmp_path / "clip.mp4", Clip(matrix=matrix)))
     assert (info.width, info.height, info.rotation) == (96, 64, 0)
     assert any("slanted" in sentence for sentence in info.warnings)
+
+
+@pytest.mark.parametrize(
+    ("name", "turned"),
+    [
+        ("yuv422p16le", "yuv444p16le"),
+        ("yuv411p", "yuv444p"),
+        ("yuva422p", "yuva444p"),
+        ("yuv422p", "yuv440p"),
+        ("yuv440p", "yuv422p"),
+        ("yuv410p", "yuv410p"),
+        ("gbrp10le", "gbrp10le"),
+        ("gray", "gray"),
+    ],
+)
+@pytest.mark.parametrize("quarter_turns", [1, 3])
+def test_every_subsampling_can_be_turned(name, turned, quarter_turns):
+    frame = pattern(1, 96, 64, name)
+    result = turn(frame, Orientation(quarter_turns))
+    assert result.format.name == turned
+    before, after = PlanarFrame(frame).read((0, 0, 96, 64)), PlanarFrame(result).read((0, 0, 64, 96))
+    assert np.array_equal(np.rot90(before, -quarter_turns), after)
+
+
+def test_turned_transparent_vp9(tmp_path):
+    """Its transparency needs another decoder, which does not know the display matrix."""
+    clip = Clip(codec="libvpx-vp9", pix_fmt="yuva420p", options={"auto-alt-ref": "0"}, rotation=90)
+    outcome = process(make_clip(tmp_path / "clip.mkv", clip))
+    assert (outcome.info.width, outcome.info.height) == (64, 96)
+    assert outcome.info.alpha
