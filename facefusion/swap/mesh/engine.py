@@ -15,7 +15,7 @@ from facefusion.faces.landmarks import Face
 from facefusion.faces.topology import INNER_LIPS
 from facefusion.swap.contract import Canvas, EngineIdentity, Patch
 from facefusion.swap.masks import add_polygon, fading_silhouette, grown_hull
-from facefusion.swap.mesh.geometry import MeshTables, shape_difference
+from facefusion.swap.mesh.geometry import MeshTables, frontness, shape_difference
 from facefusion.swap.mesh.grain import SoftnessControl, sharpness
 from facefusion.swap.mesh.kernels import rasterise, shade
 from facefusion.swap.mesh.light import Light, read_colours
@@ -137,6 +137,9 @@ class MeshPainter:
         source = self._source
         colours = read_colours(frame, face.points, face.size)
         hidden = model.occlusion.update(colours)
+        # What faces away shows its surroundings rather than skin.
+        seen = np.clip(frontness(face.points, self._tables) * 3.0 - 0.4, 0.01, 1.0)
+        trust = source.confidence * (1.0 - 0.98 * hidden) * seen
         opening = face.lids / (model.open_lids + 1e-6)
         return Manner(
             model.shape,
@@ -145,7 +148,7 @@ class MeshPainter:
                 np.clip(np.sqrt(self._source.lids / (model.open_lids + 1e-6)), 0.85, 1.15), np.float32
             ),
             _own_lids(opening),
-            source.light.transfer(source.colours, source.confidence * (1.0 - 0.98 * hidden), colours),
+            source.light.transfer(source.colours, trust, colours),
             hidden,
             model.softness.variant,
             model.softness if model.softness.due else None,
@@ -189,8 +192,12 @@ class MeshPainter:
                 place = (source.irises[e, :2] + 0.5) * shrink - 0.5
                 eyes[e] = (*irises[e], *place, source.irises[e, 2] * shrink, 2.6, 1.0)
         own, openings, spare = (np.zeros((height, width), np.uint8) for _ in range(3))
+        gap = _mouth_gap(face.points)
         inner_lips = grown_hull(moved[list(INNER_LIPS)], 0.03)
-        add_polygon(own, inner_lips, sigma=size / 260, share=_mouth_share(face.points))
+        add_polygon(own, inner_lips, sigma=size / 260, share=_rise(gap, 0.02, 0.07))
+        # Lips that are torn wide open take a shape that resting lips cannot be bent to.
+        lips = grown_hull(moved[tables.lips], 0.05)
+        add_polygon(own, lips, sigma=size / 60, share=0.85 * _rise(gap, 0.15, 0.4))
         for eye, share in zip(tables.eyes, manner.own_lids, strict=True):
             lid = grown_hull(moved[list(eye.contour + eye.halo)], 0.10)
             add_polygon(own, lid, sigma=size / 60, share=float(share))
@@ -231,11 +238,15 @@ def _own_lids(opening: Floats) -> Floats:
     return np.asarray(np.maximum(closing, widening), np.float32)
 
 
-def _mouth_share(points: Floats) -> float:
-    """How much of the target's inner mouth shows: none while the lips touch."""
+def _mouth_gap(points: Floats) -> float:
+    """Distance of the inner lips over the mouth's width."""
     width = np.linalg.norm(points[78, :2] - points[308, :2]) + 1e-6
-    gap = np.linalg.norm(points[13, :2] - points[14, :2]) / width
-    return float(np.clip((gap - 0.02) / 0.05, 0.0, 1.0))
+    return float(np.linalg.norm(points[13, :2] - points[14, :2]) / width)
+
+
+def _rise(value: float, low: float, high: float) -> float:
+    """0 up to `low`, 1 from `high` on, a straight line in between."""
+    return float(np.clip((value - low) / (high - low), 0.0, 1.0))
 
 
 def _sharpness_inside(image: NDArray[np.uint8]) -> float:

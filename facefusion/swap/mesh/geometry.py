@@ -244,6 +244,25 @@ def _edge_zone(topology: Topology) -> Floats:
     return np.asarray(zone, np.float32)
 
 
+def frontness(points: Floats, tables: MeshTables) -> Floats:
+    """(468,) how far the skin round each landmark faces the camera: 1 straight, 0 at right angles or away.
+
+    Args:
+        points: (468, 3) in a picture.
+        tables: of the mesh.
+    """
+    corners = points[tables.triangles]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    cosine = np.maximum(normal[:, 2], 0.0) / (np.linalg.norm(normal, axis=1) + 1e-6)
+    cosine[tables.skin_triangles :] = 1.0  # openings are flat holes; what lies in them faces forward
+    total = np.zeros(LANDMARK_COUNT, np.float64)
+    count = np.zeros(LANDMARK_COUNT, np.float64)
+    for k in range(3):
+        total += np.bincount(tables.triangles[:, k], cosine, LANDMARK_COUNT)
+        count += np.bincount(tables.triangles[:, k], minlength=LANDMARK_COUNT)
+    return np.asarray(total / np.maximum(count, 1), np.float32)
+
+
 def _strip(ends: tuple[int, int], pairs: tuple[tuple[int, int], ...]) -> list[tuple[int, int, int]]:
     """Triangles of an opening between two rows of points that meet in two corners."""
     triangles = [(ends[0], *pairs[0])]

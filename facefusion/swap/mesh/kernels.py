@@ -129,7 +129,12 @@ def _foreign(b: Any, g: Any, r: Any, sb: Any, sg: Any, sr: Any) -> Any:
     total, total_skin = b + g + r + np.float32(24.0), sb + sg + sr + np.float32(24.0)
     tint = abs(r / total - sr / total_skin) + abs(b / total - sb / total_skin)
     by_dark = (dark - np.float32(0.3)) / np.float32(0.25)
-    by_tint = (tint - np.float32(0.07)) / np.float32(0.06)
+    # A highlight is paler than skin and still skin.
+    dull = min(
+        max((np.float32(1.2) - luma / (skin + np.float32(1.0))) * np.float32(6.0), np.float32(0.0)),
+        np.float32(1.0),
+    )
+    by_tint = dull * (tint - np.float32(0.07)) / np.float32(0.06)
     return min(max(max(by_dark, by_tint), np.float32(0.0)), np.float32(1.0))
 
 

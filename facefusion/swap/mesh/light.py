@@ -19,7 +19,7 @@ from facefusion.swap.mesh.geometry import MeshTables
 from facefusion.swap.mesh.kernels import foreign, weighted_means
 
 Floats = NDArray[np.float32]
-_EVENNESS = 0.3  # how much of the light's variation over the face is left to the source's own shading
+_EVENNESS = 0.15  # how much of the light's variation over the face is left to the source's own shading
 _FACE_PIXELS = 72  # size to which a face is reduced before its colours are read
 
 
@@ -101,12 +101,15 @@ class LightTransfer:
             np.float32,
         )
 
+    def bare_skin(self, colours: Floats) -> Floats:
+        """(468, 3) what skin is like round each point, told only by places where hair hardly ever lies."""
+        known = _contiguous(colours[self._sure])
+        return np.asarray(weighted_means(self._wide, known, np.ones(len(known), np.float32)), np.float32)
+
     def confidence(self, colours: Floats) -> Floats:
         """(468,) how far each point shows bare skin: 0 where hair, a hand or a hat's shadow lies over it."""
-        known = _contiguous(colours[self._sure])
-        expected = weighted_means(self._wide, known, np.ones(len(self._sure), np.float32))
-        doubt = foreign(_contiguous(colours)[None], expected[None])[0]
-        return np.asarray(1.0 - 0.98 * doubt, np.float32)
+        doubt = foreign(_contiguous(colours)[None], self.bare_skin(colours)[None])[0]
+        return np.asarray(1.0 - 0.995 * doubt, np.float32)
 
     def transfer(self, source: Floats, source_confidence: Floats, target: Floats) -> Light:
         """Light of a target with colours `target` for a source with colours `source`, both (468, 3) BGR."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from facefusion.faces.align import canonicalise
 from facefusion.faces.landmarks import Face
-from facefusion.swap.mesh.geometry import MeshTables
+from facefusion.swap.mesh.geometry import MeshTables, frontness
 from facefusion.swap.mesh.grain import SOFTENING, fine_detail
 from facefusion.swap.mesh.kernels import foreign, interpolate, rasterise
 from facefusion.swap.mesh.light import LightTransfer, vertex_colours
@@ -76,7 +76,7 @@ def prepare_source(pictures: list[tuple[Image, Face]], tables: MeshTables) -> Me
         """Vertex values (468, k) over the atlas."""
         return np.asarray(interpolate(ids, weights, tables.triangles, values, 0.0))
 
-    atlas = _clean_edge(atlas, inside, spread, places, size, light, tables)
+    atlas, genuine = _clean_edge(atlas, inside, spread, places, size, light, tables)
     atlas = _even_light(atlas, inside, spread, places, size, LightTransfer(shape, tables, reach=0.16), tables)
     colours = vertex_colours(atlas, places, size)
     pyramid = [atlas]
@@ -92,7 +92,7 @@ def prepare_source(pictures: list[tuple[Image, Face]], tables: MeshTables) -> Me
         lids=np.mean([face.lids for _, face in pictures], axis=0).astype(np.float32),
         size=size,
         colours=colours,
-        confidence=light.confidence(colours),
+        confidence=np.maximum(np.maximum(light.confidence(colours), 0.4) * genuine, 0.004),
         light=light,
         saturation=float(cv2.cvtColor(atlas, cv2.COLOR_BGR2HSV)[..., 1][ids >= 0].mean()),
     )
@@ -108,17 +108,8 @@ def _draw_layer(
     image: Image, face: Face, ids: NDArray[np.int16], weights: Floats, tables: MeshTables
 ) -> tuple[Floats, Floats]:
     """One photo in the atlas: (h, w, 3) float32 colours, (h, w) float32 how well they were seen."""
-    a, b, c = (face.points[tables.triangles[:, k]] for k in range(3))
-    normal = np.cross(b - a, c - a)
-    cosine = np.abs(normal[:, 2]) / (np.linalg.norm(normal, axis=1) + 1e-6)
-    seen = np.where(normal[:, 2] > 0, cosine, 0.0).astype(np.float32)
-    seen[tables.skin_triangles :] = 1.0
-    # Spread to the vertices, so that seams between well and badly seen parts are soft.
-    total, count = np.zeros(468, np.float32), np.zeros(468, np.float32)
-    for k in range(3):
-        np.add.at(total, tables.triangles[:, k], seen)
-        np.add.at(count, tables.triangles[:, k], 1)
-    attributes = np.concatenate([face.points[:, :2], (total / count)[:, None]], axis=1).astype(np.float32)
+    seen = frontness(face.points, tables)
+    attributes = np.concatenate([face.points[:, :2], seen[:, None]], axis=1).astype(np.float32)
     maps = interpolate(ids, weights, tables.triangles, attributes, -1.0)
     side = ids.shape[0]
     shrink = face.size / (side * 0.9)
@@ -192,28 +183,40 @@ def _clean_edge(
     size: float,
     light: LightTransfer,
     tables: MeshTables,
-) -> Image:
-    """Replace hair, ears, jewellery and collars at the edge by skin."""
+) -> tuple[Image, Floats]:
+    """Replace hair, ears, jewellery and collars at the edge by skin.
+
+    Returns:
+        The atlas, and (468,) float32: 1 for landmarks that show the photo's own skin, less for others.
+    """
     colours = vertex_colours(atlas, places, size)
-    skin = light.smooth(colours, light.confidence(colours))
+    skin = light.bare_skin(colours)
     near_edge = np.clip(2.0 - tables.outline_rings, 0.0, 1.0)
     zone = np.clip(np.maximum(tables.edge_zone, near_edge) * 1.5, 0.0, 1.0)
     maps = spread(np.concatenate([skin, zone[:, None]], axis=1).astype(np.float32))
     expected = np.ascontiguousarray(maps[..., :3])
+    # A forehead catches more light than a face does on the whole.
+    expected = np.ascontiguousarray(np.clip(expected * 1.06, 0, 255))
     soft = cv2.GaussianBlur(atlas, (0, 0), max(0.8, size / 150)).astype(np.float32)
     doubt = foreign(soft, expected) * maps[..., 3]
-    grow = int(size / 45) | 1
+    grow = int(size / 28) | 1
     # What touches the outline is seen at a grazing angle, mixed with what lies behind it.
     depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)
     bad: NDArray[Any] = cv2.dilate((doubt > 0.35).astype(np.uint8), np.ones((grow, grow), np.uint8))
     # Above the lower edge of a fringe there is nothing but hair.
     brow_line = int(places[list(tables.dark[0] + tables.dark[1]), 1].min())
     bad[:brow_line] = np.maximum.accumulate(bad[brow_line - 1 :: -1] if brow_line else bad[:0], axis=0)[::-1]
+    at = np.clip(np.round(places).astype(int), 0, np.array(bad.shape)[::-1] - 1)
+    genuine = 1.0 - 0.6 * bad[at[:, 1], at[:, 0]].astype(np.float32)
     bad = np.maximum(bad, (depth < 0.035 * size).astype(np.uint8))
-    filled = _extend(atlas, bad == 0)
-    smooth = cv2.GaussianBlur(filled, (0, 0), size / 40)
-    share = np.maximum(cv2.GaussianBlur(bad.astype(np.float32), (0, 0), max(1.0, size / 90)), bad)[..., None]
-    return _byte(atlas * (1 - share) + smooth * share)
+    # Next to hair lie its shadow and single strands: the filling is taken from farther inside, and from
+    # what the bare skin as a whole is like.
+    wide = int(size / 18) | 1
+    filled = _extend(atlas, cv2.dilate(bad, np.ones((wide, wide), np.uint8)) == 0)
+    bare = np.where(inside[..., None], expected, filled)
+    smooth = cv2.GaussianBlur(filled * 0.15 + bare * 0.85, (0, 0), size / 30)
+    share = cv2.GaussianBlur(bad.astype(np.float32), (0, 0), size / 45)[..., None]
+    return _byte(atlas * (1 - share) + smooth * share), genuine
 
 
 def _even_light(
