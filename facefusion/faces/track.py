@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from facefusion.faces.detect import FaceDetector, overlap
+from facefusion.faces.detect import Detection, FaceDetector, overlap
 from facefusion.faces.landmarks import Face, Landmarker, Readable
 
 SelectorMode = Literal["largest", "all"]
@@ -67,7 +67,7 @@ class FaceTracker:
         self._tracks: dict[int, Face] = {}
         self._lost: dict[int, tuple[Face, int]] = {}
         self._next = 0
-        self._since_detection = detect_every
+        self._since_detection = self._since_search = detect_every
         self._last_luma: NDArray[np.float32] | None = None
 
     def observe(self, frame: Trackable) -> list[Observation]:
@@ -75,7 +75,7 @@ class FaceTracker:
         if self._is_cut(frame):
             self._tracks.clear()
             self._lost.clear()
-            self._since_detection = self._detect_every
+            self._since_detection = self._since_search = self._detect_every
         self._lost = {track: (face, age + 1) for track, (face, age) in self._lost.items() if age < _MEMORY}
         followed = {}
         for track, face in self._tracks.items():
@@ -86,29 +86,34 @@ class FaceTracker:
         self._lost |= missing
         self._tracks = followed
         self._since_detection += 1
+        self._since_search += 1
         # Without a face, look more often: the beginning of an appearance matters.
-        due = self._detect_every if self._tracks else 3
+        due = self._detect_every if self._tracks else min(3, self._detect_every)
         if missing or self._since_detection >= due:
             self._since_detection = 0
-            self._detect(frame)
+            self._take(frame, _look(frame, self._detector))
+            wanted = self._mode == "all" or not self._tracks
+            if wanted and (missing or self._since_search >= self._detect_every):
+                self._since_search = 0
+                self._take(frame, _look_closely(frame, self._detector))
+            self._drop_twins()
         return [Observation(track, face) for track, face in self._tracks.items()]
 
-    def _detect(self, frame: Trackable) -> None:
-        small, scale = frame.thumbnail(self._detector.input_size)
-        found = sorted(self._detector.detect(small, scale=scale), key=lambda detection: -detection.area)
-        fresh = [d for d in found if all(overlap(d.box, face.box) < 0.2 for face in self._tracks.values())]
-        if self._mode == "largest":
+    def _take(self, frame: Trackable, found: Sequence[Detection]) -> None:
+        """Follow what was found from now on, unless it is followed already."""
+        for detection in sorted(found, key=lambda detection: -detection.area):
+            if any(overlap(detection.box, face.box) >= 0.2 for face in self._tracks.values()):
+                continue
             current = max((face.size**2 for face in self._tracks.values()), default=0.0)
             # The chosen face is kept until another one clearly takes the scene.
-            fresh = [d for d in fresh[:1] if d.area > 1.8 * current]
-        for detection in fresh:
+            if self._mode == "largest" and detection.area <= 1.8 * current:
+                return
             face = self._landmarker.from_detection(frame, detection)
             if face.presence < _PRESENCE:
                 continue
             if self._mode == "largest":
                 self._tracks.clear()
             self._tracks[self._number(face)] = face
-        self._drop_twins()
 
     def _number(self, face: Face) -> int:
         """The track that was lost here a moment ago, or a new one."""
@@ -142,30 +147,13 @@ class FaceTracker:
 def find_faces(
     frame: Trackable, detector: FaceDetector, landmarker: Landmarker, *, limit: int | None = None
 ) -> list[Face]:
-    """All faces of a single picture, largest first.
-
-    Faces too small for one look at the whole picture are searched in overlapping quarters, so that a group
-    photo gives up all of its faces.
-    """
-    small, scale = frame.thumbnail(detector.input_size)
-    found = detector.detect(small, scale=scale)
-    if max(frame.width, frame.height) >= 2 * detector.input_size:
-        for x0, y0, x1, y1 in _quarters(frame.width, frame.height):
-            shrink = max(1, max(x1 - x0, y1 - y0) // (2 * detector.input_size))
-            part = frame.read((x0, y0, x1, y1), shrink)
-            for detection in detector.detect(part, scale=part.shape[1] / (x1 - x0)):
-                moved = detection.shifted(x0, y0)
-                # What a quarter cuts off lies whole in another; what the picture cuts off does not.
-                inside = (
-                    (x0 == 0 or moved.box[0] > x0 + 2)
-                    and (y0 == 0 or moved.box[1] > y0 + 2)
-                    and (x1 == frame.width or moved.box[2] < x1 - 2)
-                    and (y1 == frame.height or moved.box[3] < y1 - 2)
-                )
-                if inside and all(overlap(moved.box, other.box) < 0.3 for other in found):
-                    found.append(moved)
+    """All faces of a single picture, largest first: at most `limit` of them."""
+    found = _look(frame, detector)
+    for detection in _look_closely(frame, detector):
+        if all(overlap(detection.box, other.box) < 0.3 for other in found):
+            found.append(detection)
     faces: list[Face] = []
-    for detection in sorted(found, key=lambda d: -d.area):
+    for detection in sorted(found, key=lambda detection: -detection.area):
         if len(faces) == limit:
             break
         face = landmarker.from_detection(frame, detection)
@@ -177,6 +165,33 @@ def find_faces(
 def largest(faces: Sequence[Face]) -> Face:
     """The face with the largest extent."""
     return max(faces, key=lambda face: face.size)
+
+
+def _look(frame: Trackable, detector: FaceDetector) -> list[Detection]:
+    """What looks like a face when the whole picture is seen at once."""
+    small, scale = frame.thumbnail(detector.input_size)
+    return detector.detect(small, scale=scale)
+
+
+def _look_closely(frame: Trackable, detector: FaceDetector) -> list[Detection]:
+    """What looks like a face in overlapping quarters: faces too small for one look at the whole picture."""
+    found: list[Detection] = []
+    if max(frame.width, frame.height) < 2 * detector.input_size:
+        return found
+    for x0, y0, x1, y1 in _quarters(frame.width, frame.height):
+        shrink = max(1, max(x1 - x0, y1 - y0) // (2 * detector.input_size))
+        part = frame.read((x0, y0, x1, y1), shrink)
+        for detection in detector.detect(part, scale=part.shape[1] / (x1 - x0)):
+            moved = detection.shifted(x0, y0)
+            # What a quarter cuts off lies whole in another; what the picture cuts off does not.
+            if (
+                (x0 == 0 or moved.box[0] > x0 + 2)
+                and (y0 == 0 or moved.box[1] > y0 + 2)
+                and (x1 == frame.width or moved.box[2] < x1 - 2)
+                and (y1 == frame.height or moved.box[3] < y1 - 2)
+            ):
+                found.append(moved)
+    return found
 
 
 def _quarters(width: int, height: int) -> list[tuple[int, int, int, int]]:
