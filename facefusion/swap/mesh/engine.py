@@ -195,9 +195,6 @@ class MeshPainter:
         gap = _mouth_gap(face.points)
         inner_lips = grown_hull(moved[list(INNER_LIPS)], 0.03)
         add_polygon(own, inner_lips, sigma=size / 260, share=_rise(gap, 0.02, 0.07))
-        # Lips that are torn wide open take a shape that resting lips cannot be bent to.
-        lips = grown_hull(moved[tables.lips], 0.05)
-        add_polygon(own, lips, sigma=size / 60, share=0.85 * _rise(gap, 0.15, 0.4))
         for eye, share in zip(tables.eyes, manner.own_lids, strict=True):
             lid = grown_hull(moved[list(eye.contour + eye.halo)], 0.10)
             add_polygon(own, lid, sigma=size / 60, share=float(share))
