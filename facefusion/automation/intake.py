@@ -203,6 +203,7 @@ class Intake:
         return next((e for e in self._catalogue.paths_with(job.target_sha256) if e.path != job.target), None)
 
     def _why_not(self, path: str, *, gone: bool, target: bool) -> FaceFusionError:
+        self.look_now()
         if gone and not Path(path).is_absolute():
             # Before a file is given up: is the inbox itself still there?
             self._set_away(self._presence.check())

@@ -171,6 +171,13 @@ def test_a_worker_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
         assert gone
 
 
+def test_a_worker_ends_by_itself_when_nobody_can_give_it_orders(spec: WorkerSpec, tmp_path: Path) -> None:
+    worker = Worker(spec, lambda *_: None)
+    worker.run(order(tmp_path, '{"seconds": 60, "frames": 10}'))
+    worker.close(10)
+    assert worker._process.returncode == 0, "it had to be killed"
+
+
 def test_an_idle_worker_gives_its_memory_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew_module, "IDLE_SECONDS", 0.2)
     bench.face()
@@ -370,6 +377,25 @@ def test_f1_a_file_that_changes_while_it_is_processed_is_started_over(bench: Ben
         assert bench.status().counts.failed == 0
     assert b'"version": 2' in (bench.outbox / "clip__alice.mp4").read_bytes()
     assert bench.results() == ["clip__alice.mp4"]
+
+
+def test_f1_a_file_that_changed_unnoticed_while_it_was_processed_gives_no_result_of_the_old_content(
+    bench: Bench,
+) -> None:
+    bench.configure(watch_interval=60)
+    bench.face()
+    target = bench.target("clip.mp4", seconds=1.0, version=1)
+    replaced = []
+
+    def replace(snapshot: Snapshot) -> None:
+        if not replaced and any(job.frames_done for job in snapshot.running):
+            replaced.append(target.write_text('{"version": 2}'))
+
+    bench.run_until((bench.outbox / "clip__alice.json").exists, on_snapshot=replace, watch=False)
+
+    assert replaced
+    assert bench.results() == ["clip__alice.mp4"]
+    assert b'"version": 2' in (bench.outbox / "clip__alice.mp4").read_bytes()
 
 
 def test_f1_a_slow_copy_is_never_started_early(bench: Bench) -> None:

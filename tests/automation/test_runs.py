@@ -63,18 +63,31 @@ def test_every_kind_of_drop_finds_its_place(bench: Bench) -> None:
 
 
 def test_jobs_of_one_face_run_one_after_another_on_one_warm_worker(bench: Bench) -> None:
+    names = []
     for face in ("alice", "bob"):
         bench.face(face)
-        for number in range(3):
-            bench.target(f"{face}__{number}.mp4")
-    names = [f"{face}__{number}__{face}.json" for number in range(3) for face in ("alice", "bob")]
+        for number, folder in enumerate(("photos", "videos")):
+            bench.target(f"{folder}/{face}/{number}.mp4")
+            names.append(f"{number}__{face}.json")
 
     assert bench.run_once() == 0
 
     reports = sorted((bench.report(name) for name in names), key=lambda report: report["started_at"])
-    assert [report["face"]["name"] for report in reports] == ["alice"] * 3 + ["bob"] * 3
+    assert [report["face"]["name"] for report in reports] == ["alice", "alice", "bob", "bob"]
     assert len({report["swap"]["media"]["pid"] for report in reports}) == 1
-    assert [report["swap"]["media"]["prepared"] for report in reports] == [1] * 3 + [2] * 3
+    assert [report["swap"]["media"]["prepared"] for report in reports] == [1, 1, 2, 2]
+
+
+def test_grouping_by_face_can_be_switched_off(bench: Bench) -> None:
+    bench.configure(group_videos_by_face=False)
+    for face in ("alice", "bob"):
+        bench.face(face)
+        for number, folder in enumerate(("photos", "videos")):
+            bench.target(f"{folder}/{face}/{number}.mp4")
+    assert bench.run_once() == 0
+    reports = [bench.report(f"{number}__{face}.json") for number in (0, 1) for face in ("alice", "bob")]
+    started = [report["started_at"] for report in reports]
+    assert started == sorted(started)
 
 
 def test_d6_one_bad_file_among_ten_leaves_nine_results_and_one_clear_failure(bench: Bench) -> None:
