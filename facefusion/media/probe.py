@@ -199,6 +199,25 @@ def open_input(path: Path, kind: FileKind | None = None) -> Iterator[Any]:
             container.close()
 
 
+def read_packets(container: Any, *streams: Any) -> Iterator[Any]:
+    """Packets of some streams of an input container (of all where none are named), in the order of the file.
+
+    Empty packets are left out: some demuxers give them for repeated pictures, and decoders take them for the
+    end. So whoever decodes calls `decode(None)` after the last one.
+    """
+    found = container.demux(*streams)
+    while True:
+        try:
+            packet = next(found)
+        except StopIteration:
+            return
+        except IndexError:
+            # PyAV 18 trips over streams that appeared while it read (MPEG-TS, FLV) once all has been read.
+            return
+        if packet.size:
+            yield packet
+
+
 @contextlib.contextmanager
 def translated(name: str) -> Iterator[None]:
     """Turn libav's errors into this program's."""
@@ -288,7 +307,7 @@ def _first_frame(container: Any, stream: Any, name: str, special: str) -> Any:
     """Decode until the first picture appears, within reason."""
     decoder = open_decoder(stream, special, 1)
     failures = 0
-    for count, packet in enumerate(container.demux(stream)):
+    for count, packet in enumerate(itertools.chain(read_packets(container, stream), [None])):
         try:
             frames = decoder.decode(packet)
         except (av.error.InvalidDataError, av.error.EOFError):
@@ -366,9 +385,9 @@ def _varies(container: Any, stream: Any) -> bool:
     if container.format.name.startswith("mov,") and count > 2:
         stamps = [entries[i].timestamp for i in range(count)]
     else:
-        ahead = itertools.islice(container.demux(stream), _LOOK_AHEAD)
+        ahead = itertools.islice(read_packets(container, stream), _LOOK_AHEAD)
         try:
-            stamps = [packet.pts for packet in ahead if packet.pts is not None and packet.size]
+            stamps = [packet.pts for packet in ahead if packet.pts is not None]
         except av.error.FFmpegError:
             return False
     # The pictures before the last key frame may lack some that are stored after it: leave the end out.

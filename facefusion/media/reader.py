@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,7 @@ import av.error
 from facefusion.errors import MediaFormatError
 from facefusion.media.frame import PlanarFrame
 from facefusion.media.normalise import Normaliser
-from facefusion.media.probe import MediaInfo, open_decoder, open_input, translated
+from facefusion.media.probe import MediaInfo, open_decoder, open_input, read_packets, translated
 
 # A file that ends before this share of its announced frames counts as cut off, not as "a bit damaged".
 _ENOUGH = 0.9
@@ -89,26 +90,20 @@ class VideoReader:
                 try:
                     decoded = self._decoder.decode(packet)
                 except (av.error.InvalidDataError, av.error.EOFError, av.error.PatchWelcomeError):
-                    self._damaged += packet is not None and packet.size > 0
+                    self._damaged += 1
                     continue
                 for frame in decoded:
                     yield self._finish(frame)
         self._check_end()
 
     def _packets(self) -> Iterator[Any]:
-        """Packets; at the end an empty one, which makes the decoder give what it holds."""
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except av.error.InvalidDataError:
-                # What was read so far is in the decoder still: drain it, then judge in `_check_end`.
-                self._damaged += 1
-                yield None
-                return
-            yield packet
+        """Packets, and at the end None, which makes the decoder give what it holds."""
+        try:
+            yield from read_packets(self._container, self._stream)
+        except av.error.InvalidDataError:
+            # What was read so far is worth something; `_check_end` judges whether it is enough.
+            self._damaged += 1
+        yield None
 
     def _finish(self, frame: Any) -> PlanarFrame:
         self._corrupt += frame.is_corrupt
@@ -233,7 +228,7 @@ def _spread(container: Any, stream: Any, decoder: Any, info: MediaInfo, count: i
 
 def _next_key_frames(container: Any, stream: Any, decoder: Any, count: int) -> Iterator[Any]:
     found = 0
-    for packet in container.demux(stream):
+    for packet in itertools.chain(read_packets(container, stream), [None]):
         try:
             frames = decoder.decode(packet)
         except av.error.FFmpegError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -11,6 +12,7 @@ import av.error
 
 from facefusion.errors import MediaFormatError
 from facefusion.media.plan import OutputPlan, TrackPlan
+from facefusion.media.probe import read_packets
 
 # libav keeps these for itself; copying them would contradict the new file.
 _OWN_STREAM_TAGS = ("encoder", "vendor_id", "DURATION", "BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES")
@@ -48,7 +50,7 @@ class TrackCopier:
             wanted = stream.index in self._routes and stream.type != "attachment"
             stream.discard = av.stream.Discard.default if wanted else av.stream.Discard.all
         moving = [source.streams[index] for index, route in self._routes.items() if route.moves]
-        self._packets: Iterator[Any] = iter(source.demux(moving)) if moving else iter(())
+        self._packets: Iterator[Any] = read_packets(source, *moving) if moving else iter(())
         self._waiting: Any | None = None
         self._done = not moving
 
@@ -101,19 +103,14 @@ class TrackCopier:
             self._target.mux_one(packet)
 
     def _next(self) -> Any | None:
-        while True:
-            try:
-                packet = next(self._packets)
-            except StopIteration:
-                self._done = True
-                return None
-            except av.error.InvalidDataError:
-                self._done = True
-                self.warnings.append("The source is damaged; sound and subtitles end early.")
-                return None
-            # The demuxer's empty packets mean "flush the decoders".
-            if packet.size > 0:
-                return packet
+        try:
+            return next(self._packets)
+        except StopIteration:
+            pass
+        except av.error.InvalidDataError:
+            self.warnings.append("The source is damaged; sound and subtitles end early.")
+        self._done = True
+        return None
 
 
 class _Route:
@@ -215,7 +212,8 @@ class _Reencoded(_Route):
     def _encode(self, frame: Any | None) -> Iterator[Any]:
         """Encode on a clock that counts samples; the source's ticks may be as coarse as milliseconds."""
         if frame is not None and frame.pts is not None:
-            time = frame.pts * frame.time_base
+            # Frames that come out at the end do not know their time base.
+            time = frame.pts * (frame.time_base or self._source.time_base)
             self.begins = time if self.begins is None else self.begins
             due = round((time - self._shift) * self._rate)
             if self._next is None:
@@ -244,8 +242,9 @@ class _Reencoded(_Route):
         yield from self._stream.encode(frame)
 
     def flush(self) -> Iterator[Any]:
-        for frame in self._source.decode(None):
-            yield from self._encode(frame)
+        with contextlib.suppress(av.error.FFmpegError):
+            for frame in self._source.decode(None):
+                yield from self._encode(frame)
         yield from self._encode(None)
         yield from self._stream.encode(None)
 

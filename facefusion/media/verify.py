@@ -21,7 +21,7 @@ import av.error
 
 from facefusion.errors import FaceFusionError, VerificationError
 from facefusion.media.photo_reader import open_picture, read_photo
-from facefusion.media.probe import main_video, open_input
+from facefusion.media.probe import main_video, open_input, read_packets
 
 _DECODE_ALL_BELOW = 60
 """Videos of at most this many pictures are decoded completely."""
@@ -170,12 +170,11 @@ def _check(name: str, container: Any, expected: ExpectedMedia, everything: bool)
         )
     times = _Times(stream.index)
     decoder = _Decoder(name, stream, expected, everything)
-    for packet in container.demux():
-        if packet.size > 0:
-            times.add(packet)
-        # The empty packets at the end know their stream, but not its index.
-        if packet.stream.index == stream.index:
+    for packet in read_packets(container):
+        times.add(packet)
+        if packet.stream_index == stream.index:
             decoder.feed(packet)
+    decoder.feed(None)
     _check_pictures(name, times, expected)
     _check_sound(name, container, times, expected)
     decoder.check()
@@ -260,11 +259,12 @@ class _Decoder:
         stream.codec_context.thread_count = 1
 
     def feed(self, packet: Any) -> None:
-        if packet.size > 0 and not self._wanted(packet):
-            return
-        self._fed += packet.size > 0
+        if packet is not None:
+            if not self._wanted(packet):
+                return
+            self._fed += 1
         try:
-            self._decoded += len(packet.decode())
+            self._decoded += len(self._stream.decode(packet))
         except av.error.FFmpegError as error:
             raise VerificationError(f"{self._name} cannot be decoded ({error.strerror}).") from error
 
