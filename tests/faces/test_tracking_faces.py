@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from face_material import Image, Models, Portrait, camera, carried, middle, moving, packed, planar, shown
 
+from facefusion.faces import track
 from facefusion.faces.track import FaceTracker, Observation
 
 SIZE = (320, 240)
@@ -166,8 +167,8 @@ def test_all_faces_of_a_group_are_followed_at_once(models: Models, group: list[P
         matrices.append(matrix)
     seen = follow(models, views, "all")
     assert numbers(seen) == [[0, 1, 2, 3, 4, 5]] * 16
-    for track in range(6):
-        places = [middle(o.face) for frame in seen for o in frame if o.track == track]
+    for number in range(6):
+        places = [middle(o.face) for frame in seen for o in frame if o.track == number]
         expected = [carried(np.array([middle(p.face)]), matrices[-1])[0] for p in group]
         assert min(np.linalg.norm(np.array(places[-1]) - e) for e in expected) < 12
         steps = np.linalg.norm(np.diff(places, axis=0), axis=1)
@@ -184,9 +185,19 @@ def test_a_small_face_in_a_wide_shot_is_followed(models: Models, astronaut: Port
     assert numbers(follow(models, views)) == [[0]] * 6
 
 
-def test_two_tracks_never_share_a_face(models: Models, astronaut: Portrait) -> None:
-    views, _ = moving(astronaut, 40)
-    assert numbers(follow(models, views, "all", detect_every=1)) == [[0]] * 40
+def test_two_tracks_do_not_stay_on_one_face(
+    models: Models, astronaut: Portrait, man: Portrait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of two neighbours goes, the other moves into the gap, and both searches end on the same face."""
+    both = np.full((240, 320, 3), 120, np.uint8)
+    both[:, :160] = still(man, 80)[:, 80:240]
+    both[:, 160:] = still(astronaut, 80)[:, 80:240]
+    alone = np.full((240, 320, 3), 120, np.uint8)
+    alone[:, 98:258] = still(astronaut, 80)[:, 80:240]
+    monkeypatch.setattr(track, "_CUT", 9.0)
+    seen = follow(models, [both] * 2 + [alone] * 26, "all")
+    assert numbers(seen)[0] == [0, 1]
+    assert [len(frame) for frame in seen[-12:]] == [1] * 12
 
 
 def test_a_face_that_leaves_the_picture_is_let_go(models: Models, astronaut: Portrait) -> None:
