@@ -88,16 +88,23 @@ def weighted_means(kernel: Array, values: Array, weights: Array) -> Array:
     """
     rows, columns = kernel.shape
     count = values.shape[1]
-    out = np.zeros((rows, count), np.float32)
+    out = np.empty((rows, count), np.float32)
+    # Each value in a row of its own: the inner loops then run over neighbours in memory, and vectorise.
+    weighted = np.empty((count, columns), np.float32)
+    for k in range(count):
+        for j in range(columns):
+            weighted[k, j] = values[j, k] * weights[j]
     for i in range(rows):
+        row = kernel[i]
         total = np.float32(1e-6)
         for j in range(columns):
-            w = kernel[i, j] * weights[j]
-            total += w
-            for k in range(count):
-                out[i, k] += w * values[j, k]
+            total += row[j] * weights[j]
         for k in range(count):
-            out[i, k] /= total
+            sum_k = np.float32(0.0)
+            line = weighted[k]
+            for j in range(columns):
+                sum_k += row[j] * line[j]
+            out[i, k] = sum_k / total
     return out
 
 
