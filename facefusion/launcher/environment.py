@@ -26,6 +26,8 @@ from facefusion.errors import FaceFusionError, NetworkError, StorageError
 
 RUNTIME = "requirements.txt"
 TESTS = "requirements-test.txt"
+REFERENCE = "requirements-reference.txt"
+"""Packages that tests compare with; installed without what they ask for themselves."""
 STAMP_FILE = "facefusion-setup.json"
 LOG_FILE = "facefusion-setup.log"
 LOCK_FILE = "setup.lock"
@@ -177,9 +179,11 @@ class Environment:
 
     def _pip_install(self, requirements: Sequence[str]) -> None:
         command = [str(self.python), "-I", "-m", "pip", "install", "--only-binary", ":all:"]
-        for name in requirements:
-            command += ["--requirement", str(self.repository / name)]
-        self._run_pip(command)
+        complete = [name for name in requirements if name != REFERENCE]
+        for names, options in ((complete, []), ([REFERENCE] * (REFERENCE in requirements), ["--no-deps"])):
+            files = [part for name in names for part in ("--requirement", str(self.repository / name))]
+            if files:
+                self._run_pip([*command, *options, *files])
 
     def _run_pip(self, command: Sequence[str]) -> None:
         options = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--retries", "3"]

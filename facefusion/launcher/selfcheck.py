@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from facefusion.launcher.environment import RUNTIME, TESTS, Environment, clean_environment
+from facefusion.launcher.environment import REFERENCE, RUNTIME, TESTS, Environment, clean_environment
 
 
 def run_checks(environment: Environment, pytest_arguments: Sequence[str]) -> int:
@@ -23,7 +23,8 @@ def run_checks(environment: Environment, pytest_arguments: Sequence[str]) -> int
     Raises:
         NetworkError, StorageError, FaceFusionError: see `Environment.ensure`.
     """
-    environment.ensure(RUNTIME, TESTS)
+    has_reference = (environment.repository / REFERENCE).is_file()
+    environment.ensure(RUNTIME, TESTS, *([REFERENCE] if has_reference else []))
     checks = [("ruff", ["check", "."]), ("mypy", []), ("pytest", [])]
     if pytest_arguments:
         checks = [("pytest", list(pytest_arguments))]

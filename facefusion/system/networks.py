@@ -1,0 +1,340 @@
+"""ONNX models as callable networks: one session each, on a proved provider, shared by all threads.
+
+What cannot be done as asked is done on the next provider, and a sentence about it lands in
+`NetworkFactory.warnings`; nothing falls back in silence.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facefusion.errors import EngineError, ModelMissingError, OutOfMemoryError
+from facefusion.system.onnx_runtime import PROVIDERS, import_onnxruntime, prepare_libraries, session_options
+from facefusion.system.providers import ProviderReport
+
+Array = NDArray[Any]
+
+_DTYPES: Mapping[str, Any] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(uint8)": np.uint8,
+}
+# Largest deviation of a half-precision network from the CPU's result, relative to its largest value. Rounding
+# gives about 1e-2; the green or noisy boxes that some graphics processors compute are off by all of it.
+_HALF_TOLERANCE = 0.08
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output: its name, its shape (None where free) and its NumPy type."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: Any
+
+
+class Network:
+    """One ONNX model. Safe to call from several threads.
+
+    Attributes:
+        title: file name, for messages.
+        inputs, outputs: as the graph declares them.
+    """
+
+    def __init__(self, factory: NetworkFactory, model: Path | bytes, title: str, provider: str) -> None:
+        self.title = title
+        self._factory = factory
+        self._model = model
+        self._change = threading.Lock()
+        self._batch_limit: int | None = None
+        self._open(provider)
+
+    @property
+    def provider(self) -> str:
+        """Word of the provider that runs it now."""
+        return self._provider
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether the graph leaves the size of the batch open."""
+        return bool(self.inputs) and self.inputs[0].shape[:1] == (None,)
+
+    def input(self, name: str) -> Port:
+        """The input called `name`.
+
+        Raises:
+            ModelMissingError: there is none, so this is not the model it should be.
+        """
+        for port in self.inputs:
+            if port.name == name:
+                return port
+        names = ", ".join(port.name for port in self.inputs)
+        raise ModelMissingError(f"{self.title} has no input called {name!r} (it has {names}).")
+
+    def require(self, name: str, *shape: int) -> Port:
+        """The input called `name`, which must accept arrays of `shape` (batch first).
+
+        Raises:
+            ModelMissingError: it does not.
+        """
+        port = self.input(name)
+        fits = len(port.shape) == len(shape) and all(
+            own is None or own == wanted for own, wanted in zip(port.shape[1:], shape[1:], strict=True)
+        )
+        if not fits:
+            raise ModelMissingError(f"{self.title}: {name!r} takes {port.shape} instead of {shape}.")
+        return port
+
+    def run(self, feeds: Mapping[str, Array]) -> list[Array]:
+        """Run once.
+
+        Args:
+            feeds: by input name; cast to the declared types.
+
+        Raises:
+            OutOfMemoryError: memory ran out, on the CPU as well.
+            EngineError: the runtime refused or failed.
+        """
+        typed = {
+            port.name: np.ascontiguousarray(feeds[port.name], port.dtype)
+            for port in self.inputs
+            if port.name in feeds
+        }
+        try:
+            return self._call(typed)
+        except OutOfMemoryError:
+            if self._provider == "cpu":
+                raise
+            self._give_way("its memory ran out")
+            return self._call(typed)
+
+    def run_batch(self, feeds: Mapping[str, Array], shared: Mapping[str, Array] | None = None) -> Array:
+        """First output for n samples: one call where the graph allows it, else several.
+
+        Args:
+            feeds: arrays whose first axis counts the n samples.
+            shared: arrays of one sample that belong to all of them.
+
+        Raises:
+            OutOfMemoryError, EngineError: see `run`.
+        """
+        count = len(next(iter(feeds.values())))
+        limit = min(count, self._batch_limit or count) if self.takes_batches else 1
+        done: list[Array] = []
+        at = 0
+        while at < count:
+            size = min(limit, count - at)
+            part = {name: values[at : at + size] for name, values in feeds.items()}
+            part |= {name: self._spread(name, values, size) for name, values in (shared or {}).items()}
+            try:
+                output = self._batch_output(part, size)
+            except (OutOfMemoryError, EngineError):
+                if size == 1:
+                    raise
+                # Too large for the memory, or a graph that promises batches and has its size built in.
+                self._batch_limit = limit = max(1, size // 2)
+                continue
+            done.append(output)
+            at += size
+        return np.concatenate(done) if len(done) > 1 else done[0]
+
+    def _batch_output(self, feeds: Mapping[str, Array], size: int) -> Array:
+        if size == 1:
+            return self.run(feeds)[0]
+        # Not `run`: smaller batches come before another provider.
+        output = self._call(
+            {
+                port.name: np.ascontiguousarray(feeds[port.name], port.dtype)
+                for port in self.inputs
+                if port.name in feeds
+            }
+        )[0]
+        if len(output) != size:
+            raise EngineError(f"{self.title} gave {len(output)} results for {size} samples.")
+        return output
+
+    def _spread(self, name: str, values: Array, size: int) -> Array:
+        """One sample's array for `size` samples, unless the graph wants it once."""
+        if self.input(name).shape[:1] == (None,):
+            return np.repeat(values, size, axis=0)
+        return values
+
+    def _call(self, feeds: dict[str, Array]) -> list[Array]:
+        session, guard = self._session, self._guard
+        try:
+            with guard:
+                return [np.asarray(output) for output in session.run(None, feeds)]
+        except self._factory.failures as error:
+            raise _explain(self.title, PROVIDERS[self._provider].title, str(error)) from error
+
+    def _give_way(self, reason: str) -> None:
+        with self._change:
+            if self._provider == "cpu":
+                return
+            self._factory.warn(
+                f"{self.title} ran on {PROVIDERS[self._provider].title}, but {reason}; it went on on the CPU."
+            )
+            self._open("cpu")
+
+    def _open(self, provider: str) -> None:
+        self._session, self._provider = self._factory.session(self._model, self.title, provider)
+        # DirectML does not allow two calls of one session at the same time.
+        self._guard: AbstractContextManager[Any] = (
+            threading.Lock() if self._provider == "directml" else nullcontext()
+        )
+        self.inputs = tuple(_port(value) for value in self._session.get_inputs())
+        self.outputs = tuple(_port(value) for value in self._session.get_outputs())
+
+    def check_half_precision(self) -> None:
+        """Compare one random sample with the CPU; on disagreement go on on the CPU, with a warning.
+
+        Raises:
+            EngineError: the CPU's result is not finite either.
+        """
+        generator = np.random.default_rng(0)
+        feeds = {
+            port.name: generator.random([size or 1 for size in port.shape]).astype(port.dtype)
+            for port in self.inputs
+        }
+        ours = self.run(feeds)[0].astype(np.float32)
+        if self._provider == "cpu":
+            if not np.isfinite(ours).all():
+                raise EngineError(f"{self.title} computes numbers that are not finite.")
+            return
+        session, _ = self._factory.session(self._model, self.title, "cpu")
+        true = np.asarray(session.run(None, feeds)[0], np.float32)
+        deviation = float(np.abs(ours - true).max() / (np.abs(true).max() + 1e-6))
+        if not deviation <= _HALF_TOLERANCE:  # written so that "not a number" fails
+            self._give_way(f"half precision is off by {deviation:.2g} there")
+
+
+class NetworkFactory:
+    """Opens networks on the provider that was proved, each file once.
+
+    Args:
+        providers: what works on this machine.
+        threads: inside one call on the CPU.
+        cache_dir: where providers may keep what they compile.
+        memory_limit: bytes of device memory for one session.
+    """
+
+    def __init__(
+        self,
+        providers: ProviderReport,
+        *,
+        threads: int,
+        cache_dir: Path | None = None,
+        memory_limit: int | None = None,
+    ) -> None:
+        self._runtime = import_onnxruntime()
+        self._report = providers
+        self._threads = threads
+        self._cache_dir = cache_dir
+        self._memory_limit = memory_limit
+        self._opened: dict[Path, Network] = {}
+        self._warnings: list[str] = list(providers.warnings)
+        self.failures = _failures(self._runtime)
+        prepare_libraries(self._runtime, providers.chosen.name)
+
+    @property
+    def provider(self) -> str:
+        """Word of the provider that was proved."""
+        return self._report.chosen.name
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was done differently from what was asked, so far."""
+        return tuple(self._warnings)
+
+    def warn(self, sentence: str) -> None:
+        """Remember a sentence for the report, once."""
+        if sentence not in self._warnings:
+            self._warnings.append(sentence)
+
+    def open(self, path: Path, *, half_precision: bool = False, model: bytes | None = None) -> Network:
+        """The network in a file; opened once, then shared.
+
+        Args:
+            path: the file.
+            half_precision: its weights are; it is compared with the CPU before use.
+            model: run this serialised graph in place of the file's own.
+
+        Raises:
+            ModelMissingError: the file is absent or not a readable model.
+        """
+        if path not in self._opened:
+            if not path.is_file():
+                raise ModelMissingError(f"The model file {path.name} is not installed.")
+            network = Network(self, path if model is None else model, path.name, self.provider)
+            if half_precision:
+                network.check_half_precision()
+            self._opened[path] = network
+        return self._opened[path]
+
+    def session(self, model: Path | bytes, title: str, provider: str) -> tuple[Any, str]:
+        """A session on `provider`, or on the CPU with a warning; and the word of what it really is.
+
+        Raises:
+            ModelMissingError: the runtime cannot read the model.
+        """
+        chain: Sequence[Any] = self._report.ort_providers(
+            memory_limit=self._memory_limit, cache_dir=self._cache_dir
+        )
+        if provider == "cpu":
+            chain = [PROVIDERS["cpu"].ort_name]
+        source = str(model) if isinstance(model, Path) else model
+        try:
+            options = session_options(self._runtime, provider, self._threads)
+            session = self._runtime.InferenceSession(source, options, providers=list(chain))
+        except self.failures as error:
+            if provider == "cpu":
+                raise ModelMissingError(
+                    f"{title} cannot be read as an ONNX model ({_first_line(str(error))}).",
+                    remedy="Run `python simple_auto_processor.py models check`, then `models install`.",
+                ) from error
+            kind = PROVIDERS[provider].title
+            self.warn(f"{title} does not run on {kind} ({_first_line(str(error))}); it ran on the CPU.")
+            return self.session(model, title, "cpu")
+        first = session.get_providers()[0]
+        if first != PROVIDERS[provider].ort_name:
+            self.warn(f"{title} was to run on {PROVIDERS[provider].title}, but ONNX Runtime took {first}.")
+        words = {kind.ort_name: word for word, kind in PROVIDERS.items()}
+        return session, words.get(first, "cpu")
+
+
+def _port(value: Any) -> Port:
+    shape = tuple(size if isinstance(size, int) and size > 0 else None for size in value.shape)
+    return Port(value.name, shape, _DTYPES.get(value.type, np.float32))
+
+
+def _failures(runtime: Any) -> tuple[type[BaseException], ...]:
+    """ONNX Runtime's exceptions, which have no common base but Exception."""
+    state = runtime.capi.onnxruntime_pybind11_state
+    names = (
+        *("Fail", "InvalidArgument", "NoSuchFile", "NoModel", "EngineError", "RuntimeException"),
+        *("InvalidProtobuf", "ModelLoaded", "NotImplemented", "InvalidGraph", "EPFail"),
+    )
+    own = tuple(getattr(state, name) for name in names if hasattr(state, name))
+    return (*own, RuntimeError, ValueError, MemoryError)
+
+
+def _explain(title: str, provider: str, said: str) -> OutOfMemoryError | EngineError:
+    text = said.casefold()
+    if any(sign in text for sign in ("out of memory", "failed to allocate", "bad_alloc", "cuda failure 2:")):
+        return OutOfMemoryError(f"{title} found no memory on {provider}.")
+    return EngineError(f"{title} failed on {provider} ({_first_line(said)}).")
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0][:300] if text.strip() else "no reason given"
