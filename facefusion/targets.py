@@ -16,12 +16,11 @@ from facefusion.faces.topology import Topology
 from facefusion.faces.track import FaceTracker, Observation, find_faces
 from facefusion.flow import ByteBudget, Flow, Stopwatch
 from facefusion.media.frame import PlanarFrame
+from facefusion.media.open import open_reader, open_writer
 from facefusion.media.photos import read_photo, write_photo
 from facefusion.media.plan import OutputPlan, plan_output
 from facefusion.media.probe import MediaInfo, probe
-from facefusion.media.reader import VideoReader
 from facefusion.media.verify import verify_photo, verify_video
-from facefusion.media.writer import VideoWriter
 from facefusion.pipeline import (
     PreparedFace,
     ProgressCallback,
@@ -177,8 +176,8 @@ def _swap_video(
     tracker = FaceTracker(toolbox.detector, toolbox.landmarker, mode=request.config.face_selector_mode)
     budget = ByteBudget(request.config.limits.queue_megabytes << 20, least=RADIUS + 5)
     with (
-        VideoReader(request.target, info, threads=threads.decode) as reader,
-        VideoWriter(request.output, info, plan, threads=threads.encode) as writer,
+        open_reader(request.target, info, threads=threads.decode) as reader,
+        open_writer(request.output, info, plan, threads=threads.encode) as writer,
     ):
 
         def paint(task: _Task) -> None:

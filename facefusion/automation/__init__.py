@@ -1,1 +1,1 @@
-"""automation"""
+"""From the inbox to the outbox: scan, pair, queue, supervise, publish."""

@@ -1,1 +1,1 @@
-"""faces"""
+"""Finding, following and describing faces."""

@@ -1,1 +1,1 @@
-"""system"""
+"""What this computer can do, and how it is doing."""

@@ -1,1 +1,1 @@
-"""trust"""
+"""Rules for using the program, and the record that they were accepted."""
