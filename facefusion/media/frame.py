@@ -94,12 +94,6 @@ def plane_samples(plane: Any, dtype: npt.DTypeLike) -> Samples:
     return np.frombuffer(plane, dtype).reshape(-1, line)
 
 
-def thumbnail_size(width: int, height: int, max_side: int) -> tuple[int, int, float]:
-    """Width, height and scale of a thumbnail."""
-    scale = min(1.0, max_side / max(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale)), scale
-
-
 def _check_pixels(box: Box, colour: Image, alpha: Image) -> tuple[Image, Image]:
     x0, y0, x1, y1 = box
     size = (y1 - y0, x1 - x0)
@@ -208,25 +202,8 @@ class PlanarFrame:
         return shrink_packed(_merge(blue, green, red, self.layout.depth), shrink)
 
     def thumbnail(self, max_side: int) -> tuple[Image, float]:
-        """See `Frame.thumbnail`. Planes are resized first, so that only the small picture is converted."""
-        width, height, scale = thumbnail_size(self.width, self.height, max_side)
-        if self.layout.gray:
-            sizes = [(self.width, self.height)]
-        else:
-            sizes = [self.layout.plane_size(index, self.width, self.height) for index in range(3)]
-        small = [
-            _resize(plane[:h, :w], width, height)
-            for plane, (w, h) in zip(self.planes[: len(sizes)], sizes, strict=True)
-        ]
-        if self.layout.rgb:
-            return _merge(small[1], small[0], small[2], self.layout.depth), scale
-        if self.layout.gray:
-            neutral = np.full_like(small[0], 1 << (self.layout.depth - 1))
-            small += [neutral, neutral]
-        k, dtype = self._read_as()
-        out = np.empty((height, width, 3), dtype)
-        kernels.yuv_to_bgr(small[0], small[1], small[2], 0, 0, 0, 0, k, out)
-        return (out if self._view is None else self._view.show(out)), scale
+        """See `Frame.thumbnail`. Only the small picture is converted."""
+        return _thumbnail(self, max_side)
 
     def luma_samples(self, step: int) -> npt.NDArray[np.float32]:
         """See `Frame.luma_samples` (the green plane of RGB frames)."""
@@ -307,9 +284,7 @@ class PackedFrame:
 
     def thumbnail(self, max_side: int) -> tuple[Image, float]:
         """See `Frame.thumbnail`."""
-        width, height, scale = thumbnail_size(self.width, self.height, max_side)
-        small = _resize(self.pixels, width, height)[..., :3]
-        return np.ascontiguousarray(_to_eight_bits(small, self.depth)), scale
+        return _thumbnail(self, max_side)
 
     def luma_samples(self, step: int) -> npt.NDArray[np.float32]:
         """See `Frame.luma_samples` (the green channel)."""
@@ -340,13 +315,14 @@ def _to_eight_bits(samples: Samples, depth: int) -> Image:
     return np.asarray(np.minimum(scaled, 255), np.float32).astype(np.uint8)
 
 
-def _resize(plane: Samples, width: int, height: int) -> Samples:
-    if plane.shape[1] == width and plane.shape[0] == height:
-        return np.ascontiguousarray(plane)
-    shrinking = plane.shape[1] >= width and plane.shape[0] >= height
-    interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-    resized = cv2.resize(plane, (width, height), interpolation=interpolation)
-    return resized.reshape(height, width, *plane.shape[2:])
+def _thumbnail(frame: Frame, max_side: int) -> tuple[Image, float]:
+    """Shrink by the largest integer factor while reading, then by the rest."""
+    scale = min(1.0, max_side / max(frame.width, frame.height))
+    size = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
+    small = frame.read((0, 0, frame.width, frame.height), max(1, int(1 / scale)))
+    if (small.shape[1], small.shape[0]) != size:
+        small = np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return small, scale
 
 
 def shrink_packed(pixels: Image, shrink: int) -> Image:
@@ -354,9 +330,17 @@ def shrink_packed(pixels: Image, shrink: int) -> Image:
     if shrink == 1:
         return pixels
     h, w = pixels.shape[:2]
-    rows = np.add.reduceat(pixels.astype(np.uint32), np.arange(0, h, shrink), axis=0)
-    sums = np.add.reduceat(rows, np.arange(0, w, shrink), axis=1)
-    high = np.minimum(np.arange(0, h, shrink) + shrink, h) - np.arange(0, h, shrink)
-    wide = np.minimum(np.arange(0, w, shrink) + shrink, w) - np.arange(0, w, shrink)
-    area = (high[:, None] * wide[None, :])[..., None]
-    return np.asarray((sums + area // 2) // area).astype(np.uint8)
+    high, wide = h // shrink, w // shrink
+    out = np.empty((-(-h // shrink), -(-w // shrink), 3), np.uint8)
+    if high and wide:
+        whole = pixels[: high * shrink, : wide * shrink]
+        out[:high, :wide] = cv2.resize(whole, (wide, high), interpolation=cv2.INTER_AREA)
+    if wide < out.shape[1]:
+        for row in range(out.shape[0]):
+            block = pixels[row * shrink : (row + 1) * shrink, wide * shrink :]
+            out[row, wide] = np.rint(block.mean((0, 1)))
+    if high < out.shape[0]:
+        for column in range(out.shape[1]):
+            block = pixels[high * shrink :, column * shrink : (column + 1) * shrink]
+            out[high, column] = np.rint(block.mean((0, 1)))
+    return out

@@ -111,6 +111,48 @@ def yuv_to_bgr(
 
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _mean_blocks(columns: Array, step: int, rows: int, out: Array) -> None:
+    """`out[i]` = mean of block i: `step` columns (fewer in the last one), each already summed over `rows`."""
+    width = columns.shape[0]
+    whole = width // step
+    share = np.float32(1.0 / (step * rows))
+    if step == 2:
+        for i in range(whole):
+            out[i] = share * np.float32(columns[2 * i] + columns[2 * i + 1])
+    elif step == 3:
+        for i in range(whole):
+            out[i] = share * np.float32(columns[3 * i] + columns[3 * i + 1] + columns[3 * i + 2])
+    elif step == 4:
+        for i in range(whole):
+            pair = columns[4 * i] + columns[4 * i + 1]
+            out[i] = share * np.float32(pair + columns[4 * i + 2] + columns[4 * i + 3])
+    else:
+        for i in range(whole):
+            total = 0
+            for j in range(i * step, (i + 1) * step):
+                total += columns[j]
+            out[i] = share * np.float32(total)
+    if whole < out.shape[0]:
+        total = 0
+        for j in range(whole * step, width):
+            total += columns[j]
+        out[whole] = np.float32(total / ((width - whole * step) * rows))
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _spread(columns: Array, sx: int, out: Array) -> None:
+    """Repeat every chroma column for the `1 << sx` pixels that it serves."""
+    n = columns.shape[0]
+    if sx == 1:
+        for i in range(n):
+            out[2 * i] = columns[i]
+            out[2 * i + 1] = columns[i]
+    else:
+        for i in range(n << sx):
+            out[i] = columns[i >> sx]
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def yuv_to_bgr_shrunk(
     y: Array,
     u: Array,
@@ -142,8 +184,12 @@ def yuv_to_bgr_shrunk(
     columns = np.empty(w, np.int32)
     columns_u = np.empty(count, np.int32)
     columns_v = np.empty(count, np.int32)
+    left = x0 - (first << sx)
+    spread = np.empty(count << sx, np.int32)
     size = out.shape[1]
     luma = np.empty(size, np.float32)
+    mean_u = np.empty(size, np.float32)
+    mean_v = np.empty(size, np.float32)
     terms = np.empty((3, size), np.float32)
     scratch = np.empty((3, size), out.dtype)
     for row in range(out.shape[0]):
@@ -162,25 +208,17 @@ def yuv_to_bgr_shrunk(
                 columns_u[i] += np.int32(ur[i])
             for i in range(count):
                 columns_v[i] += np.int32(vr[i])
-        for ox in range(size):
-            a = ox * shrink
-            b = min(a + shrink, w)
-            total = 0
-            total_u = 0
-            total_v = 0
-            for i in range(a, b):
-                total += columns[i]
-            for i in range(a + x0, b + x0):
-                j = (i >> sx) - first
-                total_u += columns_u[j]
-                total_v += columns_v[j]
-            scale = np.float32(1.0 / ((b - a) * (bottom - top)))
-            mean_u = np.float32(total_u) * scale
-            mean_v = np.float32(total_v) * scale
-            luma[ox] = k[0] * np.float32(total) * scale
-            terms[0, ox] = k[1] * mean_u + k[2] * mean_v + k[3]
-            terms[1, ox] = k[4] * mean_u + k[5] * mean_v + k[6]
-            terms[2, ox] = k[7] * mean_u + k[8] * mean_v + k[9]
+        rows = bottom - top
+        _mean_blocks(columns, shrink, rows, luma)
+        _spread(columns_u, sx, spread)
+        _mean_blocks(spread[left : left + w], shrink, rows, mean_u)
+        _spread(columns_v, sx, spread)
+        _mean_blocks(spread[left : left + w], shrink, rows, mean_v)
+        for i in range(size):
+            luma[i] = k[0] * luma[i]
+            terms[0, i] = k[1] * mean_u[i] + k[2] * mean_v[i] + k[3]
+            terms[1, i] = k[4] * mean_u[i] + k[5] * mean_v[i] + k[6]
+            terms[2, i] = k[7] * mean_u[i] + k[8] * mean_v[i] + k[9]
         _store_row(luma, terms[0], terms[1], terms[2], k[10], scratch, out[row].reshape(3 * size))
 
 
@@ -192,7 +230,11 @@ def _fold_chroma(plane: Array, weighted: Array, weights: Array, share: Array, sx
     """
     n = plane.shape[0]
     half = np.float32(0.5)
-    if sx == 1:
+    if sx == 0:
+        for i in range(n):
+            old = np.float32(np.int32(plane[i]))
+            plane[i] = np.int32(min(old + (weighted[i] - old * weights[i]) * share[i] + half, top))
+    elif sx == 1:
         for i in range(n):
             old = np.float32(np.int32(plane[i]))
             total = weighted[2 * i] + weighted[2 * i + 1]
@@ -322,15 +364,17 @@ def blend_samples(target: Array, colour: Array, alpha: Array, scale: float) -> N
 
 
 def warm_up() -> None:
-    """Compile (or load from the cache on disk) every kernel in every form the program uses."""
-    k = np.zeros(14, np.float32)
+    """Compile (or load from the cache on disk) the kernels for ordinary video of 8 bit and more, and photos.
+
+    Takes about ten seconds the first time. What HDR needs beyond that is compiled when the first HDR video
+    comes, which takes about five.
+    """
+    k = np.zeros(13, np.float32)
     alpha = np.zeros((2, 2), np.uint8)
-    small = np.zeros((2, 2, 3), np.uint8)
-    deep = np.zeros((2, 2, 3), np.uint16)
+    picture = np.zeros((2, 2, 3), np.uint8)
     for dtype in (np.uint8, np.uint16):
         plane = np.zeros((4, 4), dtype)
-        for picture in (small, deep) if dtype is np.uint16 else (small,):
-            yuv_to_bgr(plane, plane, plane, 1, 1, 0, 0, k, picture)
-            yuv_to_bgr_shrunk(plane, plane, plane, 1, 1, (0, 0, 2, 2), 1, k, picture)
-            blend_yuv(plane, plane, plane, (4, 4), 1, 1, 0, 0, picture, alpha, k)
-        blend_samples(np.zeros((2, 2, 3), dtype), small, alpha, 1.0)
+        yuv_to_bgr(plane, plane, plane, 1, 1, 0, 0, k, picture)
+        yuv_to_bgr_shrunk(plane, plane, plane, 1, 1, (0, 0, 2, 2), 1, k, picture)
+        blend_yuv(plane, plane, plane, (4, 4), 1, 1, 0, 0, picture, alpha, k)
+        blend_samples(np.zeros((2, 2, 3), dtype), picture, alpha, 1.0)

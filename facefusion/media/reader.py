@@ -16,7 +16,8 @@ import av.error
 from facefusion.errors import MediaFormatError
 from facefusion.media.frame import PlanarFrame
 from facefusion.media.normalise import Normaliser
-from facefusion.media.probe import MediaInfo, open_decoder, open_input, read_packets, translated
+from facefusion.media.probe import MediaInfo
+from facefusion.media.source import open_decoder, open_input, read_packets, translated
 
 # A file that ends before this share of its announced frames counts as cut off, not as "a bit damaged".
 _ENOUGH = 0.9

@@ -12,7 +12,7 @@ import av.error
 
 from facefusion.errors import MediaFormatError
 from facefusion.media.plan import OutputPlan, TrackPlan
-from facefusion.media.probe import read_packets
+from facefusion.media.source import read_packets
 
 # libav keeps these for itself; copying them would contradict the new file.
 _OWN_STREAM_TAGS = ("encoder", "vendor_id", "DURATION", "BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES")
@@ -86,11 +86,14 @@ class TrackCopier:
             self._mux(route, route.flush())
             if route.warning:
                 self.warnings.append(route.warning)
+        for index, route in self._routes.items():
+            if route.moves and route.first is None:
+                self.warnings.append(f"Track {index} of the source is empty.")
 
     def seconds(self, index: int) -> float | None:
-        """Length of what was muxed of the source's stream `index`; None where it had no time stamps."""
-        route = self._routes[index]
-        return None if route.first is None else float(route.end - route.first)
+        """Length of what was muxed of the source's stream `index`; None where it was left out or empty."""
+        route = self._routes.get(index)
+        return None if route is None or route.first is None else float(route.end - route.first)
 
     def begins(self, index: int) -> float | None:
         """When the sound of a stream that was encoded anew begins, on the source's clock; else None."""

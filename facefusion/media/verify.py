@@ -21,7 +21,7 @@ import av.error
 
 from facefusion.errors import FaceFusionError, VerificationError
 from facefusion.media.photo_reader import open_picture, read_photo
-from facefusion.media.probe import main_video, open_input, read_packets
+from facefusion.media.source import main_video, open_input, read_packets
 
 _DECODE_ALL_BELOW = 60
 """Videos of at most this many pictures are decoded completely."""
@@ -52,6 +52,7 @@ class ExpectedMedia:
         height: in pixels.
         first: time of the first picture in seconds.
         last: time of the last picture in seconds.
+        end: when the last picture is over, in seconds; None where the container does not store it (Matroska).
         frame_seconds: length of one picture; how far sound may be off.
         audio: the kept sound tracks.
         subtitles: number of kept subtitle tracks.
@@ -64,6 +65,7 @@ class ExpectedMedia:
     height: int
     first: float
     last: float
+    end: float | None
     frame_seconds: float
     audio: tuple[ExpectedTrack, ...] = ()
     subtitles: int = 0
@@ -160,14 +162,6 @@ def _check(name: str, container: Any, expected: ExpectedMedia, everything: bool)
         raise VerificationError(
             f"{name} is {context.width}x{context.height} instead of {expected.width}x{expected.height}."
         )
-    if len(container.streams.audio) != len(expected.audio):
-        raise VerificationError(
-            f"{name} has {len(container.streams.audio)} sound tracks instead of {len(expected.audio)}."
-        )
-    if len(container.streams.subtitles) != expected.subtitles:
-        raise VerificationError(
-            f"{name} has {len(container.streams.subtitles)} subtitle tracks instead of {expected.subtitles}."
-        )
     times = _Times(stream.index)
     decoder = _Decoder(name, stream, expected, everything)
     for packet in read_packets(container):
@@ -175,9 +169,21 @@ def _check(name: str, container: Any, expected: ExpectedMedia, everything: bool)
         if packet.stream_index == stream.index:
             decoder.feed(packet)
     decoder.feed(None)
-    _check_pictures(name, times, expected)
-    _check_sound(name, container, times, expected)
+    _check_pictures(name, stream.index, times, expected)
+    if times.disorder:
+        raise VerificationError(f"Packets of {name} are not in the order in which they are decoded.")
+    # Empty tracks count as absent: some containers drop them, some do not.
+    sounds = [s for s in container.streams.audio if s.index in times.first]
+    titles = [s for s in container.streams.subtitles if s.index in times.first]
+    _check_count(name, "sound", len(sounds), len(expected.audio))
+    _check_count(name, "subtitle", len(titles), expected.subtitles)
+    _check_sound(name, sounds, times, expected)
     decoder.check()
+
+
+def _check_count(name: str, what: str, got: int, wanted: int) -> None:
+    if got != wanted:
+        raise VerificationError(f"{name} has {got} {what} tracks instead of {wanted}.")
 
 
 class _Times:
@@ -185,15 +191,20 @@ class _Times:
 
     def __init__(self, video: int) -> None:
         self.pictures: list[Fraction] = []
+        self.disorder = False
         self.first: dict[int, float] = {}
         self.end: dict[int, float] = {}
         self._video = video
+        self._decoding: dict[int, int] = {}
 
     def add(self, packet: Any) -> None:
+        index = packet.stream_index
+        if packet.dts is not None:
+            self.disorder |= packet.dts < self._decoding.get(index, packet.dts)
+            self._decoding[index] = packet.dts
         if packet.pts is None:
             return
         time = packet.pts * packet.time_base
-        index = packet.stream_index
         if index == self._video and not packet.is_discard:
             self.pictures.append(time)
         end = float(time + (packet.duration or 0) * packet.time_base)
@@ -201,7 +212,7 @@ class _Times:
         self.end[index] = max(self.end.get(index, end), end)
 
 
-def _check_pictures(name: str, times: _Times, expected: ExpectedMedia) -> None:
+def _check_pictures(name: str, video: int, times: _Times, expected: ExpectedMedia) -> None:
     pictures = sorted(times.pictures)
     if len(pictures) != expected.frames:
         raise VerificationError(f"{name} holds {len(pictures)} pictures instead of {expected.frames}.")
@@ -221,16 +232,15 @@ def _check_pictures(name: str, times: _Times, expected: ExpectedMedia) -> None:
             raise VerificationError(
                 f"The {what} picture of {name} is shown at {float(got):.3f} s instead of {wanted:.3f} s."
             )
+    slack = expected.frame_seconds + 0.01
+    if expected.end is not None and abs(times.end[video] - expected.end - moved) > slack:
+        raise VerificationError(f"{name} ends at {times.end[video]:.3f} s instead of {expected.end:.3f} s.")
 
 
-def _check_sound(name: str, container: Any, times: _Times, expected: ExpectedMedia) -> None:
+def _check_sound(name: str, sounds: list[Any], times: _Times, expected: ExpectedMedia) -> None:
     picture = float(min(times.pictures))
     tolerance = max(expected.frame_seconds, 0.05)
-    for number, (stream, track) in enumerate(zip(container.streams.audio, expected.audio, strict=True), 1):
-        if stream.index not in times.first:
-            if track.duration:
-                raise VerificationError(f"Sound track {number} of {name} is empty.")
-            continue
+    for number, (stream, track) in enumerate(zip(sounds, expected.audio, strict=True), 1):
         offset = times.first[stream.index] - picture
         if track.offset is not None and abs(offset - track.offset) > tolerance:
             raise VerificationError(
@@ -257,6 +267,8 @@ class _Decoder:
         self._decoded = 0
         self._in_tail = False
         stream.codec_context.thread_count = 1
+        # Decoders would conceal damage otherwise.
+        stream.codec_context.options = {"err_detect": "explode"}
 
     def feed(self, packet: Any) -> None:
         if packet is not None:
@@ -264,9 +276,12 @@ class _Decoder:
                 return
             self._fed += 1
         try:
-            self._decoded += len(self._stream.decode(packet))
+            pictures = self._stream.decode(packet)
         except av.error.FFmpegError as error:
             raise VerificationError(f"{self._name} cannot be decoded ({error.strerror}).") from error
+        if any(picture.is_corrupt for picture in pictures):
+            raise VerificationError(f"{self._name} holds damaged pictures.")
+        self._decoded += len(pictures)
 
     def _wanted(self, packet: Any) -> bool:
         if self._everything or self._in_tail:

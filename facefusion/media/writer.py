@@ -19,7 +19,8 @@ from facefusion.media.convert import FrameConverter
 from facefusion.media.encoders import EncodeSettings
 from facefusion.media.frame import PlanarFrame
 from facefusion.media.plan import OutputPlan
-from facefusion.media.probe import MediaInfo, open_input, translated
+from facefusion.media.probe import MediaInfo
+from facefusion.media.source import open_input, translated
 from facefusion.media.tracks import TrackCopier
 from facefusion.media.verify import ExpectedMedia, ExpectedTrack
 
@@ -61,6 +62,7 @@ class VideoWriter:
         self.warnings: list[str] = []
         self._first_pts = 0
         self._last_pts = 0
+        self._last_duration = 0
         self._settings: EncodeSettings = plan.encode
         self._threads = max(1, threads)
         self._stack = contextlib.ExitStack()
@@ -69,6 +71,7 @@ class VideoWriter:
         self._muxed = False
         self._converter = FrameConverter(info, plan)
         self._time_base = info.time_base or Fraction(1, 90000)
+        self._rate = info.rate or Fraction(25)
 
     def __enter__(self) -> Self:
         try:
@@ -119,6 +122,7 @@ class VideoWriter:
             picture.time_base = self._time_base
             self._first_pts = picture.pts if self.frames == 0 else self._first_pts
             self._last_pts = picture.pts
+            self._last_duration = picture.duration or round(1 / (self._rate * self._time_base))
             self._durations[picture.pts] = picture.duration
             self.frames += 1
             self._mux(self._stream.encode(picture))
@@ -149,25 +153,26 @@ class VideoWriter:
 
         Sound offsets come from the source as it was probed, everything else from what was written.
         """
-        info = self.info
         audio = []
         for track in self.plan.tracks:
-            if track.stream.kind == "audio" and track.action != "drop":
+            if track.stream.kind == "audio" and self._copier.seconds(track.stream.index) is not None:
                 start = self._copier.begins(track.stream.index) or track.stream.start
                 first = float(self._first_pts * self._time_base + self._shift)
                 offset = None if start is None else start - first
                 audio.append(ExpectedTrack(offset, self._copier.seconds(track.stream.index)))
-        kept = [t for t in self.plan.tracks if t.action != "drop"]
-        rate = info.rate or Fraction(25)
+        filled = [t for t in self.plan.tracks if self._copier.seconds(t.stream.index) is not None]
         return ExpectedMedia(
             frames=self.frames,
             width=self.plan.width,
             height=self.plan.height,
             first=float(self._first_pts * self._time_base),
             last=float(self._last_pts * self._time_base),
-            frame_seconds=float(1 / rate),
+            end=None
+            if self.plan.container in ("mkv", "webm")
+            else float((self._last_pts + self._last_duration) * self._time_base),
+            frame_seconds=float(1 / self._rate),
             audio=tuple(audio),
-            subtitles=sum(t.stream.kind == "subtitle" for t in kept),
+            subtitles=sum(t.stream.kind == "subtitle" for t in filled),
             free_clock=CONTAINERS[self.plan.container].free_clock,
         )
 
@@ -227,7 +232,7 @@ class VideoWriter:
         settings, info = self._settings, self.info
         stream = self._target.add_stream(
             settings.encoder,
-            rate=info.rate or Fraction(25),
+            rate=self._rate,
             options=settings.options(self._threads, self.plan.width * self.plan.height),
         )
         context: Any = stream.codec_context
