@@ -61,6 +61,7 @@ def main(arguments: Sequence[str] | None = None, *, options: Options | None = No
 def watch(given: argparse.Namespace, options: Options) -> int:
     """Watch until stopped, or process once what is there."""
     processor = _processor(given, options)
+    processor.settings.require_good()
     if given.accept_use_policy is not None:
         from facefusion.trust import policy
 
@@ -125,6 +126,7 @@ def doctor(given: argparse.Namespace, options: Options) -> int:
     from facefusion.system.doctor import run_checks
 
     processor = _processor(given, options)
+    processor.settings.require_good()
     checks = run_checks(processor.workspace.root, processor.settings.current)
     width = max(len(check.name) for check in checks)
     for check in checks:
@@ -163,6 +165,7 @@ def config(given: argparse.Namespace, options: Options) -> int:
         return EXIT_DONE
     try:
         processor = _processor(given, options)
+        processor.settings.require_good()
         processor.workspace.check()
     except ConfigError as error:
         _say_error(error)
@@ -200,6 +203,7 @@ def benchmark(given: argparse.Namespace, options: Options) -> int:
     from facefusion.system.benchmark import BATCH_SIZES, run_benchmark
 
     processor = _processor(given, options)
+    processor.settings.require_good()
     found = run_benchmark(
         processor.workspace.models_dir.parent,
         processor.settings.current,

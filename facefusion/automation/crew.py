@@ -322,7 +322,8 @@ class Crew:
     def _fail(self, hand: Running, broken: Broken) -> None:
         job, why = hand.job, hand.stopping
         failure = Failure(broken.category, broken.message, broken.remedy, broken.detail)
-        if self._closing or (why is not None and why.category is ErrorCategory.CANCELLED):
+        asked_to_stop = why is not None and why.category is ErrorCategory.CANCELLED
+        if self._closing or asked_to_stop or broken.category == ErrorCategory.CANCELLED:
             self._stopped(hand, failure)
         elif broken.category == ErrorCategory.STORAGE:
             self._queue.give_back(job, failure, counted=False)
@@ -341,11 +342,14 @@ class Crew:
             self._end(job, failure, None, broken.seconds)
 
     def _stopped(self, hand: Running, failure: Failure) -> None:
+        """A job ended early: cancelled by a person, or its files have changed, or the program is stopping."""
         job = hand.job
         current = self._queue.job(job.id)
-        cancelled_by_person = current is not None and current.stop_requested
-        replaced = isinstance(self._inbox.confirm(job), FaceFusionError)
-        if cancelled_by_person or (replaced and not self._closing):
+        if current is None:
+            return
+        by_person = current.stop_requested
+        # As it is now in the queue: the same content dropped again meanwhile has brought other inputs.
+        if by_person or (not self._closing and isinstance(self._inbox.confirm(current), FaceFusionError)):
             reason = failure_from(hand.stopping) if hand.stopping is not None else failure
             self._end(job, reason, JobState.CANCELLED, 0.0)
         else:

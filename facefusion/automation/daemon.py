@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import time
@@ -13,6 +12,7 @@ from facefusion.automation.book import JobBook
 from facefusion.automation.catalogue import Catalogue
 from facefusion.automation.crew import Crew
 from facefusion.automation.database import Database, FileMemory
+from facefusion.automation.display import Display, SnapshotCallback
 from facefusion.automation.finishing import Finisher, work_name
 from facefusion.automation.inbox import Inbox
 from facefusion.automation.intake import Intake
@@ -37,12 +37,8 @@ logger = logging.getLogger(__name__)
 HOUSEKEEPING_SECONDS = 1.0
 ROOM_SECONDS = 2.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
-FILE_SECONDS = 1.0
-VIEW_SECONDS = 0.25
 CLOSING_SECONDS = 7.0
 PUBLISHER_SECONDS = 2.0
-
-SnapshotCallback = Callable[[Snapshot], None]
 
 
 @dataclass(frozen=True)
@@ -89,16 +85,14 @@ class Daemon:
         self._workspace = workspace
         self._settings = settings
         self._options = options
-        self._on_snapshot = on_snapshot
+        self._display = Display(self.snapshot, SnapshotWriter(workspace.state_dir), on_snapshot, clock)
         self._clock = clock
         self._state: DaemonState = "starting"
         self._started_at = time.time()
         self._lock = InstanceLock(workspace.state_dir)
         self._finishing: set[int] = set()
         self._accepted = False
-        self._next_housekeeping = self._next_room_check = clock()
-        self._next_file = self._next_view = clock()
-        self._last_seen: object = None
+        self._next_housekeeping = self._next_room_check = self._next_write_check = clock()
         self._outbox_ready = False
         self._resume_at = clock()
         self._pause_seconds = FIRST_PAUSE_SECONDS
@@ -119,7 +113,7 @@ class Daemon:
     def __exit__(self, *_: object) -> None:
         self._state = "stopping"
         try:
-            self._show(force=True)
+            self._display.show(force=True)
             self.crew.begin_closing()
             deadline = self._clock() + CLOSING_SECONDS
             while self.crew.running and self._clock() < deadline:
@@ -133,7 +127,7 @@ class Daemon:
             self._outbox.close()
         finally:
             self._state = "stopped"
-            self._show(force=True)
+            self._display.show(force=True)
             self._database.close()
             self._lock.release()
 
@@ -174,7 +168,6 @@ class Daemon:
             on_ended=self._finish,
             on_storage_trouble=self._storage_trouble,
         )
-        self._writer = SnapshotWriter(workspace.state_dir)
         self.queue.recover()
         self._state = "watching"
         logger.info("Working on %s.", printable(workspace.root))
@@ -185,7 +178,7 @@ class Daemon:
         """Wait until something happens or is due, then do it."""
         self.loop.run_for(self._seconds_to_next())
         self._try(self._step)
-        self._show()
+        self._display.show()
 
     @property
     def idle(self) -> bool:
@@ -233,9 +226,9 @@ class Daemon:
         if (version := self._database.written_elsewhere()) != self._data_version:
             self._data_version = version
             self._catch_up()
-        if self.paused is not None or self._clock() >= self._next_room_check:
-            self._next_room_check = self._clock() + ROOM_SECONDS
-            self._check_room()
+        if self._clock() >= self._next_room_check:
+            # A disk need not be kept awake by a daemon with nothing to do.
+            self._check_room(write=self.paused is not None)
 
     def _may_start(self) -> bool:
         if self.paused is not None or self.intake.away is not None:
@@ -246,7 +239,9 @@ class Daemon:
             return False
         if self._options.scan and self.intake.expects_work:
             self.crew.warm_up()
-        return True
+        if self.queue.any_in(JobState.QUEUED) and self._clock() >= self._next_write_check:
+            self._check_room(write=True)
+        return self.paused is None
 
     def _seconds_to_next(self) -> float:
         waits = [self.crew.seconds_to_next(), self._next_housekeeping - self._clock()]
@@ -262,20 +257,25 @@ class Daemon:
 
     # -- storage --------------------------------------------------------------------------------------------
 
-    def _check_room(self) -> None:
+    def _check_room(self, *, write: bool) -> None:
+        """Pause if results cannot be placed, go on if they can; then finish what had to wait.
+
+        Args:
+            write: prove it by writing.
+        """
+        self._next_room_check = self._clock() + ROOM_SECONDS
         try:
             if not self._outbox_ready:
                 self._workspace.prepare_outbox()
                 self._outbox.tidy(frozenset(map(work_name, self.queue.in_state(JobState.PUBLISHING))))
                 self._outbox_ready = True
-            if self.paused is None and not self.queue.any_in(JobState.QUEUED):
-                self._outbox.require_folder()  # a disk need not be kept awake by a daemon with nothing to do
-            else:
+            if write:
+                self._next_write_check = self._clock() + ROOM_SECONDS
                 self._outbox.require_room(self._settings.current.limits.free_disk_megabytes)
-            if self.paused is not None:
-                self._database.remember(
-                    "last_pause", str(time.time())
-                )  # it may have been the database's disk
+            else:
+                self._outbox.require_folder()
+            if self.paused is not None:  # perhaps it was the disk of the database that was full
+                self._database.remember("last_pause", str(time.time()))
         except StorageError as error:
             self._pause(error)
             return
@@ -400,38 +400,6 @@ class Daemon:
         policy_notice = () if self._accepted else (f"{_policy_error().message} {_policy_error().remedy}",)
         analytics = (self._analytics.problem,) if self._analytics.problem else ()
         return (*policy_notice, *self.intake.notices, *analytics)
-
-    def _show(self, *, force: bool = False) -> None:
-        """Show the state to whoever looks, as often as makes sense."""
-        now = self._clock()
-        view_due = self._on_snapshot is not None and now >= self._next_view
-        file_due = now >= self._next_file
-        if not (force or view_due or file_due):
-            return
-        self._next_view = now + VIEW_SECONDS if view_due else self._next_view
-        snapshot = self.snapshot()
-        unchanged = dataclasses.replace(snapshot, written_at=0.0) == self._last_seen
-        if unchanged and not force:
-            self._next_file = now + FILE_SECONDS if file_due else self._next_file
-            return
-        if view_due or force:
-            self._show_view(snapshot)
-        if file_due or force:
-            self._next_file = now + FILE_SECONDS
-            self._last_seen = dataclasses.replace(snapshot, written_at=0.0)
-            try:
-                self._writer.write(snapshot, last=force)
-            except OSError as error:
-                # The state folder is full or gone; the database meets the same and pauses the work.
-                logger.debug("The status file cannot be written: %s", error)
-
-    def _show_view(self, snapshot: Snapshot) -> None:
-        try:
-            if self._on_snapshot is not None:
-                self._on_snapshot(snapshot)
-        except OSError as error:  # the terminal was closed; the work goes on without anybody looking
-            logger.warning("Nobody is looking any more: %s", error)
-            self._on_snapshot = None
 
 
 def _policy_error() -> FaceFusionError:

@@ -130,9 +130,16 @@ class Database:
                 raise StorageError(f"The queue {self.path} cannot be written: {error}.") from error
 
     def rows(self, query: str, parameters: Iterable[object] = ()) -> list[sqlite3.Row]:
-        """All rows of a query."""
+        """All rows of a query.
+
+        Raises:
+            StorageError: the database cannot be read.
+        """
         with self._lock:
-            return self._connection.execute(query, tuple(parameters)).fetchall()
+            try:
+                return self._connection.execute(query, tuple(parameters)).fetchall()
+            except sqlite3.OperationalError as error:
+                raise StorageError(f"The queue {self.path} cannot be read: {error}.") from error
 
     def written_elsewhere(self) -> int:
         """A number that changes when another process (or connection) has committed something."""

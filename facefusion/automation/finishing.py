@@ -157,6 +157,7 @@ class Finisher:
         self._write_report(job, record)
         self._at("reported")
         self._analytics.track(record)
+        self._at("counted")
         self._queue.reported(job)
         if job.state is JobState.DONE:
             swap = job.swap or {}

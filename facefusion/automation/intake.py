@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import time
@@ -145,7 +146,7 @@ class Intake:
         entries = self._catalogue.inbox.entries
         return any(
             path in entries and entries[path].kind in ("video", "photo") and entries[path].phase != "refused"
-            for path in (*self._reading, *self._catalogue.inbox.tracker)
+            for path in itertools.chain(self._reading, self._catalogue.inbox.tracker)
         )
 
     @property

@@ -398,7 +398,8 @@ class JobQueue(JobTable):
     ) -> bool:
         if job.state in WITHOUT_RESULT or (job.state == S.DONE and not result_exists(job)):
             return self._queue_again(connection, job, wish)
-        if job.state == S.QUEUED:  # moved or renamed while it waited: go by where it is now
+        # The same place with new signatures: the files were touched or written again while it waits or runs.
+        if job.state in (S.QUEUED, S.RUNNING) and job.target == wish.inputs[0][0]:
             self._point_to(connection, job, wish)
         return False
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from facefusion.automation.content import examine, signature_of
-from facefusion.automation.daemon import Daemon, Options, SnapshotCallback
+from facefusion.automation.daemon import Daemon, Options
+from facefusion.automation.display import SnapshotCallback
 from facefusion.automation.job import ENDED, JobRequest, JobState
 from facefusion.automation.kinds import PICTURE_SUFFIXES
 from facefusion.automation.lock import holder
@@ -53,9 +54,6 @@ class SimpleAutoProcessor:
             from `root`.
         models_dir: installed model files; the program's `models/` if None.
         options: see `Options`.
-
-    Raises:
-        ConfigError: the settings file is broken, or its folders lie in each other.
     """
 
     def __init__(
@@ -84,7 +82,8 @@ class SimpleAutoProcessor:
             Exit status, 0.
 
         Raises:
-            ConfigError: another daemon works on this root, or inbox and outbox lie in each other.
+            ConfigError: the settings are wrong, another daemon works on this root, or inbox and outbox lie in
+                each other.
             StorageError: the state folder cannot be written.
         """
         with self._daemon(self._options, on_snapshot) as daemon:
@@ -175,6 +174,7 @@ class SimpleAutoProcessor:
 
     @contextlib.contextmanager
     def _daemon(self, options: Options, on_snapshot: SnapshotCallback | None) -> Iterator[Daemon]:
+        self.settings.require_good()
         self.workspace.check()
         self.workspace.prepare_state()
         with (
@@ -220,13 +220,16 @@ class SimpleAutoProcessor:
                 raise KeyboardInterrupt
             self.request_stop()
 
-        names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
-        before = {name: signal.signal(getattr(signal, name), stop) for name in names}
+        names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+        # What is ignored stays so: that is how `nohup` and a shell's `&` ask for it.
+        heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, stop) for number in heeded}
         try:
             yield
         finally:
-            for name, handler in before.items():
-                signal.signal(getattr(signal, name), handler)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def exit_status(snapshot: Snapshot) -> int:

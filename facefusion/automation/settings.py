@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from facefusion.config import load_config
+from facefusion.config import AutomationConfig, load_config
 from facefusion.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -19,12 +19,12 @@ LOOK_SECONDS = 1.0
 class Settings:
     """Holds the settings of one file.
 
+    Where the file is broken from the start there are no last good settings: the defaults stand in for whoever
+    only looks, and `require_good` says so to whoever wants to work.
+
     Args:
         path: of the file; a missing one means the defaults.
         clock: monotonic seconds.
-
-    Raises:
-        ConfigError: the file is broken; at the start there are no last good settings to go by.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,7 +33,22 @@ class Settings:
         self._clock = clock
         self._version = self._look()
         self._next_look = clock() + LOOK_SECONDS
-        self.current = load_config(path)
+        self._never_good: ConfigError | None = None
+        try:
+            self.current = load_config(path)
+        except ConfigError as error:
+            self.current = AutomationConfig()
+            self._never_good = error
+            self.problem = error.message
+
+    def require_good(self) -> None:
+        """Return only if the file could be read at the start.
+
+        Raises:
+            ConfigError: it could not.
+        """
+        if self._never_good is not None:
+            raise self._never_good
 
     def refresh(self) -> bool:
         """Read the file again if it has changed; True if other settings are in force now."""

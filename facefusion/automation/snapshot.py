@@ -241,12 +241,15 @@ class SnapshotWriter:
         self._rest_until = 0.0
         self._serial = 0
 
-    def write(self, snapshot: Snapshot, *, last: bool = False) -> None:
+    def write(self, snapshot: Snapshot, *, last: bool = False) -> bool:
         """Write what changed since the last call; a very long inbox list at most 5 % of the time.
 
         Args:
             snapshot: the present state.
             last: write everything now, nothing follows.
+
+        Returns:
+            False if the list of files is still to be written.
 
         Raises:
             OSError: the state folder cannot be written.
@@ -260,6 +263,7 @@ class SnapshotWriter:
             self._rest_until = now + 20 * (time.monotonic() - now)
         small = dataclasses.replace(snapshot, files=())
         _replace(self._state_dir / STATUS_FILE, {"inbox_serial": self._serial, **small.as_dict()})
+        return snapshot.files is self._files
 
 
 def read_snapshot(state_dir: Path) -> Snapshot | None:

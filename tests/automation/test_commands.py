@@ -168,6 +168,15 @@ def test_config_check_names_what_is_wrong(bench: Bench, capsys: pytest.CaptureFi
     assert run(bench, "--once") == 2
 
 
+def test_status_works_while_the_settings_are_broken(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.target("clip.mp4")
+    (bench.root / "automation_config.json").write_text("{")
+    assert run(bench, "status") == 0
+    printed = capsys.readouterr().out
+    assert "automation_config.json, line 1" in printed
+    assert "clip.mp4" in printed
+
+
 def test_config_schema_is_printed(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(bench, "config", "schema") == 0
     assert "quality_preset" in json.loads(capsys.readouterr().out)["properties"]

@@ -398,6 +398,20 @@ def test_f1_a_file_that_changed_unnoticed_while_it_was_processed_gives_no_result
     assert b'"version": 2' in (bench.outbox / "clip__alice.mp4").read_bytes()
 
 
+def test_f1_a_file_written_again_with_the_same_content_while_it_is_processed_is_done_once(
+    bench: Bench,
+) -> None:
+    bench.face()
+    target = bench.target("clip.mp4", seconds=2.0, frames=20)
+    content = target.read_bytes()
+    with bench.start() as daemon:
+        daemon.wait_until(lambda: any(job.frames_done for job in bench.status().running))
+        target.write_bytes(content)
+        daemon.wait_for_result("clip__alice.json")
+        assert daemon.wait_for_state("videos/clip.mp4", "done").jobs == ("1",)
+    assert bench.results() == ["clip__alice.mp4"]
+
+
 def test_f1_a_slow_copy_is_never_started_early(bench: Bench) -> None:
     bench.face()
     path = bench.inbox / "videos" / "clip.mp4"

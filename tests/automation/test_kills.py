@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from workbench import Bench
 
-STEPS = ["sealing", "placing", "placed", "published", "reported"]
+STEPS = ["sealing", "placing", "placed", "published", "reported", "counted"]
 
 
 @pytest.fixture
@@ -145,6 +145,21 @@ def test_d7_a_stopped_daemon_gives_its_job_back_within_seconds_and_goes_on_later
 
     assert bench.run_once() == 0
     assert bench.report("clip__alice.json")["attempts"] == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there are no terminals to close")
+def test_d7_a_daemon_under_nohup_outlives_its_terminal(bench: Bench) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does; children inherit it
+    try:
+        daemon = bench.start()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with daemon:
+        daemon.wait_until_watching()
+        daemon.process.send_signal(signal.SIGHUP)
+        bench.face()
+        bench.target("clip.mp4")
+        daemon.wait_for_result("clip__alice.json")
 
 
 def test_d7_a_job_that_does_not_listen_is_killed_in_time(bench: Bench) -> None:

@@ -184,6 +184,20 @@ def test_dropping_again_what_is_done_points_to_the_result_unless_that_was_taken_
     assert queue.request([wish(drop=3)], lambda _: False)[0].started
 
 
+def test_files_touched_while_their_job_waits_or_runs_are_followed_and_copies_are_not(queue: JobQueue) -> None:
+    ask(queue, wish(drop=1))
+    ask(queue, wish(drop=2))
+    assert queue.in_state(JobState.QUEUED)[0].inputs == wish(drop=2).inputs
+    running = claim(queue)
+    ask(queue, wish(drop=3))
+    copy = dataclasses.replace(wish(), inputs=(("videos/copy.mp4", Signature(9, 9, 9, 9)),))
+    ask(queue, copy)
+    now = queue.job(running.id)
+    assert now is not None
+    assert now.state is JobState.RUNNING
+    assert now.inputs == wish(drop=3).inputs
+
+
 def test_cancel_stops_waiting_jobs_at_once_and_running_ones_on_request(queue: JobQueue) -> None:
     ask(queue, wish("1"), wish("2"))
     running = claim(queue)

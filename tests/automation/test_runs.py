@@ -339,10 +339,10 @@ def test_edited_settings_take_effect_with_the_next_job_and_broken_ones_keep_the_
         bench.target("second.mp4")
         daemon.wait_for_result("second__alice.json")
         (bench.root / "automation_config.json").write_text('{"quality_preset": "superb"}')
-        daemon.wait_until(lambda: bench.status_of_daemon().config_problem is not None)
+        daemon.wait_until(lambda: bench.status().config_problem is not None)
         bench.target("third.mp4")
         daemon.wait_for_result("third__alice.json")
-        problem = bench.status_of_daemon().config_problem
+        problem = bench.status().config_problem
         bench.configure(quality_preset="fast")
         daemon.wait_until(lambda: bench.status().quality_preset == "fast")
         assert bench.status().config_problem is None

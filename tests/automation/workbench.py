@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from facefusion.automation import daemon, settings
+from facefusion.automation import daemon, display, settings
 from facefusion.automation.daemon import Options
 from facefusion.automation.processor import SimpleAutoProcessor
 from facefusion.automation.snapshot import InboxFile, Snapshot, read_snapshot
@@ -23,9 +23,9 @@ REPOSITORY = HERE.parent.parent
 FACTORY = "scripted_session:ScriptedSession"
 
 # The daemon's own pace is made for people; tests look more often.
-daemon.FILE_SECONDS = daemon.HOUSEKEEPING_SECONDS = daemon.FIRST_PAUSE_SECONDS = 0.1
+daemon.HOUSEKEEPING_SECONDS = daemon.FIRST_PAUSE_SECONDS = 0.1
 daemon.ROOM_SECONDS = 0.3
-settings.LOOK_SECONDS = 0.1
+display.FILE_SECONDS = settings.LOOK_SECONDS = 0.1
 
 # Worker processes find the scripted session by this.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
