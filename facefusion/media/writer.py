@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -68,7 +69,7 @@ class VideoWriter:
         self._stack = contextlib.ExitStack()
         self._committed = False
         self._durations: dict[int, int] = {}
-        self._muxed = False
+        self._first_dts: int | None = None
         self._converter = FrameConverter(info, plan)
         self._time_base = info.time_base or Fraction(1, 90000)
         self._rate = info.rate or Fraction(25)
@@ -123,7 +124,7 @@ class VideoWriter:
             self._first_pts = picture.pts if self.frames == 0 else self._first_pts
             self._last_pts = picture.pts
             self._last_duration = picture.duration or round(1 / (self._rate * self._time_base))
-            self._durations[picture.pts] = picture.duration
+            self._durations[picture.pts] = self._last_duration
             self.frames += 1
             self._mux(self._stream.encode(picture))
             self._copier.pump(float(stamp * self._time_base))
@@ -139,8 +140,9 @@ class VideoWriter:
             raise MediaFormatError(f"{self.info.path.name}: there was no picture to write.")
         with self._storage():
             last = self._stream.encode(None)
-            if not self._muxed:
+            if self._first_dts is None:
                 _order(last)
+            self._set_length(last)
             self._mux(last)
             self._copier.finish()
             self._target.close()
@@ -167,9 +169,7 @@ class VideoWriter:
             height=self.plan.height,
             first=float(self._first_pts * self._time_base),
             last=float(self._last_pts * self._time_base),
-            end=None
-            if self.plan.container in ("mkv", "webm")
-            else float((self._last_pts + self._last_duration) * self._time_base),
+            length=float((self._last_pts + self._last_duration - self._first_pts) * self._time_base),
             frame_seconds=float(1 / self._rate),
             audio=tuple(audio),
             subtitles=sum(t.stream.kind == "subtitle" for t in filled),
@@ -196,8 +196,19 @@ class VideoWriter:
             duration = self._durations.pop(packet.pts, 0)
             if duration:
                 packet.duration = duration
+            if self._first_dts is None:
+                self._first_dts = packet.dts
             self._target.mux_one(packet)
-            self._muxed = True
+
+    def _set_length(self, last: list[Any]) -> None:
+        """Make the track as long as the source's.
+
+        mp4 adds the duration of the last packet in decoding order, which need not be the last picture.
+        """
+        if last:
+            first = last[0].dts if self._first_dts is None else self._first_dts
+            length = self._last_pts + self._last_duration - self._first_pts
+            self._durations[last[-1].pts] = max(1, length - (last[-1].dts - first))
 
     def _ticks(self, seconds: Fraction) -> int:
         return int(seconds / self._time_base)
@@ -293,12 +304,29 @@ class VideoWriter:
 
 
 def _order(packets: list[Any]) -> None:
-    """Give the packets of a whole video decoding times: presentation times in order, early enough for all.
+    """Give the packets of a whole video decoding times where the encoder left them undefined.
 
-    x265 leaves them undefined in videos that are shorter than its reordering; such a video comes out of the
-    encoder in one go at the end.
+    x265 does that in videos that are shorter than its reordering; such a video comes out of the encoder in
+    one go at the end. A packet's decoding time is the presentation time of the picture as many places
+    earlier as pictures are reordered by.
     """
-    stamps = sorted(packet.pts for packet in packets)
-    early = max((stamp - packet.pts for stamp, packet in zip(stamps, packets, strict=True)), default=0)
-    for stamp, packet in zip(stamps, packets, strict=True):
-        packet.dts = stamp - early
+    stamps = [packet.pts for packet in packets]
+    if _in_order([packet.dts for packet in packets], stamps):
+        return
+    shown = sorted(stamps)
+    place = {stamp: index for index, stamp in enumerate(shown)}
+    depth = max((index - place[stamp] for index, stamp in enumerate(stamps)), default=0)
+    step = shown[1] - shown[0] if len(shown) > 1 else 1
+    for index, packet in enumerate(packets):
+        early = index - depth
+        packet.dts = shown[early] if early >= 0 else shown[0] + early * step
+
+
+def _in_order(decoded: list[int | None], shown: list[int]) -> bool:
+    """Whether decoding times exist, increase, and lie before the pictures are shown (and not ages before)."""
+    known = [dts for dts in decoded if dts is not None]
+    return (
+        len(known) == len(shown)
+        and all(0 <= pts - dts < 1 << 40 for dts, pts in zip(known, shown, strict=True))
+        and all(a < b for a, b in itertools.pairwise(known))
+    )

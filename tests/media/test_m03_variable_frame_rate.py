@@ -52,9 +52,12 @@ def test_changing_the_container_moves_no_frame_by_more_than_its_clock_allows(tmp
         assert abs(before - after) <= tick / 2
 
 
-def test_length_of_the_last_picture_is_kept(tmp_path):
-    source = make_clip(tmp_path / "clip.mp4", Clip(frames=10))
-    assert process(source).info.duration == pytest.approx(probe(source).duration, abs=1e-6)
+@pytest.mark.parametrize("preset", ["ultrafast", "medium"])
+@pytest.mark.parametrize("stamps", [range(10), [0, 1, 4], [5, 9, 10, 11, 30]])
+def test_length_of_the_last_picture_is_kept(tmp_path, stamps, preset):
+    source = make_clip(tmp_path / "clip.mp4", Clip(stamps=stamps))
+    outcome = process(source, settings(encoder_preset=preset))
+    assert outcome.info.duration == pytest.approx(probe(source).duration, abs=1e-6)
 
 
 def test_constant_rate_is_not_called_variable(tmp_path):
