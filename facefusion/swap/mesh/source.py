@@ -146,12 +146,23 @@ def _extend(atlas: Image, known: NDArray[np.bool_]) -> Image:
     weight = known.astype(np.float32)
     result, done = filled.copy(), weight.copy()
     for sigma in (2, 6, 18, 54, 162):
-        spread = cv2.GaussianBlur(filled, (0, 0), sigma)
-        amount = cv2.GaussianBlur(weight, (0, 0), sigma)
+        spread, amount = _blur(filled, sigma), _blur(weight, sigma)
         fresh = (done == 0) & (amount > 1e-3)
         result[fresh] = (spread / (amount[..., None] + 1e-9))[fresh]
         done[fresh] = 1
     return _byte(result)
+
+
+def _blur(values: Floats, sigma: float) -> Floats:
+    """Gaussian blur; a wide one on a reduced copy, where it costs a thousandth and looks the same."""
+    shrink = int(sigma / 4)
+    if shrink < 2:
+        return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma), np.float32)
+    height, width = values.shape[:2]
+    size = (max(1, width // shrink), max(1, height // shrink))
+    small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma * size[0] / width)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _denoise(image: Image, face: Face) -> Image:
