@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 HOUSEKEEPING_SECONDS = 1.0
 ROOM_SECONDS = 2.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
+MOST_UNFINISHED = 8
 CLOSING_SECONDS = 7.0
 PUBLISHER_SECONDS = 2.0
 
@@ -232,6 +233,8 @@ class Daemon:
 
     def _may_start(self) -> bool:
         if self.paused is not None or self.intake.away is not None:
+            return False
+        if len(self._finishing) >= MOST_UNFINISHED:  # a slow disk: results must not pile up before it
             return False
         if not self._accepted:
             if self.queue.any_in(JobState.QUEUED):

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,6 +28,9 @@ from facefusion.errors import (
 DEFAULT_FACTORY = "facefusion.pipeline:SwapSession"
 TAIL_BYTES = 4000
 LOG_BYTES = 1_000_000
+LOADING_SECONDS = 60.0
+"""Added to the time without progress while a new process still loads libraries and models."""
+HELD_BACK = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 PIPE_PATIENCE = 5.0
 
 
@@ -141,6 +144,7 @@ class Worker:
         self.began = 0.0
         self.idle_since = clock()
         self._advanced = 0.0
+        self._ready = False
         self._over = False
         self._clock = clock
         self._tell = tell
@@ -207,7 +211,8 @@ class Worker:
             if self.order is None:
                 return None
             now, name = self._clock(), self.order.target.name
-            if now - self._advanced > stall_seconds:
+            loading = 0.0 if self._ready else LOADING_SECONDS
+            if now - self._advanced > stall_seconds + loading:
                 where = f" (stage {self.progress.stage})" if self.progress else ""
                 return JobTimeoutError(f"{name} made no progress for {stall_seconds:g} seconds{where}.")
             if job_seconds and now - self.began > job_seconds:
@@ -260,6 +265,7 @@ class Worker:
         event = message.pop("event")
         if event == "ready":  # loading may take long on a slow disk; the first job's time begins now
             with self._lock:
+                self._ready = True
                 self._advanced = self._clock()
             return
         with self._lock:
@@ -302,7 +308,7 @@ def _spawn(spec: WorkerSpec) -> subprocess.Popen[bytes]:
     )
     environment["ORT_DISABLE_TELEMETRY"] = "1"
     environment["OMP_NUM_THREADS"] = environment["OPENBLAS_NUM_THREADS"] = str(spec.threads)
-    with _private_log(spec.log) as log:
+    with _private_log(spec.log) as log, _signals_held_back():
         return subprocess.Popen(
             _command(spec),
             stdin=subprocess.PIPE,
@@ -310,6 +316,19 @@ def _spawn(spec: WorkerSpec) -> subprocess.Popen[bytes]:
             stderr=log,
             env=environment,
         )
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """A child started meanwhile gets no signal before it has decided to ignore it."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _private_log(path: Path) -> BinaryIO:

@@ -215,9 +215,12 @@ def _take_over_stdout() -> Channel:
 
 def _leave_signals_to_the_parent() -> None:
     """Ctrl-C and a service manager's stop reach the whole group; only the parent decides what follows."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)  # held back by the parent until now
 
 
 def _die_with_the_parent() -> None:

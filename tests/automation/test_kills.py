@@ -56,14 +56,8 @@ def check_invariants(bench: Bench, inputs: dict[str, bytes], good: int = 4) -> N
 @pytest.mark.parametrize("step", STEPS)
 def test_d1_d2_a_kill_at_every_step_of_publishing_leaves_one_whole_result(bench: Bench, step: str) -> None:
     inputs = drop_a_mixture(bench, good=1)
-    killed = 0
-    for _ in range(6):
-        with bench.start("--once", "--kill-at", step) as daemon:
-            status, _ = daemon.ended()
-        killed += status == -signal.SIGKILL
-        if status != -signal.SIGKILL:
-            break
-    assert killed
+    with bench.start("--once", "--kill-at", step) as daemon:
+        assert daemon.ended()[0] == -signal.SIGKILL
     assert bench.run_once() == 1
     check_invariants(bench, inputs, good=1)
     assert bench.report("good0__alice.json")["attempts"] == 1, "a kill is no attempt"
@@ -98,7 +92,7 @@ def kill_at_random_moments(bench: Bench, kills: int, seed: int) -> None:
 
 @pytest.mark.slow
 def test_d1_kills_at_random_moments_lose_and_double_nothing(bench: Bench) -> None:
-    kill_at_random_moments(bench, kills=12, seed=20)
+    kill_at_random_moments(bench, kills=10, seed=20)
 
 
 @pytest.mark.soak
