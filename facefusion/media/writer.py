@@ -311,7 +311,7 @@ def _order(packets: list[Any]) -> None:
     earlier as pictures are reordered by.
     """
     stamps = [packet.pts for packet in packets]
-    if _in_order([packet.dts for packet in packets], stamps):
+    if not packets or _in_order([packet.dts for packet in packets], stamps):
         return
     shown = sorted(stamps)
     place = {stamp: index for index, stamp in enumerate(shown)}
@@ -325,8 +325,9 @@ def _order(packets: list[Any]) -> None:
 def _in_order(decoded: list[int | None], shown: list[int]) -> bool:
     """Whether decoding times exist, increase, and lie before the pictures are shown (and not ages before)."""
     known = [dts for dts in decoded if dts is not None]
+    ages = 32 * (max(shown) - min(shown) + 1)
     return (
         len(known) == len(shown)
-        and all(0 <= pts - dts < 1 << 40 for dts, pts in zip(known, shown, strict=True))
+        and all(0 <= pts - dts < ages for dts, pts in zip(known, shown, strict=True))
         and all(a < b for a, b in itertools.pairwise(known))
     )

@@ -82,7 +82,7 @@ def test_what_differs_is_named(good, wrong, words):
 def test_length_of_the_track(good):
     if good.suffix == ".mkv":
         pytest.skip("Matroska does not store how long the last picture stays")
-    with pytest.raises(VerificationError, match="lasts 4.000 s instead of 5.000 s"):
+    with pytest.raises(VerificationError, match=r"lasts 4\.0.* instead of 5"):
         verify_video(good, replace(RIGHT, length=5.0))
 
 
