@@ -83,6 +83,33 @@ class MeshSettings(_Section):
     """How much of the source face's proportions is carried over: 0 keeps the target's shape, 1 takes all."""
 
 
+MaskKind = Literal["box", "occlusion", "region", "outline"]
+
+
+class NeuralSettings(_Section):
+    """The neural engine: which models run, and how. Model names are those of `models list`."""
+
+    swapper: str = "auto"
+    """Swap model. `auto` takes the first installed one of the list."""
+    pixel_boost: Annotated[int, Field(ge=0, le=2048)] = 0
+    """Side of the swapped face in pixels, in steps of the model's own size. 0 = the model's own."""
+    masks: Annotated[list[MaskKind], Field(min_length=1)] = ["box", "occlusion"]
+    """What limits the swapped area: a soft `box`, what is in front of the face (`occlusion`), its parts
+    (`region`), its `outline`. A mask whose model is not installed is left out."""
+    enhancer: str = "auto"
+    """Face enhancer, where the quality preset asks for one. `auto` takes the first installed one."""
+    enhancer_blend: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
+    """Share of the enhanced face: 0 leaves it as it was swapped."""
+    enhancer_weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    """For CodeFormer: 0 = beautiful, 1 = faithful."""
+    frame_enhancer: str = "auto"
+    """Frame enhancer, where the quality preset asks for one. `auto` takes the first installed one."""
+    age: Annotated[int, Field(ge=0, le=100)] | None = None
+    """Age in years that swapped faces get. `null` leaves it alone."""
+    age_blend: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
+    """Share of the changed age."""
+
+
 class LimitSettings(_Section):
     """Bounds that keep an unattended program well behaved."""
 
@@ -129,6 +156,8 @@ class AutomationConfig(_Section):
     """How results are written."""
     mesh: MeshSettings = MeshSettings()
     """The embedded engine."""
+    neural: NeuralSettings = NeuralSettings()
+    """The neural engine."""
     limits: LimitSettings = LimitSettings()
     """Bounds that keep an unattended program well behaved."""
     accept_use_policy: Annotated[int, Field(ge=0)] = 0

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import cv2
 
 from facefusion.config import AutomationConfig
-from facefusion.errors import FaceNotFoundError, ModelMissingError
+from facefusion.errors import FaceNotFoundError
 from facefusion.faces.detect import FaceDetector
 from facefusion.faces.landmarks import Landmarker
 from facefusion.faces.topology import Topology, load_topology
@@ -28,6 +28,7 @@ from facefusion.swap.contract import SwapEngine
 from facefusion.swap.mesh import kernels as mesh_kernels
 from facefusion.swap.mesh.engine import MeshEngine
 from facefusion.swap.mesh.geometry import build_tables
+from facefusion.swap.neural.workshop import NeuralWorkshop
 from facefusion.system.threads import ThreadPlan, plan_threads
 
 
@@ -141,9 +142,12 @@ class SwapSession:
     def __init__(self, models_dir: Path, *, threads: int) -> None:
         self.models_dir = models_dir
         self._plan = plan_threads(max(1, threads))
+        self._heavy_plan = plan_threads(max(1, threads), heavy_inference=True)
         cv2.setNumThreads(self._plan.opencv)
         self._toolbox: Toolbox | None = None
         self._engines: dict[str, SwapEngine] = {}
+        self._neural = NeuralWorkshop(models_dir, threads=self._heavy_plan.inference)
+        self._notes: tuple[str, ...] = ()
         self._sources: OrderedDict[tuple[str, str], PreparedFace] = OrderedDict()
 
     def swap(
@@ -160,7 +164,12 @@ class SwapSession:
         on_progress(SwapProgress("preparing", 0, None, 0.0, None))
         engine = self.engine(request.config)
         prepared = self.source(request, engine)
-        return swap_target(request, engine, prepared, self.toolbox(), on_progress, should_stop)
+        toolbox = self.toolbox()
+        if engine.identity.name == "neural":
+            toolbox = replace(toolbox, threads=self._heavy_plan)
+        result = swap_target(request, engine, prepared, toolbox, on_progress, should_stop)
+        models = self._embedded_models() | dict(result.models)
+        return replace(result, models=models, warnings=(*self._notes, *result.warnings))
 
     def warm_up(self) -> None:
         """Load models and compiled loops now, so that the first job does not wait for them.
@@ -175,6 +184,7 @@ class SwapSession:
         """Release models and sources."""
         self._toolbox = None
         self._engines.clear()
+        self._neural.close()
         self._sources.clear()
 
     def toolbox(self) -> Toolbox:
@@ -199,20 +209,25 @@ class SwapSession:
         Raises:
             ModelMissingError: it needs a model that is not installed.
         """
-        if config.engine == "neural":
-            raise ModelMissingError(
-                "The neural engine was asked for, but no swap model is installed.",
-                remedy='Set `engine` to "auto" or "mesh" in automation_config.json, or install a swap model.',
-            )
+        self._notes = ()
+        if config.engine != "mesh":
+            neural, self._notes = self._neural.engine(config)
+            if neural is not None:
+                return neural
         if "mesh" not in self._engines:
             toolbox = self.toolbox()
-            manager = ModelManager(self.models_dir)
-            used = [Path(toolbox.detector.model_name).stem, "face_landmark", "iris_landmark"]
-            hashes = {manager.path(name).name: manager.registry.find(name).sha256 or "" for name in used}
             self._engines["mesh"] = MeshEngine(
-                build_tables(toolbox.topology), models=hashes, runtime=toolbox.landmarker.runtime
+                build_tables(toolbox.topology),
+                models=self._embedded_models(),
+                runtime=toolbox.landmarker.runtime,
             )
         return self._engines["mesh"]
+
+    def _embedded_models(self) -> dict[str, str]:
+        """File name -> SHA-256 of what follows faces, for every engine."""
+        manager = ModelManager(self.models_dir)
+        used = [Path(self.toolbox().detector.model_name).stem, "face_landmark", "iris_landmark"]
+        return {manager.path(name).name: manager.registry.find(name).sha256 or "" for name in used}
 
     def source(self, request: SwapRequest, engine: SwapEngine) -> PreparedFace:
         """The prepared source face, from memory if this face was used before.
@@ -220,7 +235,8 @@ class SwapSession:
         Raises:
             FaceNotFoundError: none of the pictures shows a usable face.
         """
-        key = (engine.identity.name, request.face_digest)
+        identity = engine.identity
+        key = (" ".join([identity.name, *identity.models.values()]), request.face_digest)
         if key not in self._sources:
             from facefusion.faces.portrait import read_portraits
 

@@ -30,7 +30,7 @@ from facefusion.pipeline import (
     SwapResult,
     Toolbox,
 )
-from facefusion.swap.contract import Canvas, Painter, SwapEngine
+from facefusion.swap.contract import Canvas, EngineIdentity, FramePainter, Painter, SwapEngine
 
 
 def swap_target(
@@ -63,7 +63,13 @@ def swap_target(
         tracks=tuple(ledger.tracks()),
         timings={stage: round(seconds, 3) for stage, seconds in watch.seconds.items()},
         media=_describe(info, plan),
-        warnings=(*prepared.warnings, *_unused_processors(request), *plan.warnings, *ledger.warnings),
+        warnings=(
+            *prepared.warnings,
+            *identity.warnings,
+            *_unused_processors(request, identity),
+            *plan.warnings,
+            *ledger.warnings,
+        ),
     )
 
 
@@ -263,6 +269,8 @@ def _paint(frame: Canvas, faces: list[tuple[int, Face, object]], painter: Painte
         if patch is not None:
             frame.blend(patch.box, patch.colour, patch.alpha)
             painted.append(track)
+    if isinstance(painter, FramePainter):
+        painter.finish(frame)
     return painted
 
 
@@ -291,9 +299,9 @@ class _Clock:
         self._tell(SwapProgress("finishing", done, done, 0.0, 0.0))
 
 
-def _unused_processors(request: SwapRequest) -> list[str]:
-    """Processors of the profile that have no model here."""
-    extra = [name for name in request.config.profile.processors if name != "face_swapper"]
+def _unused_processors(request: SwapRequest, identity: EngineIdentity) -> list[str]:
+    """Processors of the profile that have no model here, or that the engine does not have."""
+    extra = [name for name in request.config.profile.processors if name not in identity.processors]
     if not extra:
         return []
     return [

@@ -10,6 +10,7 @@ from facefusion.config import AutomationConfig
 from facefusion.errors import FaceFusionError, ModelMissingError
 from facefusion.launcher.text import count, safe, size
 from facefusion.models.manager import ModelManager
+from facefusion.swap.neural.choice import choose_models
 from facefusion.system.hardware import HardwareReport, detect_gpu_capability, detect_hardware
 from facefusion.system.providers import ProviderReport, prove_providers
 
@@ -62,21 +63,26 @@ def plan(config: AutomationConfig, manager: ModelManager) -> Plan:
     Raises:
         ModelMissingError: the neural engine was asked for and cannot be had.
     """
-    processors = config.profile.processors
-    registry = manager.registry
-    missing = [name for name in processors if name != "face_swapper" and not registry.needs.get(name)]
-    remarks = [
-        f"No model for {name} is part of this version; the profile {config.quality_preset} runs without it."
-        for name in missing
+    remarks = []
+    neural = None
+    if config.engine != "mesh" and (config.engine == "neural" or manager.installed("swapper")):
+        try:
+            neural = choose_models(manager, config)
+        except ModelMissingError as error:
+            if config.engine == "neural":
+                remedy = f"{error.remedy} Or start with --engine auto."
+                raise ModelMissingError(error.message, remedy=remedy) from error
+            remarks.append(f"{error.message} The mesh engine runs instead.")
+    models = {"face_enhancer": neural and neural.enhancer, "frame_enhancer": neural and neural.frame_enhancer}
+    remarks += [
+        f"No model for {name} is installed; the profile {config.quality_preset} runs without it."
+        for name in config.profile.processors
+        if name != "face_swapper" and not models.get(name)
     ]
-    has_neural = bool(registry.needs.get("neural"))
-    if config.engine != "mesh" and has_neural and (config.engine == "neural" or _installed(manager)):
-        return Plan("neural", "a swap model is installed", ("neural",), tuple(remarks))
-    if config.engine == "neural":
-        raise ModelMissingError(
-            "The neural engine was asked for, and no swap model for it is part of this version.",
-            remedy="Start with --engine auto.",
-        )
+    if neural is not None:
+        # The mesh follows the faces for this engine too.
+        why = f"the swap model {neural.swapper.name} is installed"
+        return Plan("neural", why, ("mesh",), (*remarks, *neural.notes))
     why = "as set" if config.engine == "mesh" else "needs no swap model, works on the processor"
     return Plan("mesh", why, ("mesh",), tuple(remarks))
 
@@ -113,7 +119,3 @@ def _acceleration(computer: Computer) -> str:
     if refused:
         told += f" {refused[0].name} does not work here: {safe(refused[0].reason)}"
     return told
-
-
-def _installed(manager: ModelManager) -> bool:
-    return all(manager.status(name).state == "ok" for name in manager.registry.needs["neural"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,11 +50,15 @@ class EngineIdentity:
         name: `mesh` or `neural`.
         provider: execution provider or runtime that was proven to run.
         models: file name -> SHA-256 of every model used.
+        processors: of the quality profile (and further ones) that run, as the profile calls them.
+        warnings: what this engine does differently from what was asked, in sentences.
     """
 
     name: str
     provider: str
     models: Mapping[str, str]
+    processors: tuple[str, ...] = ("face_swapper",)
+    warnings: tuple[str, ...] = ()
 
 
 class Painter(Protocol):
@@ -69,6 +73,15 @@ class Painter(Protocol):
 
     def draw(self, frame: Canvas, face: Face, manner: object) -> Patch | None:
         """The patch that replaces a face, or None where nothing can be replaced."""
+        ...
+
+
+@runtime_checkable
+class FramePainter(Protocol):
+    """A painter that also changes whole frames, after the faces in them."""
+
+    def finish(self, frame: Canvas) -> None:
+        """Change a frame in place. Called for every frame, from several threads."""
         ...
 
 

@@ -1,0 +1,61 @@
+"""Face enhancers: GFPGAN, CodeFormer, RestoreFormer++, GPEN."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facefusion.faces.five_points import Floats, align, crop_corners, cut_aligned, to_pictures, to_tensor
+from facefusion.media.frame import PackedFrame
+from facefusion.models.contracts import EnhancerContract, Template
+from facefusion.swap.contract import Patch
+from facefusion.swap.layers import FaceView, mixed, stamp
+from facefusion.swap.neural.masks import box_mask
+from facefusion.system.networks import Network
+
+
+class FaceEnhancer:
+    """See `Processor`.
+
+    Args:
+        network: input `input`, and `weight` where the contract says so.
+        blend: 0 to 1, share of the enhanced face.
+        weight: 0 to 1, faithful or beautiful, for models that can be asked.
+
+    Raises:
+        ModelMissingError: the network takes something else.
+    """
+
+    name = "face_enhancer"
+
+    def __init__(
+        self,
+        network: Network,
+        contract: EnhancerContract,
+        template: Template,
+        *,
+        blend: float = 1.0,
+        weight: float = 0.5,
+    ) -> None:
+        network.require("input", 1, 3, contract.size, contract.size)
+        self._network = network
+        self._contract = contract
+        self._template = template
+        self._blend = blend
+        self._extra = {"weight": np.array([weight])} if contract.weight else {}
+        for name in self._extra:
+            network.input(name)
+
+    def reach(self, five: Floats) -> NDArray[np.float64]:
+        """See `Processor.reach`."""
+        return crop_corners(align(five, self._template, self._contract.size), self._contract.size)
+
+    def apply(self, region: PackedFrame, view: FaceView) -> Patch | None:
+        """See `Processor.apply`."""
+        size = self._contract.size
+        affine = align(view.five, self._template, size)
+        before = cut_aligned(region, affine, size)
+        tensor = to_tensor(before[None], self._contract.pixels)
+        output = self._network.run({"input": tensor, **self._extra})[0]
+        after = to_pictures((output.astype(np.float32) + 1.0) / 2.0)[0]
+        return stamp(mixed(before, after, self._blend), box_mask(size), affine, region.width, region.height)

@@ -1,0 +1,1 @@
+"""The neural engine: ONNX swappers and what belongs to them."""

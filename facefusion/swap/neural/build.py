@@ -1,0 +1,162 @@
+"""Opens the chosen models and puts an engine together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from facefusion.config import AutomationConfig
+from facefusion.errors import ModelMissingError
+from facefusion.faces.finders import face_finder
+from facefusion.faces.recognise import Recogniser
+from facefusion.models.contracts import (
+    AgerContract,
+    ClassifierContract,
+    DetectorContract,
+    EnhancerContract,
+    FrameEnhancerContract,
+    OccluderContract,
+    ParserContract,
+    RecogniserContract,
+    SwapperContract,
+)
+from facefusion.models.manager import ModelManager
+from facefusion.models.registry import Model
+from facefusion.swap.age import AgeGuess, AgeModifier, AssumedAge, FairFace
+from facefusion.swap.enhance import FaceEnhancer
+from facefusion.swap.frame_enhance import FrameEnhancer
+from facefusion.swap.layers import Processor
+from facefusion.swap.neural.choice import NeuralModels
+from facefusion.swap.neural.engine import NeuralEngine, NeuralParts
+from facefusion.swap.neural.masks import CropMask, OcclusionMask, OutlineMask, RegionMask
+from facefusion.swap.neural.matrix import embedding_matrix
+from facefusion.swap.neural.points import FivePoints
+from facefusion.swap.neural.swapper import Swapper
+from facefusion.system.networks import Network, NetworkFactory
+
+C = TypeVar("C")
+
+
+class EngineBuilder:
+    """Builds engines out of installed models.
+
+    Args:
+        manager: of the models folder.
+        networks: opens the files.
+    """
+
+    def __init__(self, manager: ModelManager, networks: NetworkFactory) -> None:
+        self._manager = manager
+        self._networks = networks
+
+    def build(self, models: NeuralModels, config: AutomationConfig) -> NeuralEngine:
+        """An engine for these models and settings.
+
+        Raises:
+            ModelMissingError: a file is not what its contract says; the message names it.
+            EngineError: a network fails its check.
+        """
+        templates = self._manager.registry.templates
+        contract = _contract(models.swapper, SwapperContract)
+        recogniser = None
+        if models.recogniser is not None:
+            own = _contract(models.recogniser, RecogniserContract)
+            recogniser = Recogniser(self._open(models.recogniser), own, templates[own.template])
+        finder = None
+        if models.detector is not None:
+            finder = face_finder(self._open(models.detector), _contract(models.detector, DetectorContract))
+        parts = NeuralParts(
+            swapper=self._swapper(models, contract),
+            recogniser=recogniser,
+            source_template=templates[contract.source_template] if contract.source_template else None,
+            points=FivePoints(finder, templates["arcface_112_v2"]),
+            masks=tuple(self._masks(models, config.neural.masks)),
+            box="box" in config.neural.masks,
+            further=tuple(self._further(models, config)),
+            frame_enhancer=self._frame_enhancer(models),
+            models={model.file: self._manager.status(model.name).sha256 for model in models.used},
+            notes=models.notes,
+        )
+        return NeuralEngine(parts, self._networks)
+
+    def _swapper(self, models: NeuralModels, contract: SwapperContract) -> Swapper:
+        matrix = None
+        if contract.source == "projected":
+            matrix = embedding_matrix(self._manager.path(models.swapper.name))
+        return Swapper(
+            self._open(models.swapper, half_precision=contract.half_precision),
+            contract,
+            self._manager.registry.templates[contract.template],
+            matrix=matrix,
+            converter=self._open(models.converter) if models.converter else None,
+        )
+
+    def _masks(self, models: NeuralModels, wanted: Sequence[str]) -> list[CropMask]:
+        masks: list[CropMask] = []
+        for name, model in models.masks:
+            network = self._open(model)
+            if name == "occlusion":
+                masks.append(OcclusionMask(network, _contract(model, OccluderContract)))
+            else:
+                masks.append(RegionMask(network, _contract(model, ParserContract)))
+        if "outline" in wanted:
+            masks.append(OutlineMask())
+        return masks
+
+    def _further(self, models: NeuralModels, config: AutomationConfig) -> list[Processor]:
+        templates, settings = self._manager.registry.templates, config.neural
+        further: list[Processor] = []
+        if models.ager is not None and settings.age is not None:
+            own = _contract(models.ager, AgerContract)
+            background = templates[own.background_template] if own.background_template else None
+            further.append(
+                AgeModifier(
+                    self._open(models.ager),
+                    own,
+                    templates[own.template],
+                    background,
+                    wanted=settings.age,
+                    guess=self._age_guess(models),
+                    blend=settings.age_blend,
+                )
+            )
+        if models.enhancer is not None:
+            enhancer = _contract(models.enhancer, EnhancerContract)
+            further.append(
+                FaceEnhancer(
+                    self._open(models.enhancer),
+                    enhancer,
+                    templates[enhancer.template],
+                    blend=settings.enhancer_blend,
+                    weight=settings.enhancer_weight,
+                )
+            )
+        return further
+
+    def _age_guess(self, models: NeuralModels) -> AgeGuess:
+        if models.classifier is None:
+            return AssumedAge()
+        own = _contract(models.classifier, ClassifierContract)
+        template = self._manager.registry.templates[own.template]
+        return FairFace(self._open(models.classifier), own, template)
+
+    def _frame_enhancer(self, models: NeuralModels) -> FrameEnhancer | None:
+        if models.frame_enhancer is None:
+            return None
+        own = _contract(models.frame_enhancer, FrameEnhancerContract)
+        network = self._open(models.frame_enhancer, half_precision=own.half_precision)
+        return FrameEnhancer(network, own)
+
+    def _open(self, model: Model, *, half_precision: bool = False) -> Network:
+        return self._networks.open(self._manager.path(model.name), half_precision=half_precision)
+
+
+def _contract(model: Model, kind: type[C]) -> C:
+    """The contract of a model, which must be of one kind.
+
+    Raises:
+        ModelMissingError: the table gives it another one.
+    """
+    if not isinstance(model.contract, kind):
+        raise ModelMissingError(f"{model.name} has the contract of a {model.kind}.")
+    return model.contract

@@ -1,0 +1,108 @@
+"""Masks of aligned crops: the box, what is in front of the face, its parts, its outline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facefusion.faces.five_points import Affine, Image, to_tensor, transform
+from facefusion.models.contracts import OccluderContract, ParserContract
+from facefusion.swap.layers import FaceView, Mask
+from facefusion.swap.masks import add_polygon, grown_hull
+from facefusion.system.networks import Network
+
+# Share of the crop over which the box fades.
+_BOX_FADE = 0.15
+
+
+class CropMask(Protocol):
+    """Says how far each pixel of a crop may be painted over."""
+
+    def mask(self, before: Image, after: Image, view: FaceView, affine: Affine) -> Mask:
+        """(s, s) uint8.
+
+        Args:
+            before: (s, s, 3) uint8 BGR, the target.
+            after: the same crop, swapped.
+            view: the face in the picture that the crop was cut from.
+            affine: from that picture to the crop.
+        """
+        ...
+
+
+@lru_cache(maxsize=32)
+def box_mask(size: int, fade: float = _BOX_FADE) -> Mask:
+    """(size, size) uint8: 255 inside, fading to 0 at the border. Always the same array, read-only."""
+    reach = max(1, int(size * fade / 2))
+    mask = np.zeros((size, size), np.uint8)
+    mask[reach : size - reach, reach : size - reach] = 255
+    mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), max(0.5, reach / 2)), np.uint8)
+    mask[[0, -1]] = 0
+    mask[:, [0, -1]] = 0
+    mask.setflags(write=False)
+    return mask
+
+
+class OcclusionMask:
+    """Hands, hair and microphones in front of the face stay (XSeg)."""
+
+    def __init__(self, network: Network, contract: OccluderContract) -> None:
+        self._input = network.require(network.inputs[0].name, 1, contract.size, contract.size, 3).name
+        self._network = network
+        self._contract = contract
+
+    def mask(self, before: Image, after: Image, view: FaceView, affine: Affine) -> Mask:
+        """See `CropMask.mask`."""
+        size = self._contract.size
+        crop = np.asarray(cv2.resize(before, (size, size)), np.uint8)
+        seen = self._network.run({self._input: to_tensor(crop[None], self._contract.pixels)})[0]
+        return _settled(seen.reshape(size, size), len(before), self._contract.blur)
+
+
+class RegionMask:
+    """Only the parts of a face are painted (BiSeNet)."""
+
+    def __init__(self, network: Network, contract: ParserContract) -> None:
+        self._input = network.require(network.inputs[0].name, 1, 3, contract.size, contract.size).name
+        self._network = network
+        self._contract = contract
+        self._parts = np.array(sorted(contract.parts.values()))
+
+    def mask(self, before: Image, after: Image, view: FaceView, affine: Affine) -> Mask:
+        """See `CropMask.mask`."""
+        size = self._contract.size
+        crop = np.asarray(cv2.resize(after, (size, size)), np.uint8)
+        scores = self._network.run({self._input: to_tensor(crop[None], self._contract.pixels)})[0]
+        inside = np.isin(scores[0].argmax(0), self._parts).astype(np.float32)
+        return _settled(inside, len(after), 5.0)
+
+
+class OutlineMask:
+    """Nothing outside of the mesh's outline is painted, up to a little above the brows."""
+
+    def mask(self, before: Image, after: Image, view: FaceView, affine: Affine) -> Mask:
+        """See `CropMask.mask`."""
+        mask = np.zeros(before.shape[:2], np.uint8)
+        hull = grown_hull(transform(affine, view.mesh.points[:, :2]).astype(np.float32), 0.02)
+        add_polygon(mask, hull, sigma=len(before) / 40)
+        return mask
+
+
+def combined(masks: Sequence[Mask]) -> Mask:
+    """The strictest of all, pixel by pixel."""
+    result = masks[0]
+    for mask in masks[1:]:
+        result = np.minimum(result, mask)
+    return result
+
+
+def _settled(seen: NDArray[np.floating], size: int, blur: float) -> Mask:
+    """Smoothed visibility 0..1 of which the upper half is stretched: soft edges that lie inside."""
+    wide = cv2.resize(np.clip(seen, 0, 1).astype(np.float32), (size, size))
+    soft = cv2.GaussianBlur(wide, (0, 0), blur)
+    return np.asarray((np.clip(soft, 0.5, 1.0) - 0.5) * 510.0 + 0.5, np.float32).astype(np.uint8)
