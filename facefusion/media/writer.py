@@ -141,7 +141,7 @@ class VideoWriter:
         with self._storage():
             last = self._stream.encode(None)
             if self._first_dts is None:
-                _order(last)
+                give_decoding_times(last)
             self._set_length(last)
             self._mux(last)
             self._copier.finish()
@@ -303,7 +303,7 @@ class VideoWriter:
             raise StorageError(f"{self.path.name} cannot be written ({error.strerror or error}).") from error
 
 
-def _order(packets: list[Any]) -> None:
+def give_decoding_times(packets: list[Any]) -> None:
     """Give the packets of a whole video decoding times where the encoder left them undefined.
 
     x265 does that in videos that are shorter than its reordering; such a video comes out of the encoder in

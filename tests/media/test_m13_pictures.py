@@ -269,8 +269,45 @@ def test_transparent_source_picture_is_laid_over_gray(tmp_path):
     assert tuple(picture[0, 31]) == (50, 100, 200)
 
 
-def test_wide_gamut_source_picture_is_brought_to_srgb(tmp_path):
-    # A profile whose primaries are swapped shows whether it is used at all.
+def profile_with_red_and_blue_exchanged():
+    """An ICC profile (version 2, gamma 2.2) of a display whose red is blue: shows if profiles are used."""
+
+    def xyz(*values):
+        return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in values))
+
+    red, green, blue = (0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)
+    gamma = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256)) + b"\0\0"
+    name = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + bytes(78 + 3)
+    tags = {
+        b"desc": name,
+        b"cprt": b"text\0\0\0\0none",
+        b"wtpt": xyz(0.9642, 1.0, 0.8249),
+        b"rXYZ": xyz(*blue),
+        b"gXYZ": xyz(*green),
+        b"bXYZ": xyz(*red),
+        b"rTRC": gamma,
+        b"gTRC": gamma,
+        b"bTRC": gamma,
+    }
+    table, body = struct.pack(">I", len(tags)), b""
+    for tag, data in tags.items():
+        data += b"\0" * (-len(data) % 4)
+        table += tag + struct.pack(">II", 128 + 4 + 12 * len(tags) + len(body), len(data))
+        body += data
+    size = 128 + len(table) + len(body)
+    head = struct.pack(">I4sI4s4s4s12x4s", size, b"\0\0\0\0", 0x02100000, b"mntr", b"RGB ", b"XYZ ", b"acsp")
+    head = head.ljust(68, b"\0") + struct.pack(">3i", 63190, 65536, 54061)
+    return head.ljust(128, b"\0") + table + body
+
+
+def test_colours_of_a_source_picture_are_those_its_profile_means(tmp_path):
+    source = tmp_path / "photo.png"
+    Image.new("RGB", (8, 8), (220, 120, 40)).save(source, icc_profile=profile_with_red_and_blue_exchanged())
+    # BGR of (40, 120, 220).
+    assert read_face_picture(source)[0, 0].astype(int) == pytest.approx((220, 120, 40), abs=6)
+
+
+def test_lab_source_picture(tmp_path):
     lab = ImageCms.createProfile("LAB")
     source = tmp_path / "photo.tif"
     transform = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), lab, "RGB", "LAB")

@@ -1,6 +1,7 @@
 """M15: one frame, one pixel, eight thousand pixels."""
 
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from media_clips import Audio, Clip, make_clip, pattern, times
 from media_job import process, settings
 
 from facefusion.media.frame import PlanarFrame
+from facefusion.media.writer import give_decoding_times
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,25 @@ def test_hevc_shorter_than_its_reordering(tmp_path, suffix, frames):
     source = make_clip(tmp_path / "clip.mkv", clip)
     outcome = process(source, settings(suffix, "libx265", encoder_preset="medium"), decode_all=True)
     assert times(outcome.path) == times(source)
+
+
+@pytest.mark.parametrize("garbage", [None, 506381209866538312, -(1 << 62), 99])
+def test_undefined_decoding_times_are_replaced(garbage):
+    stamps = [100, 500, 300, 200, 400]
+    packets = [SimpleNamespace(pts=stamp, dts=garbage) for stamp in stamps]
+    give_decoding_times(packets)
+    times = [packet.dts for packet in packets]
+    assert times == sorted(set(times))
+    assert all(dts <= pts for dts, pts in zip(times, stamps, strict=True))
+    assert min(times) >= 100 - 5 * 100
+
+
+def test_defined_decoding_times_are_left_alone():
+    packets = [
+        SimpleNamespace(pts=pts, dts=dts) for pts, dts in ((0, -200), (200, -100), (100, 0), (300, 100))
+    ]
+    give_decoding_times(packets)
+    assert [packet.dts for packet in packets] == [-200, -100, 0, 100]
 
 
 def test_one_frame_with_long_sound(tmp_path):

@@ -86,7 +86,7 @@ def test_length_of_the_track(good):
         verify_video(good, replace(RIGHT, length=5.0))
 
 
-def refused(path, words=""):
+def refused(path, words=None):
     with pytest.raises(VerificationError, match=words):
         verify_video(path, RIGHT)
 
