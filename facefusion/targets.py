@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from facefusion.errors import CancelledError
 from facefusion.faces.align import canonicalise
 from facefusion.faces.landmarks import Face
+from facefusion.faces.recent import PerTrack
 from facefusion.faces.smooth import RADIUS, PosedFace, Smoother
 from facefusion.faces.topology import Topology
 from facefusion.faces.track import FaceTracker, Observation, find_faces
@@ -116,7 +119,7 @@ class _Analyst:
         self._smoother = Smoother(
             [topology.left_eye, topology.right_eye, topology.lips, topology.left_brow, topology.right_brow]
         )
-        self._references: dict[int, Any] = {}
+        self._references: PerTrack[list[Any]] = PerTrack(list)
         self._window: deque[tuple[Any, dict[int, PosedFace]]] = deque()
         self._next = 0  # place in the window of the first frame that was not handed out
 
@@ -139,10 +142,10 @@ class _Analyst:
 
     def _reference(self, observation: Observation) -> Any:
         """Canonical shape that the poses of a track are measured against: that of its first face."""
-        if observation.track not in self._references:
-            _, shape = canonicalise(observation.face.points, self._mirror)
-            self._references = {**dict(list(self._references.items())[-63:]), observation.track: shape}
-        return self._references[observation.track]
+        known = self._references[observation.track]
+        if not known:
+            known.append(canonicalise(observation.face.points, self._mirror)[1])
+        return known[0]
 
     def _task(self, place: int) -> _Task:
         frame, posed = self._window[place]
@@ -210,11 +213,10 @@ def _swap_video(
         ledger.warnings += reader.warnings
         if ledger.frames_swapped == 0:
             return ledger
-        clock.finish(ledger.frames)
-        with watch.time("finish"):
+        with watch.time("finish"), clock.finishing(ledger.frames):
             writer.commit()
             ledger.warnings += writer.warnings
-    with watch.time("verify"):
+    with watch.time("verify"), clock.finishing(ledger.frames):
         try:
             verify_video(request.output, writer.expected())
         except BaseException:
@@ -295,8 +297,32 @@ class _Clock:
         total = max(self._total, done) if self._total else None
         self._tell(SwapProgress("swapping", done, total, speed, left))
 
-    def finish(self, done: int) -> None:
-        self._tell(SwapProgress("finishing", done, done, 0.0, 0.0))
+    @contextmanager
+    def finishing(self, done: int) -> Iterator[None]:
+        """Tell that the end is being worked on, for as long as it really is.
+
+        Moving the index of a large file to its front and reading it again take minutes on a slow disk. A
+        sign of life goes out only if the process has done something since the last one: a hang still shows.
+        """
+        ended = threading.Event()
+
+        def watch() -> None:
+            worked = -1.0
+            while True:
+                now = time.process_time()
+                if now > worked:
+                    worked = now + 1e-3
+                    self._tell(SwapProgress("finishing", done, done, 0.0, 0.0))
+                if ended.wait(2.0):
+                    return
+
+        thread = threading.Thread(target=watch, name="finishing", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
 
 def _unused_processors(request: SwapRequest, identity: EngineIdentity) -> list[str]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from facefusion.config import AutomationConfig
 from facefusion.faces.align import fit_pose
 from facefusion.faces.landmarks import Face
+from facefusion.faces.recent import PerTrack
 from facefusion.faces.topology import INNER_LIPS
 from facefusion.swap.contract import Canvas, EngineIdentity, Patch
 from facefusion.swap.masks import add_polygon, fading_silhouette, grown_hull
@@ -120,16 +121,11 @@ class MeshPainter:
         self._source = source
         self._tables = tables
         self._strength = strength
-        self._tracks: dict[int, _TrackModel] = {}
+        self._tracks = PerTrack(lambda: _TrackModel(tables))
 
     def study(self, frame: Canvas, track: int, face: Face) -> Manner:
         """See `Painter.study`."""
-        model = self._tracks.get(track)
-        if model is None:
-            self._tracks = {
-                **dict(list(self._tracks.items())[-31:]),
-                track: (model := _TrackModel(self._tables)),
-            }
+        model = self._tracks[track]
         model.learn(face, self._source.shape)
         assert model.shape is not None
         if model.difference is None:

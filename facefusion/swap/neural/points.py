@@ -15,6 +15,7 @@ from facefusion.faces.detect import overlap
 from facefusion.faces.finding import FaceFinder
 from facefusion.faces.five_points import Floats, align, five_from_mesh, invert, transform
 from facefusion.faces.landmarks import Face, Readable
+from facefusion.faces.recent import PerTrack
 from facefusion.models.contracts import Template
 
 _LEAST_OVERLAP = 0.2
@@ -95,12 +96,10 @@ class FivePointsOfTracks:
 
     def __init__(self, points: FivePoints) -> None:
         self._points = points
-        self._tracks: dict[int, _Track] = {}
+        self._tracks = PerTrack(_Track)
 
     def learn(self, picture: Readable, track: int, face: Face) -> NDArray[np.float64] | None:
         """The correction in force for a track, (5, 2) in units of the template."""
-        if track not in self._tracks:
-            self._tracks = {**dict(list(self._tracks.items())[-31:]), track: _Track()}
         known = self._tracks[track]
         if known.seen < _ASKED_AT_FIRST or known.seen % _ASKED_EVERY == 0:
             correction = self._points.correction(picture, face)
