@@ -53,6 +53,7 @@ class PhotoMetadata:
         lossless: the file was stored without loss.
         compression: of TIFF, by Pillow's name.
         tags: descriptive text of TIFF (author, copyright ...) by tag number.
+        nclx: colour description of HEIF, as its library gives it; None where there is none.
     """
 
     exif: bytes = b""
@@ -65,6 +66,7 @@ class PhotoMetadata:
     lossless: bool = True
     compression: str = ""
     tags: dict[int, str] = field(default_factory=dict)
+    nclx: dict[str, Any] | None = None
 
 
 @dataclass
@@ -212,6 +214,8 @@ def _describe(path: Path, image: Any, data: bytes, family: str) -> MediaInfo:
         warnings.append(f"{path.name} holds {count} pictures; only the first is used.")
     if family == "tiff" and 34665 in image.tag_v2:
         warnings.append("The camera data (EXIF) inside the TIFF is not carried over.")
+    if any("gainmap" in kind or "depth" in kind for kind in image.info.get("aux") or ()):
+        warnings.append("The HDR gain map or depth data beside the picture is not carried over.")
     depth = _depth(image, data, family)
     if depth > 8 and not _can_stay_deep(image, family):
         warnings.append(f"The picture has {depth} bit a channel; it is processed and written with 8.")
@@ -333,5 +337,6 @@ def _metadata(image: Any, data: bytes, icc: bytes, width: int, height: int) -> P
         progressive=bool(image.info.get("progressive")),
         lossless=not jpeg and image.format not in ("AVIF", "HEIF") and b"VP8 " not in data[:64],
         compression=str(image.info.get("compression", "")),
+        nclx=image.info.get("nclx_profile"),
         tags={tag: str(image.tag_v2[tag]) for tag in _TIFF_TEXTS if tag in image.tag_v2} if tiff else {},
     )

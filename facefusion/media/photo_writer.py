@@ -103,6 +103,8 @@ def _encode(photo: Photo, plan: OutputPlan) -> bytes:
     options = _options(photo, plan)
     if plan.container in ("jpeg", "bmp") and image.mode in ("RGBA", "LA"):
         image = image.convert("RGB" if image.mode == "RGBA" else "L")
+    if meta.nclx is not None and plan.container == "heif":
+        image.info["nclx_profile"] = meta.nclx
     buffer = io.BytesIO()
     image.save(buffer, **options)
     return buffer.getvalue()

@@ -116,7 +116,7 @@ def plan_output(info: MediaInfo, config: AutomationConfig) -> OutputPlan:
         encode=settings,
         width=width,
         height=height,
-        tracks=tuple(_track(stream, container, notes) for stream in info.streams),
+        tracks=_tracks(info, container, notes),
         quality=config.output.photo_quality,
         warnings=tuple(notes),
     )
@@ -222,6 +222,15 @@ def _static_hdr(info: MediaInfo, encoder: str, notes: list[str]) -> tuple[str, .
     return tuple(parameters)
 
 
+def _tracks(info: MediaInfo, container: Container, notes: list[str]) -> tuple[TrackPlan, ...]:
+    data = [stream.index for stream in info.streams if stream.kind == "data"]
+    if data:
+        # Telephones store up to half a dozen; one sentence is enough.
+        listed = ", ".join(str(index) for index in data)
+        notes.append(f"Data tracks (telemetry, time code) are left out: {listed}.")
+    return tuple(_track(stream, container, notes) for stream in info.streams)
+
+
 def _track(stream: StreamInfo, container: Container, notes: list[str]) -> TrackPlan:
     codec = stream.codec
     named = codec or "unknown"
@@ -241,11 +250,13 @@ def _track(stream: StreamInfo, container: Container, notes: list[str]) -> TrackP
     }
     if kept.get(stream.kind, False):
         return TrackPlan(stream, "copy", codec)
+    if stream.kind == "data":
+        return TrackPlan(stream, "drop")
     what = {
         "subtitle": f"{container.name} does not carry {named} subtitles; track {stream.index}",
         "attachment": f"{container.name} does not carry attached files; attachment {stream.index}",
         "cover": "The cover picture",
         "video": f"The further video track {stream.index}",
-    }.get(stream.kind, f"Data track {stream.index} (telemetry, time code)")
+    }[stream.kind]
     notes.append(f"{what} is left out.")
     return TrackPlan(stream, "drop")

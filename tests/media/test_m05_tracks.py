@@ -1,9 +1,14 @@
 """M5: sound of any length, several tracks, subtitles, chapters, metadata and attachments are carried over."""
 
+from dataclasses import replace
+
 import av
 import pytest
 from media_clips import Audio, Clip, make_clip, packets, pictures, times
 from media_job import process, settings
+
+from facefusion.media.plan import plan_output
+from facefusion.media.probe import StreamInfo, probe
 
 PLENTY = {
     "mp4": Clip(
@@ -152,6 +157,15 @@ def test_apples_own_metadata_survives(tmp_path):
     outcome = process(make_clip(tmp_path / "clip.mov", clip))
     for key, value in tags.items():
         assert outcome.info.metadata[key] == value
+
+
+def test_data_tracks_are_named_in_one_sentence(tmp_path):
+    info = probe(make_clip(tmp_path / "clip.mov"))
+    extra = tuple(StreamInfo(index, "data", "") for index in (2, 3, 4))
+    plan = plan_output(replace(info, streams=extra), settings())
+    assert [s for s in plan.warnings if "Data tracks" in s] == [
+        "Data tracks (telemetry, time code) are left out: 2, 3, 4."
+    ]
 
 
 def test_interleaved_not_one_stream_after_the_other(tmp_path):
