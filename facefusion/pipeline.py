@@ -226,7 +226,8 @@ class SwapSession:
     def _embedded_models(self) -> dict[str, str]:
         """File name -> SHA-256 of what follows faces, for every engine."""
         manager = ModelManager(self.models_dir)
-        used = [Path(self.toolbox().detector.model_name).stem, "face_landmark", "iris_landmark"]
+        detector = Path(self.toolbox().detector.model_name).stem
+        used = [detector, "face_landmark", "iris_landmark", "face_mesh_connections"]
         return {manager.path(name).name: manager.registry.find(name).sha256 or "" for name in used}
 
     def source(self, request: SwapRequest, engine: SwapEngine) -> PreparedFace:
