@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -218,3 +219,69 @@ def eyes_painted_shut(portrait: Portrait) -> Image:
             picture, [np.round(lashes * 16).astype(np.int32)], False, (40, 45, 60), 1, cv2.LINE_AA, 4
         )
     return picture
+
+
+# -- files --------------------
+
+
+def write_clip(
+    path: Path,
+    views: Sequence[Image],
+    *,
+    rate: int = 25,
+    stamps: Sequence[int] | None = None,
+    sound: bool = False,
+    codec: str = "libx264",
+) -> Path:
+    """Encode views as a video.
+
+    Args:
+        stamps: of the frames, in units of 1 / (40 * rate) seconds; default: one every 40.
+        sound: add a tone.
+    """
+    base = Fraction(1, 40 * rate)
+    with av.open(str(path), "w") as out:
+        video = out.add_stream(codec, rate=rate, options={"preset": "veryfast", "crf": "12"})
+        video.width, video.height, video.pix_fmt = views[0].shape[1], views[0].shape[0], "yuv420p"
+        video.codec_context.time_base = base
+        tone = out.add_stream("aac", rate=48000) if sound else None
+        stamps = range(0, 40 * len(views), 40) if stamps is None else stamps
+        for stamp, view in zip(stamps, views, strict=True):
+            frame = av.VideoFrame.from_ndarray(view, format="bgr24")
+            frame.pts, frame.time_base = stamp, base
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+        if tone is not None:
+            _add_tone(out, tone, float((stamps[-1] + 40) * base))
+    return path
+
+
+def _add_tone(out: Any, stream: Any, seconds: float) -> None:
+    wave = 0.2 * np.sin(2 * np.pi * 330 * np.arange(round(seconds * 48000)) / 48000)
+    for start in range(0, len(wave), 1024):
+        part = np.repeat(wave[None, start : start + 1024].astype(np.float32), 2, axis=0)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), format="fltp", layout="stereo")
+        frame.sample_rate, frame.pts = 48000, start
+        out.mux(stream.encode(frame))
+    out.mux(stream.encode(None))
+
+
+def read_clip(path: Path) -> tuple[list[Image], list[Fraction]]:
+    """All pictures of a video (BGR) and their times in seconds."""
+    pictures, times = [], []
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            assert frame.pts is not None
+            assert frame.time_base is not None
+            pictures.append(np.asarray(frame.to_ndarray(format="bgr24"), np.uint8))
+            times.append(frame.pts * frame.time_base)
+    return pictures, times
+
+
+def sound_packets(path: Path) -> list[tuple[Fraction, bytes]]:
+    """Time and content of every packet of the first sound track."""
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        return [
+            (p.pts * p.time_base, bytes(p)) for p in container.demux(stream) if p.size and p.pts is not None
+        ]

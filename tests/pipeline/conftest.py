@@ -1,0 +1,75 @@
+"""One warm session, and clips for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import pytest
+from face_material import Image, Portrait, moving, write_clip
+
+from facefusion.config import AutomationConfig
+from facefusion.pipeline import SwapProgress, SwapRequest, SwapResult, SwapSession
+
+Run = Callable[..., SwapResult]
+
+
+@pytest.fixture(scope="session")
+def session(models_dir: Path) -> Iterator[SwapSession]:
+    made = SwapSession(models_dir, threads=2)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def face_file(man: Portrait, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture of one face, 200 pixels tall at most."""
+    x0, y0, x1, y1 = (int(value) for value in man.face.box)
+    path = tmp_path_factory.mktemp("faces") / "man.png"
+    cv2.imwrite(str(path), man.picture[max(0, y0 - 60) : y1 + 60, x0 - 60 : x1 + 60])
+    return path
+
+
+@pytest.fixture(scope="session")
+def views(astronaut: Portrait) -> list[Image]:
+    """A face that moves through 40 frames of 320 x 240."""
+    return moving(astronaut, 40)[0]
+
+
+@pytest.fixture(scope="session")
+def clip(views: Sequence[Image], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", views, sound=True)
+
+
+@pytest.fixture(scope="session")
+def short_clip(views: Sequence[Image], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clips") / "short.mp4", views[:10])
+
+
+@pytest.fixture
+def run(session: SwapSession, face_file: Path, tmp_path: Path) -> Run:
+    """Run one job: `run(target, face_selector_mode="all")`; settings by name, the rest has defaults."""
+
+    def go(
+        target: Path,
+        *,
+        faces: Sequence[Path] | None = None,
+        digest: str | None = None,
+        output: Path | None = None,
+        on_progress: Callable[[SwapProgress], None] = lambda progress: None,
+        should_stop: Callable[[], bool] = lambda: False,
+        on: SwapSession | None = None,
+        **settings: object,
+    ) -> SwapResult:
+        chosen = tuple(faces) if faces is not None else (face_file,)
+        request = SwapRequest(
+            target=target,
+            faces=chosen,
+            face_digest=digest or " ".join(map(str, chosen)),
+            output=output or tmp_path / f"result{target.suffix}",
+            config=AutomationConfig.model_validate({"quality_preset": "fast", "engine": "mesh", **settings}),
+        )
+        return (on or session).swap(request, on_progress, should_stop)
+
+    return go
