@@ -49,6 +49,8 @@ def swap_target(
     with watch.time("probe"):
         info = probe(request.target)
         plan = plan_output(info, request.config)
+    if should_stop():
+        raise CancelledError(f"{request.target.name} was stopped.")
     painter = engine.painter(prepared.source, request.config)
     work = _swap_photo if info.kind == "photo" else _swap_video
     ledger = work(request, info, plan, painter, toolbox, watch, on_progress, should_stop)

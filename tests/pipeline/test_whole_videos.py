@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,6 +20,7 @@ from face_material import (
     camera,
     middle,
     moving,
+    packed,
     read_clip,
     shown,
     sound_packets,
@@ -28,6 +31,7 @@ from facefusion.config import AutomationConfig
 from facefusion.errors import CancelledError, MediaFormatError
 from facefusion.faces.landmarks import Face
 from facefusion.pipeline import SwapProgress, SwapRequest, SwapResult, SwapSession, planned_suffix
+from facefusion.swap.mesh.engine import MeshEngine, MeshPainter
 
 Run = Callable[..., SwapResult]
 EMPTY: Image = np.full((240, 320, 3), 110, np.uint8)
@@ -72,8 +76,6 @@ def job(
 def _masks(models: Models, pictures: Sequence[Image]) -> list[tuple[Face, np.ndarray, np.ndarray]]:
     """Face, pixels surely inside it, pixels surely away from it, for each picture."""
     out, face = [], None
-    from face_material import packed
-
     for picture in pictures:
         face = models.face(picture) if face is None else models.landmarker.follow(packed(picture), face)
         hull = cv2.convexHull(np.ascontiguousarray(face.points[:, :2])).astype(np.int32)
@@ -292,6 +294,30 @@ def test_a_stopped_job_leaves_no_file(run: Run, clip: Path, tmp_path: Path, afte
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_job_stopped_in_its_middle_ends_within_a_second(run: Run, clip: Path) -> None:
+    stopped: list[float] = []
+
+    def should_stop() -> bool:
+        stopped.append(time.monotonic())
+        return len(stopped) > 15
+
+    with pytest.raises(CancelledError):
+        run(clip, should_stop=should_stop)
+    assert time.monotonic() - stopped[-1] < 1
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith(("read", "paint"))]
+
+
+def test_a_job_stopped_while_its_face_was_prepared_does_not_begin(
+    run: Run, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the job began")
+
+    monkeypatch.setattr(MeshEngine, "painter", refuse)
+    with pytest.raises(CancelledError):
+        run(clip, should_stop=lambda: True)
+
+
 def test_after_a_stopped_job_the_session_goes_on(run: Run, clip: Path, short_clip: Path) -> None:
     with pytest.raises(CancelledError):
         run(clip, should_stop=lambda: True)
@@ -312,8 +338,6 @@ def test_a_video_that_breaks_off_leaves_no_file(run: Run, views: Sequence[Image]
 def test_an_error_of_the_engine_reaches_the_caller_and_leaves_no_file(
     run: Run, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from facefusion.swap.mesh.engine import MeshPainter
-
     drawn = 0
     draw = MeshPainter.draw
 
