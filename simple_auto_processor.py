@@ -1,7 +1,26 @@
 """The folder daemon and its command line: `python simple_auto_processor.py --help`."""
 
-from facefusion.automation.commands import main
-from facefusion.automation.processor import SimpleAutoProcessor
+import os
+import sys
+from pathlib import Path
+
+try:
+    from facefusion.automation.commands import main
+    from facefusion.automation.processor import SimpleAutoProcessor
+except ModuleNotFoundError as error:
+    # Called with another Python than the one that launch_automation.py equipped: go on inside that one.
+    folder = Path(__file__).resolve().parent / ".venv"
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not python.is_file() or Path(sys.prefix).resolve() == folder.resolve():
+        raise SystemExit(
+            f"{error.name} is not installed. Run `python3 launch_automation.py` once; it sets everything up."
+        ) from None
+    arguments = [str(python), *sys.argv]
+    if os.name == "nt":  # there exec would return to the shell at once
+        import subprocess
+
+        raise SystemExit(subprocess.call(arguments)) from None
+    os.execv(python, arguments)
 
 __all__ = ["SimpleAutoProcessor"]
 

@@ -20,9 +20,8 @@ def settings_table() -> str:
     schema = json_schema()
     rows = ["| setting | values | default | meaning |", "|---|---|---|---|"]
     for key, entry in _settings(schema, schema["properties"], ""):
-        rows.append(
-            f"| `{key}` | {_values(entry)} | `{json.dumps(entry.get('default'))}` | {entry['description']} |"
-        )
+        meaning = " ".join(entry["description"].split())
+        rows.append(f"| `{key}` | {_values(entry)} | `{json.dumps(entry.get('default'))}` | {meaning} |")
     return "\n".join(rows) + "\n"
 
 

@@ -23,7 +23,7 @@ CURRENT_VERSION = 1
 POLICY_TEXT = (
     "I have the right to use every face that I give to this program, or the consent of the person shown.",
     "I make nothing intimate or sexual, nothing with minors, and nothing that deceives, defames or harasses.",
-    "Every result is marked as altered, and I leave these marks in place.",
+    "Reports and marks that say a result is altered stay with it; I do not remove them.",
     "Where I publish a result, I say openly that it was made with artificial intelligence.",
     "If I use it professionally, I know and fulfil the further duties that the law gives me.",
 )
