@@ -4,9 +4,11 @@ import functools
 import io
 import struct
 
+import av
 import cv2
 import numpy as np
 import pytest
+from media_clips import Clip, make_clip
 from media_job import psnr, settings
 from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin
 
@@ -351,6 +353,21 @@ def test_avif(tmp_path):
     assert psnr(np.asarray(Image.open(out).convert("RGB")), scene()) > 28
 
 
+def test_deep_avif_is_written_with_eight_bits_and_says_so(tmp_path):
+    source = make_clip(tmp_path / "clip.mp4", Clip(64, 64, 1, codec="libsvtav1", pix_fmt="yuv420p10le"))
+    # A still AVIF of 10 bit, as libav writes it.
+    photo = tmp_path / "photo.avif"
+    with av.open(str(source)) as old, av.open(str(photo), "w", format="avif") as new:
+        stream = new.add_stream_from_template(old.streams.video[0], opaque=True)
+        for packet in old.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                new.mux(packet)
+    out, read, _ = rewrite(photo)
+    assert any("10 bit" in sentence for sentence in read.warnings)
+    assert Image.open(out).size == (64, 64)
+
+
 def test_several_pages_use_the_first_and_say_so(tmp_path):
     pages = [Image.fromarray(scene()), Image.new("RGB", (96, 64))]
     pages[0].save(tmp_path / "scan.tiff", save_all=True, append_images=pages[1:])
@@ -368,8 +385,6 @@ def test_still_gif_becomes_png_without_loss(tmp_path):
 
 
 def test_video_as_a_source_picture_is_refused_with_advice(tmp_path):
-    from media_clips import make_clip
-
     with pytest.raises(MediaFormatError, match="is a video") as caught:
         read_face_picture(make_clip(tmp_path / "face.mp4"))
     assert "still" in caught.value.remedy
