@@ -326,7 +326,7 @@ class Crew:
         if self._closing or asked_to_stop or broken.category == ErrorCategory.CANCELLED:
             self._stopped(hand, failure)
         elif broken.category == ErrorCategory.STORAGE:
-            self._queue.give_back(job, failure, counted=False)
+            self._queue.give_back(job, failure, counted=False, behind=True)
             self._outbox.remove_work_dir(work_name(job))
             self._on_storage_trouble(StorageError(broken.message, remedy=broken.remedy))
         elif (lost := self._lost_target(job)) is not None:

@@ -177,7 +177,7 @@ class Daemon:
 
     def turn(self) -> None:
         """Wait until something happens or is due, then do it."""
-        self.loop.run_for(self._seconds_to_next())
+        self._try(lambda: self.loop.run_for(self._seconds_to_next()))
         self._try(self._step)
         self._display.show()
 

@@ -235,18 +235,20 @@ class JobQueue(JobTable):
             )
             return read(connection, job_id)
 
-    def give_back(self, job: Job, note: Failure | None, *, counted: bool) -> bool:
+    def give_back(self, job: Job, note: Failure | None, *, counted: bool, behind: bool = False) -> bool:
         """Queue a running job again.
 
         Args:
             note: why, for `status`.
             counted: whether the attempt counts; if so, others get their turn first.
+            behind: others get their turn first though it does not count: what does not fit on the disk now
+                must not keep smaller jobs from being done.
         """
         with self._database.transaction() as connection:
             changes: dict[str, Any] = {"state": S.QUEUED, "failure": failure_json(note), "started_at": None}
-            if counted:
+            if counted or behind:
                 changes["turn"] = next_turn(connection)
-            else:
+            if not counted:
                 changes["attempts"] = max(job.attempts - 1, 0)
             return bool(update(connection, *fenced(job, S.RUNNING), **changes))
 

@@ -179,8 +179,9 @@ class SimpleAutoProcessor:
         self.workspace.prepare_state()
         with (
             daemon_log(self.workspace.log_dir),
-            Daemon(self.workspace, self.settings, options, on_snapshot) as daemon,
+            # Outermost but the log: a second signal while the daemon shuts down must find its handler.
             self._signals(),
+            Daemon(self.workspace, self.settings, options, on_snapshot) as daemon,
         ):
             self._wake = lambda: daemon.loop.post(lambda: None)
             try:
