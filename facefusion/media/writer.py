@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -241,6 +242,9 @@ class VideoWriter:
 
     def _add_video(self) -> Any:
         settings, info = self._settings, self.info
+        if settings.encoder == "libsvtav1":
+            # It prints its whole configuration to standard error otherwise, and has no option against it.
+            os.environ.setdefault("SVT_LOG", "1")
         stream = self._target.add_stream(
             settings.encoder,
             rate=self._rate,
