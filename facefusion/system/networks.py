@@ -52,13 +52,15 @@ class Network:
         inputs, outputs: as the graph declares them.
     """
 
-    def __init__(self, factory: NetworkFactory, model: Path | bytes, title: str, provider: str) -> None:
-        self.title = title
+    def __init__(
+        self, factory: NetworkFactory, path: Path, provider: str, *, graph: bytes | None = None
+    ) -> None:
+        self.title = path.name
         self._factory = factory
-        self._model = model
+        self._path = path
         self._change = threading.Lock()
         self._batch_limit: int | None = None
-        self._open(provider)
+        self._open(provider, path if graph is None else graph)
 
     @property
     def provider(self) -> str:
@@ -185,10 +187,10 @@ class Network:
             self._factory.warn(
                 f"{self.title} ran on {PROVIDERS[self._provider].title}, but {reason}; it went on on the CPU."
             )
-            self._open("cpu")
+            self._open("cpu", self._path)
 
-    def _open(self, provider: str) -> None:
-        self._session, self._provider = self._factory.session(self._model, self.title, provider)
+    def _open(self, provider: str, model: Path | bytes) -> None:
+        self._session, self._provider = self._factory.session(model, self.title, provider)
         # DirectML does not allow two calls of one session at the same time.
         self._guard: AbstractContextManager[Any] = (
             threading.Lock() if self._provider == "directml" else nullcontext()
@@ -212,7 +214,7 @@ class Network:
             if not np.isfinite(ours).all():
                 raise EngineError(f"{self.title} computes numbers that are not finite.")
             return
-        session, _ = self._factory.session(self._model, self.title, "cpu")
+        session, _ = self._factory.session(self._path, self.title, "cpu")
         true = np.asarray(session.run(None, feeds)[0], np.float32)
         deviation = float(np.abs(ours - true).max() / (np.abs(true).max() + 1e-6))
         if not deviation <= _HALF_TOLERANCE:  # written so that "not a number" fails
@@ -253,6 +255,11 @@ class NetworkFactory:
         return self._report.chosen.name
 
     @property
+    def version(self) -> str:
+        """Of ONNX Runtime."""
+        return str(self._runtime.__version__)
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What was done differently from what was asked, so far."""
         return tuple(self._warnings)
@@ -276,7 +283,7 @@ class NetworkFactory:
         if path not in self._opened:
             if not path.is_file():
                 raise ModelMissingError(f"The model file {path.name} is not installed.")
-            network = Network(self, path if model is None else model, path.name, self.provider)
+            network = Network(self, path, self.provider, graph=model)
             if half_precision:
                 network.check_half_precision()
             self._opened[path] = network

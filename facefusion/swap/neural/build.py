@@ -32,6 +32,7 @@ from facefusion.swap.neural.masks import CropMask, OcclusionMask, OutlineMask, R
 from facefusion.swap.neural.matrix import embedding_matrix
 from facefusion.swap.neural.points import FivePoints
 from facefusion.swap.neural.swapper import Swapper
+from facefusion.swap.neural.tuning import ConvolutionTuner
 from facefusion.system.networks import Network, NetworkFactory
 
 C = TypeVar("C")
@@ -43,11 +44,13 @@ class EngineBuilder:
     Args:
         manager: of the models folder.
         networks: opens the files.
+        tuner: makes networks faster on the CPU.
     """
 
-    def __init__(self, manager: ModelManager, networks: NetworkFactory) -> None:
+    def __init__(self, manager: ModelManager, networks: NetworkFactory, tuner: ConvolutionTuner) -> None:
         self._manager = manager
         self._networks = networks
+        self._tuner = tuner
 
     def build(self, models: NeuralModels, config: AutomationConfig) -> NeuralEngine:
         """An engine for these models and settings.
@@ -84,7 +87,7 @@ class EngineBuilder:
         if contract.source == "projected":
             matrix = embedding_matrix(self._manager.path(models.swapper.name))
         return Swapper(
-            self._open(models.swapper, half_precision=contract.half_precision),
+            self._open_tuned(models.swapper, half_precision=contract.half_precision),
             contract,
             self._manager.registry.templates[contract.template],
             matrix=matrix,
@@ -146,6 +149,13 @@ class EngineBuilder:
         own = _contract(models.frame_enhancer, FrameEnhancerContract)
         network = self._open(models.frame_enhancer, half_precision=own.half_precision)
         return FrameEnhancer(network, own)
+
+    def _open_tuned(self, model: Model, *, half_precision: bool) -> Network:
+        if half_precision or self._networks.provider != "cpu":
+            return self._open(model, half_precision=half_precision)
+        path = self._manager.path(model.name)
+        graph = self._tuner.faster(path, self._manager.status(model.name).sha256)
+        return self._networks.open(path, model=graph)
 
     def _open(self, model: Model, *, half_precision: bool = False) -> Network:
         return self._networks.open(self._manager.path(model.name), half_precision=half_precision)

@@ -1,7 +1,7 @@
 """3x3 convolutions rewritten as Winograd's F(4x4, 3x3), in standard ONNX operators.
 
 A 4x4 tile of a 3x3 convolution's output costs 144 multiplications for each pair of channels; by way of a 6x6
-transform of the input it costs 36. ONNX Runtime's CPU kernels do not do that, but its matrix multiplication is
+transform of the input it costs 36. ONNX Runtime's CPU kernels do not do that, but its matrix product is
 fast, so the graph is rewritten: a strided grouped convolution transforms all input tiles at once, one
 batched product mixes the channels, one product transforms back, and `DepthToSpace` lays out the tiles.
 
@@ -152,12 +152,12 @@ class _Builder:
         )
         windows = step("Reshape", [windows, self._shape([*lead, inputs, _POINTS, tiles])], "split")
         windows = step("Transpose", [windows], "points", perm=move)
-        # The runtime folds this into a constant while it loads: the file need not hold four times the weights.
+        # The runtime makes this a constant while it loads; the file need not hold four times the weights.
         flat = step("Reshape", [node.input[1], self._shape([outputs * inputs, 9])], "kernel")
-        spread = self._constant("winograd.kernel", np.kron(_KERNEL, _KERNEL).T)
-        kernel = step("MatMul", [flat, spread], "kernel_points")
-        kernel = step("Reshape", [kernel, self._shape([outputs, inputs, _POINTS])], "kernel_split")
-        kernel = step("Transpose", [kernel], "kernel_ready", perm=[2, 0, 1])
+        flat = step("Transpose", [flat], "kernel_flat", perm=[1, 0])
+        spread = self._constant("winograd.kernel", np.kron(_KERNEL, _KERNEL))
+        kernel = step("MatMul", [spread, flat], "kernel_points")
+        kernel = step("Reshape", [kernel, self._shape([_POINTS, outputs, inputs])], "kernel_ready")
         mixed = step("MatMul", [kernel, windows], "mixed")
         mixed = step("Reshape", [mixed, self._shape([*lead, _POINTS, outputs * tiles])], "mixed_flat")
         back = self._constant("winograd.out", np.kron(_OUTPUT, _OUTPUT))

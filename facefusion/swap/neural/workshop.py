@@ -10,11 +10,12 @@ from facefusion.models.manager import ModelManager
 from facefusion.swap.neural.build import EngineBuilder
 from facefusion.swap.neural.choice import NeuralModels, choose_models
 from facefusion.swap.neural.engine import NeuralEngine
+from facefusion.swap.neural.tuning import ConvolutionTuner
 from facefusion.system.networks import NetworkFactory
 from facefusion.system.providers import prove_providers
 
 CACHE_FOLDER = ".neural"
-"""Below the models folder: what was found out about providers, and what they compiled."""
+"""Below the models folder: what was found out about providers and networks, and what they compiled."""
 
 
 class NeuralWorkshop:
@@ -65,8 +66,9 @@ class NeuralWorkshop:
         if key not in self._engines:
             # Networks of other settings would only take memory.
             self._engines.clear()
-            builder = EngineBuilder(manager, self._factory(tuple(config.execution_providers), hashes))
-            self._engines[key] = builder.build(models, config)
+            networks = self._factory(tuple(config.execution_providers), hashes)
+            tuner = ConvolutionTuner(self._models_dir / CACHE_FOLDER, networks, threads=self._threads)
+            self._engines[key] = EngineBuilder(manager, networks, tuner).build(models, config)
         return self._engines[key]
 
     def _factory(self, providers: tuple[str, ...], hashes: tuple[tuple[str, str], ...]) -> NetworkFactory:

@@ -1,0 +1,168 @@
+"""How much faster a swapper of inswapper's size runs on the processor once its convolutions are rewritten.
+
+Both networks run in turns in one process, on the same input; medians and their ratio are printed, and how far
+the outputs differ. Weights are random: only sizes matter for speed.
+
+usage: python benchmarks/neural_cpu.py [--channels 1024] [--runs 5] [--threads N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from facefusion.swap.neural.winograd import rewrite
+from facefusion.system.onnx_runtime import import_onnxruntime, session_options
+
+
+class Generator:
+    """An encoder, six residual blocks steered by the source, a decoder: what such swappers are made of."""
+
+    def __init__(self, channels: int) -> None:
+        self._random = np.random.default_rng(0)
+        self._nodes: list[Any] = []
+        self._constants: list[Any] = []
+        self._known: set[str] = set()
+        wide = channels
+        value = self._activated(self._conv("target", 3, wide // 8, 7))
+        value = self._activated(self._conv(value, wide // 8, wide // 4, 3))
+        value = self._activated(self._conv(value, wide // 4, wide // 2, 3, stride=2))
+        value = self._activated(self._conv(value, wide // 2, wide, 3, stride=2))
+        for _ in range(6):
+            inner = self._styled(self._conv(value, wide, wide, 3), wide)
+            inner = self._styled(self._conv(self._activated(inner), wide, wide, 3), wide)
+            value = self._op("Add", value, inner)
+        value = self._activated(self._conv(self._doubled(value), wide, wide // 2, 3))
+        value = self._activated(self._conv(self._doubled(value), wide // 2, wide // 4, 3))
+        value = self._activated(self._conv(value, wide // 4, wide // 8, 3))
+        value = self._op("Tanh", self._conv(value, wide // 8, 3, 7))
+        half = self._constant("half", np.float32(0.5))
+        self._last = self._op("Add", self._op("Mul", value, half), half)
+
+    def model(self) -> Any:
+        """The `onnx.ModelProto`: `target` (1, 3, 128, 128) and `source` (1, 512) in, `output` out."""
+        from onnx import TensorProto, helper
+
+        def port(name: str, *shape: int) -> Any:
+            return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+        nodes = [*self._nodes, helper.make_node("Identity", [self._last], ["output"])]
+        graph = helper.make_graph(
+            nodes,
+            "generator",
+            [port("target", 1, 3, 128, 128), port("source", 1, 512)],
+            [port("output", 1, 3, 128, 128)],
+            self._constants,
+        )
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+    def _op(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        from onnx import helper
+
+        name = f"{kind}{len(self._nodes)}"
+        self._nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def _constant(self, name: str, values: Any) -> str:
+        from onnx import numpy_helper
+
+        if name not in self._known:
+            self._known.add(name)
+            self._constants.append(numpy_helper.from_array(np.asarray(values), name))
+        return name
+
+    def _random_constant(self, *shape: int) -> str:
+        scale = np.float32(1.0 / np.sqrt(np.prod(shape[1:])))
+        values = self._random.standard_normal(shape, np.float32) * scale
+        return self._constant(f"weights{len(self._known)}", values)
+
+    def _conv(self, value: str, inputs: int, outputs: int, size: int, *, stride: int = 1) -> str:
+        weights = self._random_constant(outputs, inputs, size, size)
+        bias = self._random_constant(outputs, 1)
+        flat = self._op("Conv", value, weights, strides=[stride, stride], pads=[size // 2] * 4)
+        shape = self._constant(f"bias{outputs}", np.array([1, outputs, 1, 1], np.int64))
+        return self._op("Add", flat, self._op("Reshape", bias, shape))
+
+    def _activated(self, value: str) -> str:
+        return self._op("LeakyRelu", value, alpha=0.2)
+
+    def _doubled(self, value: str) -> str:
+        scales = self._constant("twice", np.array([1, 1, 2, 2], np.float32))
+        return self._op("Resize", value, "", scales, mode="linear")
+
+    def _styled(self, value: str, channels: int) -> str:
+        """Normalised per channel, then scaled and shifted by what the source says."""
+        axes = self._constant("axes", np.array([2, 3], np.int64))
+        centred = self._op("Sub", value, self._op("ReduceMean", value, axes))
+        spread = self._op("ReduceMean", self._op("Mul", centred, centred), axes)
+        tiny = self._constant("tiny", np.float32(1e-8))
+        normal = self._op("Div", centred, self._op("Sqrt", self._op("Add", spread, tiny)))
+        style = [
+            self._op("Unsqueeze", self._op("MatMul", "source", self._random_constant(512, channels)), axes)
+            for _ in range(2)
+        ]
+        return self._op("Add", self._op("Mul", normal, style[0]), style[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--channels", type=int, default=1024)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    given = parser.parse_args()
+
+    runtime = import_onnxruntime()
+
+    def session(content: bytes) -> Any:
+        options = session_options(runtime, "cpu", given.threads)
+        return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+    model = Generator(given.channels).model()
+    parameters = sum(int(np.prod(constant.dims)) for constant in model.graph.initializer)
+    stock = session(model.SerializeToString())
+    began = time.perf_counter()
+    count = rewrite(model)
+    faster = session(model.SerializeToString())
+    prepared = time.perf_counter() - began
+    del model
+    random = np.random.default_rng(1)
+    feeds = {
+        "target": random.random((1, 3, 128, 128), np.float32),
+        "source": random.standard_normal((1, 512), np.float32) / np.float32(np.sqrt(512)),
+    }
+    seconds: dict[str, list[float]] = {"stock": [], "rewritten": []}
+    outputs = {}
+    for turn in range(given.runs + 1):
+        for name, network in (("stock", stock), ("rewritten", faster)):
+            began = time.perf_counter()
+            outputs[name] = network.run(None, feeds)[0]
+            if turn:
+                seconds[name].append(time.perf_counter() - began)
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    least = {name: min(times) for name, times in seconds.items()}
+    difference = float(np.abs(outputs["stock"] - outputs["rewritten"]).max())
+    print(
+        f"{platform.processor() or platform.machine()}, {given.threads} threads, "
+        f"onnxruntime {runtime.__version__}"
+    )
+    print(f"{parameters / 1e6:.1f} million parameters, {count} convolutions rewritten in {prepared:.1f} s")
+    print(f"{'':12}{'median':>10}{'best':>10}")
+    for name in seconds:
+        print(f"{name:12}{medians[name] * 1e3:8.0f} ms{least[name] * 1e3:7.0f} ms")
+    ratios = (medians["stock"] / medians["rewritten"], least["stock"] / least["rewritten"])
+    print(f"{'ratio':12}{ratios[0]:9.2f}x{ratios[1]:9.2f}x")
+    print(f"largest difference of the outputs: {difference:.1e} (outputs are 0 to 1)")
+
+
+if __name__ == "__main__":
+    main()
