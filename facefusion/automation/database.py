@@ -91,8 +91,9 @@ class Database:
         self.path = path
         self._lock = threading.RLock()
         try:
-            # Made beforehand, so that it never has other rights than these.
-            if path is not None:
+            # Made beforehand, so that it never has other rights than these. One that is there may be open in this
+            # process: closing it here would take that connection's locks away (POSIX).
+            if path is not None and not path.exists():
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._connection = sqlite3.connect(
                 path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -170,6 +171,8 @@ class Database:
             self._connection.close()
 
     def _create(self) -> None:
+        if self._connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
+            return
         with self.transaction() as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:

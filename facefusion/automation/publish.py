@@ -199,7 +199,7 @@ def move_without_replacing(source: Path, destination: Path) -> bool:
         if sys.platform == "win32":
             source.rename(destination)  # refuses a taken name there
             return True
-        os.link(source, destination, follow_symlinks=False)
+        os.link(source, destination)
     except FileExistsError:
         return False
     except OSError as error:

@@ -108,8 +108,7 @@ class Runner:
 
         config = AutomationConfig.model_validate(order["config"])
         target = Path(order["target"])
-        suffix = getattr(self._session, "planned_suffix", planned_suffix)(target, config)
-        output = Path(order["work_dir"]) / f"{order['stem']}{suffix}"
+        output = Path(order["work_dir"]) / f"{order['stem']}{planned_suffix(target, config)}"
         request = SwapRequest(
             target=target,
             faces=tuple(map(Path, order["faces"])),

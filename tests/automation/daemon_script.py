@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from facefusion.errors import FaceFusionError
 
 
 def main() -> int:
+    faulthandler.register(signal.SIGUSR1)  # `kill -USR1` shows where a daemon that hangs is
     root, words = Path(sys.argv[1]), sys.argv[2:]
 
     def at(step: str) -> None:

@@ -2,6 +2,9 @@
 
 Stands in for codecs and engines where a test needs a fault at a certain place; everything around it (files,
 processes, signals, database) is real.
+
+In the worker this module also takes the place of `facefusion.pipeline`, whose libraries take a second to
+load: a hundred workers are started by these tests. `test_worker_contract.py` holds the two side by side.
 """
 
 from __future__ import annotations
@@ -10,7 +13,10 @@ import errno
 import json
 import os
 import signal
+import sys
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +28,52 @@ from facefusion.errors import (
     MediaFormatError,
     StorageError,
 )
-from facefusion.pipeline import ProgressCallback, StopRequested, SwapProgress, SwapRequest, SwapResult
+
+
+@dataclass(frozen=True)
+class SwapRequest:
+    target: Path
+    faces: tuple[Path, ...]
+    face_digest: str
+    output: Path
+    config: AutomationConfig
+
+
+@dataclass(frozen=True)
+class SwapProgress:
+    stage: str
+    frames_done: int
+    frames_total: int | None
+    frames_per_second: float
+    seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class SwapResult:
+    outcome: str
+    engine: str
+    models: Mapping[str, str]
+    provider: str
+    frames: int
+    frames_swapped: int
+    tracks: tuple[Mapping[str, Any], ...]
+    timings: Mapping[str, float]
+    media: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+
+
+def planned_suffix(target: Path, config: AutomationConfig) -> str:
+    return target.suffix.lower()
+
+
+if "facefusion.automation.worker_process" in str(getattr(sys.modules["__main__"], "__spec__", "")):
+    sys.modules["facefusion.pipeline"] = sys.modules[__name__]
 
 
 class ScriptedSession:
     def __init__(self, models_dir: Path, *, threads: int) -> None:
         self.threads = threads
         self.prepared: list[str] = []
-
-    @staticmethod
-    def planned_suffix(target: Path, config: AutomationConfig) -> str:
-        return target.suffix.lower()
 
     def warm_up(self) -> None:
         pass
@@ -41,7 +82,10 @@ class ScriptedSession:
         pass
 
     def swap(
-        self, request: SwapRequest, on_progress: ProgressCallback, should_stop: StopRequested
+        self,
+        request: SwapRequest,
+        on_progress: Callable[[SwapProgress], None],
+        should_stop: Callable[[], bool],
     ) -> SwapResult:
         try:
             script = json.loads(request.target.read_text())

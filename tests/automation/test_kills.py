@@ -71,7 +71,7 @@ def kill_at_random_moments(bench: Bench, kills: int, seed: int) -> None:
         rounds += 1
         assert rounds < 5 * kills, "the blows come too late"
         with bench.start("--once") as daemon:
-            time.sleep(chance.uniform(0.1, 1.5))
+            time.sleep(chance.uniform(0.1, 1.0))
             if daemon.process.poll() is None:
                 daemon.kill()
                 killed += 1

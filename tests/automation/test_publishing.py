@@ -71,7 +71,7 @@ def test_f10_somebody_who_takes_the_name_at_the_last_moment_keeps_it(
 ) -> None:
     link = os.link
 
-    def race(source: Path, destination: Path, **options: object) -> None:
+    def race(source: Path, destination: Path) -> None:
         if destination.name == "clip__alice.mp4":
             destination.write_bytes(b"somebody was faster")
         link(source, destination)

@@ -178,7 +178,12 @@ class Running:
         while not condition():
             if self.process.poll() is not None:
                 raise AssertionError(f"the daemon has ended: {self.process.communicate()[0]}")
-            assert time.monotonic() < deadline, f"did not happen in {seconds} s: {self.bench.status()}"
+            if time.monotonic() > deadline:
+                self.process.send_signal(signal.SIGUSR1)
+                time.sleep(0.2)
+                self.process.kill()
+                where = self.process.communicate()[0]
+                raise AssertionError(f"did not happen in {seconds} s: {self.bench.status()}\n{where}")
             time.sleep(0.02)
 
     def wait_for_state(self, path: str, state: str, seconds: float = 15.0) -> InboxFile:
