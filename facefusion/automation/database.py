@@ -91,8 +91,8 @@ class Database:
         self.path = path
         self._lock = threading.RLock()
         try:
-            # Made beforehand, so that it never has other rights than these. One that is there may be open in this
-            # process: closing it here would take that connection's locks away (POSIX).
+            # Made beforehand, so that it never has other rights than these. One that is there may be open in
+            # this process: closing it here would take that connection's locks away (POSIX).
             if path is not None and not path.exists():
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._connection = sqlite3.connect(

@@ -9,17 +9,11 @@ from typing import Literal
 from facefusion.automation.sightings import Sighting, Signature
 from facefusion.automation.snapshot import FileKind
 from facefusion.automation.workspace import INBOX_FOLDERS, printable
+from facefusion.media.sniff import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
 MARKER = ".facefusion-inbox"
 """Lies in every inbox the program has worked on; where it is missing the inbox may not be mounted."""
 
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv"}
-    | {".3gp", ".ogv"}
-)
-PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".avif"}
-)
 TEMPORARY_SUFFIXES = (
     *(".part", ".partial", ".crdownload", ".download", ".opdownload", ".tmp", ".temp", ".filepart", ".aria2"),
     *(".ytdl", ".swp", ".!ut", ".!qb", "~"),

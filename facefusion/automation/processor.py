@@ -16,7 +16,6 @@ from facefusion.automation.content import examine, signature_of
 from facefusion.automation.daemon import Daemon, Options
 from facefusion.automation.display import SnapshotCallback
 from facefusion.automation.job import ENDED, JobRequest, JobState
-from facefusion.automation.kinds import PICTURE_SUFFIXES
 from facefusion.automation.lock import holder
 from facefusion.automation.logs import daemon_log
 from facefusion.automation.offline import offline_snapshot
@@ -27,6 +26,7 @@ from facefusion.automation.snapshot import Snapshot, read_snapshot
 from facefusion.automation.workspace import Workspace, printable, program_dir
 from facefusion.config import CONFIG_FILE
 from facefusion.errors import InputFileError, VanishedError
+from facefusion.media.sniff import PICTURE_SUFFIXES
 from facefusion.reports.records import JobRecord
 
 logger = logging.getLogger(__name__)
