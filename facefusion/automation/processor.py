@@ -161,11 +161,12 @@ class SimpleAutoProcessor:
             StorageError: the state folder cannot be read.
         """
         pid = holder(self.workspace.state_dir)
-        if pid is not None:
-            told = read_snapshot(self.workspace.state_dir)
-            if told is not None and told.daemon_pid == pid:
-                return told
-        return offline_snapshot(self.workspace, self.settings)
+        if pid is None:
+            return offline_snapshot(self.workspace, self.settings)
+        told = read_snapshot(self.workspace.state_dir)
+        if told is not None and told.daemon_pid == pid:
+            return told
+        return replace(offline_snapshot(self.workspace, self.settings), state="starting", daemon_pid=pid)
 
     def request_stop(self) -> None:
         """Have `run` or `run_once` return soon; may be called from any thread or signal handler."""

@@ -197,7 +197,7 @@ class Running:
         self.wait_until(lambda: (self.bench.outbox / name).exists(), seconds)
 
     def wait_until_watching(self) -> None:
-        self.wait_until(lambda: self.bench.status().daemon_pid == self.process.pid)
+        self.wait_until(lambda: self.bench.status().state == "watching")
 
     def stop(self, number: int = signal.SIGTERM, seconds: float = 10.0) -> str:
         """Signal it and wait for its end; what it printed."""
