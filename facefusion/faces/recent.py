@@ -19,10 +19,13 @@ class PerTrack(Generic[T]):
         limit: how many values are kept; more than faces are ever seen at once.
     """
 
-    def __init__(self, make: Callable[[], T], *, limit: int = 128) -> None:
+    def __init__(self, make: Callable[[], T], *, limit: int = 64) -> None:
         self._make = make
         self._limit = limit
         self._values: OrderedDict[int, T] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._values)
 
     def __getitem__(self, track: int) -> T:
         if track not in self._values:

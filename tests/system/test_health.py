@@ -36,7 +36,7 @@ def test_a_full_disk_and_a_full_memory_are_named(tmp_path: Path, monkeypatch: py
     assert not now.healthy
     assert now.problems == (
         "The outbox's disk has 10 MiB free; 500 MiB are kept free.",
-        "20 MiB of memory are free; a worker needs 460 MiB.",
+        f"20 MiB of memory are free; a worker needs {300 + LimitSettings().queue_megabytes} MiB.",
     )
 
 
