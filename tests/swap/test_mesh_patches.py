@@ -247,3 +247,18 @@ def test_many_tracks_do_not_fill_the_memory(painter: MeshPainter, target_man: Po
     for track in range(200):
         painter.study(packed(target_man.picture), track, target_man.face)
     assert len(painter._tracks) <= 64
+
+
+def test_a_face_in_view_is_remembered_while_others_come_and_go(
+    mesh_engine: MeshEngine, source_man: MeshSource, target_man: Portrait, target_astronaut: Portrait
+) -> None:
+    painter = mesh_engine.painter(source_man, AutomationConfig())
+    frame = packed(target_man.picture)
+    for _ in range(20):
+        painter.study(frame, 0, target_man.face)
+    known = painter._tracks[0]
+    for passer_by in range(1, 100):
+        painter.study(frame, 0, target_man.face)
+        painter.study(packed(target_astronaut.picture), passer_by, target_astronaut.face)
+    assert painter._tracks[0] is known
+    assert known.count == 119
