@@ -56,7 +56,7 @@ def claim(queue: JobQueue, face: str | None = None, busy: tuple[str, ...] = ()) 
 
 
 def worked(queue: JobQueue, job: Job) -> Job:
-    finished = queue.finished_work(job, work="/work/x.mp4", swap={"frames": 1}, seconds=1.0)
+    finished = queue.finished_work(job, work="/folder/x.mp4", swap={"frames": 1}, seconds=1.0)
     assert finished is not None
     return finished
 
@@ -155,7 +155,7 @@ def test_d2_a_job_that_was_being_published_is_remembered_with_what_was_made(
     (found,) = JobQueue(Database(database.path)).recover()
     assert (found.state, found.work, found.work_sha256, found.work_bytes) == (
         JobState.PUBLISHING,
-        "/work/x.mp4",
+        "/folder/x.mp4",
         "hash",
         99,
     )
