@@ -82,6 +82,7 @@ class Catalogue:
         self._contents: dict[str, KnownFile] = {}
         self._unsaved: dict[str, KnownFile] = {}
         self._arrivals: dict[str, float] = {}
+        self._to_forget: set[str] = set()
         self._reasons: dict[str, str] = {}
         self._jobs: dict[str, tuple[int, ...]] = {}
         self._paths: defaultdict[int, set[str]] = defaultdict(set)
@@ -99,7 +100,6 @@ class Catalogue:
         """Take in what changed; yields the files whose content has to be read."""
         for entry in changes.gone:
             self._lose(entry)
-        self._memory.forget([entry.path for entry in changes.gone])
         for entry in changes.changed:
             self._forget_content(entry.path)
             self._note(entry)
@@ -145,7 +145,7 @@ class Catalogue:
     @property
     def undecided(self) -> bool:
         """Whether something happened since the last `decide`."""
-        return bool(self._undecided or self._faces_changed or self._unsaved)
+        return bool(self._undecided or self._faces_changed or self._unsaved or self._to_forget)
 
     def reconsider(self, paths: Iterable[str] | None = None) -> None:
         """Decide again about some targets, or (settings have changed) about all."""
@@ -164,6 +164,8 @@ class Catalogue:
         Raises:
             StorageError: what was learnt cannot be saved; nothing is lost, call again.
         """
+        self._memory.forget(self._to_forget)
+        self._to_forget.clear()
         self._memory.put(self._unsaved.values())
         self._unsaved.clear()
         faces = Faces(self._faces())
@@ -268,6 +270,7 @@ class Catalogue:
             self._face_paths.discard(path)
             self._faces_changed = True
         self._stale_views.add(path)
+        self._to_forget.add(path)
 
     def _forget_content(self, path: str) -> None:
         self._contents.pop(path, None)

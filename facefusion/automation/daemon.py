@@ -114,7 +114,7 @@ class Daemon:
     def __exit__(self, *_: object) -> None:
         self._state = "stopping"
         try:
-            self._display.show(force=True)
+            self._try(lambda: self._display.show(force=True))
             self.crew.begin_closing()
             deadline = self._clock() + CLOSING_SECONDS
             while self.crew.running and self._clock() < deadline:
@@ -128,7 +128,7 @@ class Daemon:
             self._outbox.close()
         finally:
             self._state = "stopped"
-            self._display.show(force=True)
+            self._try(lambda: self._display.show(force=True))
             self._database.close()
             self._lock.release()
 
@@ -179,7 +179,7 @@ class Daemon:
         """Wait until something happens or is due, then do it."""
         self._try(lambda: self.loop.run_for(self._seconds_to_next()))
         self._try(self._step)
-        self._display.show()
+        self._try(self._display.show)
 
     @property
     def idle(self) -> bool:

@@ -224,11 +224,14 @@ class FileMemory:
         return None if known is None else known.signature
 
     def put(self, files: Iterable[KnownFile]) -> None:
-        """Remember files."""
+        """Remember files.
+
+        Raises:
+            StorageError: the database cannot be written; nothing has changed.
+        """
         new = list(files)
         if not new:
             return
-        self._files.update((file.path, file) for file in new)
         with self._database.transaction() as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
@@ -243,15 +246,23 @@ class FileMemory:
                     for file in new
                 ],
             )
+        self._files.update((file.path, file) for file in new)
 
     def forget(self, paths: Iterable[str]) -> None:
-        """Forget files that are gone."""
-        gone = [path for path in paths if self._files.pop(path, None) is not None]
-        if gone:
-            with self._database.transaction() as connection:
-                connection.executemany(
-                    "DELETE FROM files WHERE path = ?", [(os.fsencode(path),) for path in gone]
-                )
+        """Forget files that are gone.
+
+        Raises:
+            StorageError: the database cannot be written; nothing has changed.
+        """
+        gone = [path for path in paths if path in self._files]
+        if not gone:
+            return
+        with self._database.transaction() as connection:
+            connection.executemany(
+                "DELETE FROM files WHERE path = ?", [(os.fsencode(path),) for path in gone]
+            )
+        for path in gone:
+            del self._files[path]
 
 
 def _known_file(row: sqlite3.Row) -> KnownFile:

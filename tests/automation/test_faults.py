@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -250,6 +251,18 @@ def test_d3_a_disk_that_fills_while_encoding_costs_no_attempt(
     assert any(snapshot.state == "paused" for snapshot in shown)
     assert bench.report("clip__alice.json")["attempts"] == 1
     assert bench.leftovers() == []
+
+
+def test_d3_a_disk_that_stays_full_is_not_tried_over_and_over(bench: Bench, tmp_path: Path) -> None:
+    full = tmp_path / "the disk is full"
+    full.touch()
+    bench.face()
+    bench.target("clip.mp4", then="disk_full", marker=str(full))
+    started = time.monotonic()
+    bench.run_until(lambda: time.monotonic() > started + 3.0)
+    with sqlite3.connect(bench.root / ".automation" / "queue.sqlite3") as database:
+        (tries,) = database.execute("SELECT fence FROM jobs").fetchone()
+    assert 1 < tries < 8, "each pause is longer than the one before"
 
 
 @pytest.mark.parametrize("outcome", ["done", "no_face", "bad_source"])
