@@ -9,7 +9,8 @@ from pathlib import Path
 
 from facefusion.automation.content import sha256_of
 from facefusion.automation.job import Job, JobState, failure_from
-from facefusion.automation.jobs import UNREAD, JobQueue
+from facefusion.automation.jobdesk import UNREAD
+from facefusion.automation.jobs import JobQueue
 from facefusion.automation.publish import (
     Outbox,
     move_without_replacing,
