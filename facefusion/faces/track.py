@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from facefusion.faces.detect import Detection, FaceDetector, overlap
 from facefusion.faces.landmarks import Face, Landmarker, Readable
 
+Box = tuple[float, float, float, float]
 SelectorMode = Literal["largest", "all"]
 
 # A face that follows worse than this has left, or something hides it.
@@ -66,6 +67,7 @@ class FaceTracker:
         self._detect_every = detect_every
         self._tracks: dict[int, Face] = {}
         self._lost: dict[int, tuple[Face, int]] = {}
+        self._bystanders: list[Box] = []
         self._next = 0
         self._since_detection = self._since_search = detect_every
         self._last_luma: NDArray[np.float32] | None = None
@@ -75,6 +77,7 @@ class FaceTracker:
         if self._is_cut(frame):
             self._tracks.clear()
             self._lost.clear()
+            self._bystanders.clear()
             self._since_detection = self._since_search = self._detect_every
         self._lost = {track: (face, age + 1) for track, (face, age) in self._lost.items() if age < _MEMORY}
         followed = {}
@@ -91,29 +94,44 @@ class FaceTracker:
         due = self._detect_every if self._tracks else min(3, self._detect_every)
         if missing or self._since_detection >= due:
             self._since_detection = 0
-            self._take(frame, _look(frame, self._detector))
+            known, self._bystanders = self._bystanders, []
+            self._take(frame, _look(frame, self._detector), known)
             wanted = self._mode == "all" or not self._tracks
             if wanted and (missing or self._since_search >= self._detect_every):
                 self._since_search = 0
-                self._take(frame, _look_closely(frame, self._detector))
+                self._take(frame, _look_closely(frame, self._detector), known)
             self._drop_twins()
         return [Observation(track, face) for track, face in self._tracks.items()]
 
-    def _take(self, frame: Trackable, found: Sequence[Detection]) -> None:
-        """Follow what was found from now on, unless it is followed already."""
+    def _take(self, frame: Trackable, found: Sequence[Detection], bystanders: Sequence[Box]) -> None:
+        """Follow what was found from now on, unless it is followed already.
+
+        Args:
+            bystanders: boxes of faces that were seen before and not chosen.
+        """
         for detection in sorted(found, key=lambda detection: -detection.area):
             if any(overlap(detection.box, face.box) >= 0.2 for face in self._tracks.values()):
                 continue
-            current = max((face.size**2 for face in self._tracks.values()), default=0.0)
-            # The chosen face is kept until another one clearly takes the scene.
-            if self._mode == "largest" and detection.area <= 1.8 * current:
-                return
+            if self._mode == "largest" and not self._takes_the_scene(detection, bystanders):
+                self._bystanders.append(detection.box)
+                continue
             face = self._landmarker.from_detection(frame, detection)
             if face.presence < _PRESENCE:
                 continue
             if self._mode == "largest":
                 self._tracks.clear()
             self._tracks[self._number(face)] = face
+
+    def _takes_the_scene(self, detection: Detection, bystanders: Sequence[Box]) -> bool:
+        """The chosen face is kept until another one clearly takes the scene.
+
+        While it is hidden for a moment, nobody who stood beside it takes its place; a face that nobody has
+        seen before is itself, somewhere else.
+        """
+        rivals = list(self._tracks.values())
+        if any(overlap(detection.box, box) > 0.3 for box in bystanders):
+            rivals += [face for face, _ in self._lost.values()]
+        return detection.area > 1.8 * max((face.size**2 for face in rivals), default=0.0)
 
     def _number(self, face: Face) -> int:
         """The track that was lost here a moment ago, or a new one."""

@@ -141,6 +141,31 @@ def test_the_largest_face_is_kept_while_another_grows_a_little_larger(
     assert all(middle(frame[0].face)[0] < 200 for frame in seen)
 
 
+def test_nobody_takes_the_place_of_a_face_that_is_hidden_for_a_moment(
+    models: Models, astronaut: Portrait, man: Portrait
+) -> None:
+    """A hand passes in front of the chosen face; the person beside it is not swapped instead."""
+    view = together(still(astronaut, 100), still(man, 84))
+    covered = view.copy()
+    covered[55:190, 40:160] = 128
+    seen = numbers(follow(models, [view] * 4 + [covered] * 4 + [view] * 6))
+    assert seen[:4] == [[0]] * 4
+    assert seen[4:8] == [[]] * 4
+    assert seen[-3:] == [[0]] * 3
+
+
+def test_the_next_face_takes_over_when_the_chosen_one_has_gone(
+    models: Models, astronaut: Portrait, man: Portrait
+) -> None:
+    view = together(still(astronaut, 100), still(man, 84))
+    alone = view.copy()
+    alone[:, :200] = 128
+    seen = follow(models, [view] * 4 + [alone] * 26)
+    assert numbers(seen)[:4] == [[0]] * 4
+    assert numbers(seen)[-5:] == [[1]] * 5
+    assert middle(seen[-1][0].face)[0] > 200
+
+
 def test_the_largest_face_is_the_one_followed(models: Models, astronaut: Portrait, man: Portrait) -> None:
     [frame] = follow(models, [together(still(astronaut, 70), still(man, 110))])
     assert len(frame) == 1
