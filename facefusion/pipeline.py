@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import cv2
 
@@ -24,12 +24,35 @@ from facefusion.media import kernels as media_kernels
 from facefusion.media.plan import plan_output
 from facefusion.media.probe import probe
 from facefusion.models.manager import ModelManager
-from facefusion.swap.contract import SwapEngine
+from facefusion.swap.contract import Canvas, SwapEngine
 from facefusion.swap.mesh import kernels as mesh_kernels
 from facefusion.swap.mesh.engine import MeshEngine
 from facefusion.swap.mesh.geometry import build_tables
 from facefusion.swap.neural.workshop import NeuralWorkshop
 from facefusion.system.threads import ThreadPlan, plan_threads
+
+
+class FrameMarker(Protocol):
+    """Writes an invisible mark into finished frames."""
+
+    def mark(self, frame: Canvas) -> None:
+        """Mark a frame in place. Called once for every frame, from several threads."""
+        ...
+
+
+class FrameInspector(Protocol):
+    """Looks at what is about to be written."""
+
+    def inspect(self, frame: Canvas, seconds: float) -> None:
+        """Look at a finished frame, called in order of time, and leave it as it is.
+
+        Args:
+            seconds: time stamp of the frame, as the target counts.
+
+        Raises:
+            FaceFusionError: nothing of this target may be written; the job ends with this.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -43,6 +66,8 @@ class SwapRequest:
         output: work file to be written (parent exists, file does not). Its suffix is decided by
             `planned_suffix`.
         config: the settings in force for this job.
+        marker: marks every frame after it was painted.
+        inspector: sees every frame after it was painted and marked, before it is written.
     """
 
     target: Path
@@ -50,6 +75,8 @@ class SwapRequest:
     face_digest: str
     output: Path
     config: AutomationConfig
+    marker: FrameMarker | None = None
+    inspector: FrameInspector | None = None
 
 
 @dataclass(frozen=True)

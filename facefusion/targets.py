@@ -193,11 +193,15 @@ def _swap_video(
 
         def paint(task: _Task) -> None:
             task.painted.extend(_paint(task.frame, task.faces, painter))
+            if request.marker is not None:
+                request.marker.mark(task.frame)
 
         def write(task: _Task) -> None:
             if should_stop():
                 raise CancelledError(f"{request.target.name} was stopped.")
             index = task.frame.index
+            if request.inspector is not None:
+                request.inspector.inspect(task.frame, task.frame.seconds)
             writer.write(task.frame)
             ledger.count(index, task.painted)
             clock.tick(ledger.frames)
@@ -248,6 +252,10 @@ def _swap_photo(
         ]
     with watch.time("swap"):
         painted = _paint(photo.frame, tasks, painter)
+        if request.marker is not None:
+            request.marker.mark(photo.frame)
+    if request.inspector is not None:
+        request.inspector.inspect(photo.frame, 0.0)
     ledger.count(0, painted)
     ledger.warnings += photo.warnings
     if should_stop():

@@ -139,6 +139,11 @@ class PlanarFrame:
         return self.av_frame.time_base or Fraction(1, 1)
 
     @property
+    def seconds(self) -> float:
+        """Presentation time; 0.0 where the frame carries none."""
+        return float((self.pts or 0) * self.time_base)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all planes."""
         return sum(plane.buffer_size for plane in self.av_frame.planes)
