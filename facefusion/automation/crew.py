@@ -105,7 +105,7 @@ class Crew:
         self._on_storage_trouble = on_storage_trouble
         self._clock = clock
         self._workers: list[Worker] = []
-        self._unsettled: list[Callable[[], None]] = []
+        self._unsettled: list[Callable[[], object]] = []
         self._closing = False
 
     # -- what the loop calls --------------------------------------------------------------------------------
@@ -226,20 +226,24 @@ class Crew:
                 ready = self._confirmed(job)
                 if ready is None:
                     if self._inbox.away is not None:
-                        self._queue.give_back(job, None, counted=False)
+                        self._put_back(job)
                         return False
                     continue
                 order = self._order(ready, config)
             except StorageError:
-                self._queue.give_back(job, None, counted=False)
+                self._put_back(job)
                 raise
             if not worker.run(order):  # died since it was looked at; the next tick replaces it
-                self._queue.give_back(ready, None, counted=False)
+                self._put_back(ready)
                 return False
             self.running[worker] = Running(ready, worker, config)
             logger.info("Started %s with %s.", printable(job.target), printable(job.face_name))
             return True
         return False
+
+    def _put_back(self, job: Job) -> None:
+        """Queue a job again that was claimed and not started."""
+        self._settle(lambda: self._queue.give_back(job, None, counted=False))
 
     def _confirmed(self, job: Job) -> Job | None:
         """The job with the files to be used; None if it cannot be started (then it has ended, or is held)."""
@@ -272,17 +276,15 @@ class Crew:
 
     def _attempt_ended(self, worker: Worker, message: Ended) -> None:
         hand = self.running.pop(worker, None)
-        if hand is None:
-            return
+        if hand is not None:
+            self._settle(lambda: self._judge(hand, message))
 
-        def settle() -> None:
-            self._judge(hand, message)
-
+    def _settle(self, note: Callable[[], object]) -> None:
+        """Note something in the queue: at once, or before anything new is started once that is possible."""
         try:
-            settle()
+            note()
         except StorageError as error:
-            # Not lost: noted as soon as the database can be written again, before anything new is started.
-            self._unsettled.append(settle)
+            self._unsettled.append(note)
             self._on_storage_trouble(error)
 
     def _judge(self, hand: Running, message: Ended) -> None:

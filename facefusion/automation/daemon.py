@@ -292,8 +292,9 @@ class Daemon:
 
     def _storage_trouble(self, error: StorageError) -> None:
         """Writing failed: pause, each time for longer; the check may find room where writing does not."""
-        self._resume_at = self._clock() + self._pause_seconds
-        self._pause_seconds = min(self._pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+        if self._clock() >= self._resume_at:  # what fails during a pause is the same trouble
+            self._resume_at = self._clock() + self._pause_seconds
+            self._pause_seconds = min(self._pause_seconds * 2, LONGEST_PAUSE_SECONDS)
         self._pause(error)
 
     def _pause(self, error: StorageError) -> None:
