@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 import time
@@ -37,6 +39,9 @@ else:
         return True
 
 
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+
+
 class InstanceLock:
     """Held for as long as a daemon works on a root.
 
@@ -53,32 +58,43 @@ class InstanceLock:
 
         Raises:
             ConfigError: another process holds it; the message names its id.
-            StorageError: the lock file cannot be written.
+            StorageError: the lock file cannot be written, or its file system knows no locks.
         """
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise StorageError(f"{self._path} cannot be opened: {error.strerror}.") from error
+            raise _unusable(self._path, error) from error
+        try:
+            self._lock(descriptor)
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+        except BaseException as error:
+            os.close(descriptor)
+            if isinstance(error, OSError):
+                raise _unusable(self._path, error) from error
+            raise
+        self._descriptor = descriptor
+
+    def _lock(self, descriptor: int) -> None:
         give_up = time.monotonic() + PATIENCE_SECONDS
         while not _try_lock(descriptor):
             if time.monotonic() > give_up:
                 pid = _recorded_pid(descriptor)
-                os.close(descriptor)
                 raise ConfigError(
                     f"{self._path.parent.parent} is already being worked on by process {pid or '?'}.",
                     remedy="Use or stop that one, or run on another folder with --root.",
                 )
             time.sleep(0.05)
-        os.ftruncate(descriptor, 0)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
-        self._descriptor = descriptor
 
     def release(self) -> None:
         """Give the lock back. The file stays: removing it would let two daemons hold two different ones."""
         if self._descriptor is not None:
-            os.ftruncate(self._descriptor, 0)
-            os.close(self._descriptor)
+            # On a disk that is full or gone the text stays; the lock itself is given back all the same.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
+            with contextlib.suppress(OSError):
+                os.close(self._descriptor)
             self._descriptor = None
 
     def __enter__(self) -> InstanceLock:
@@ -95,15 +111,30 @@ class InstanceLock:
 
 
 def holder(state_dir: Path) -> int | None:
-    """Process id of the daemon that works on this root; None when there is none."""
+    """Process id of the daemon that works on this root; None when there is none (or none can be told)."""
     try:
         descriptor = os.open(state_dir / LOCK_FILE, os.O_RDWR)
     except OSError:
         return None
     try:
         return None if _try_lock(descriptor) else _recorded_pid(descriptor)
+    except OSError:  # where nobody can lock, no daemon runs
+        return None
     finally:
         os.close(descriptor)
+
+
+def _unusable(path: Path, error: OSError) -> StorageError:
+    if error.errno in _NO_LOCKS:
+        return StorageError(
+            f"{path} cannot be locked ({error.strerror}): its file system knows no locks, so two daemons "
+            "could work on this folder at once.",
+            remedy="Mount the share with locks, or run on a folder of a local disk with --root.",
+        )
+    return StorageError(
+        f"{path} cannot be written: {error.strerror}.",
+        remedy="Make the folder writable, or run on another folder with --root.",
+    )
 
 
 def _recorded_pid(descriptor: int) -> int | None:

@@ -22,6 +22,7 @@ from facefusion.errors import (
     FaceFusionError,
     JobTimeoutError,
     OutOfMemoryError,
+    StorageError,
     WorkerCrashError,
 )
 
@@ -130,6 +131,9 @@ class Worker:
         spec: how to start it.
         tell: takes the messages, in any thread.
         clock: monotonic seconds.
+
+    Raises:
+        StorageError: it cannot be started, because its log cannot be written or the system has no room.
     """
 
     def __init__(
@@ -150,9 +154,13 @@ class Worker:
         self._tell = tell
         self._killed_for: FaceFusionError | None = None
         self._lock = threading.Lock()
-        self._log = spec.log
-        self._log_start = spec.log.stat().st_size if spec.log.exists() else 0
-        self._process = _spawn(spec)
+        try:
+            self._process, self._words = _spawn(spec)
+        except OSError as error:
+            raise StorageError(
+                f"A worker process cannot be started: {error}.",
+                remedy="Free some space or memory; work goes on by itself.",
+            ) from error
         self._reader = threading.Thread(target=self._read, name=f"worker-{self.pid}", daemon=True)
         self._reader.start()
 
@@ -260,6 +268,7 @@ class Worker:
             error = self._killed_for or _cause_of_death(status, order)
             detail = f"{_in_words(status)}\n{self._last_words()}".strip()
             self._tell(self, Broken.by(error, order.ticket, detail=detail, seconds=seconds))
+        self._words.close()
 
     def _take(self, message: dict[str, Any]) -> None:
         event = message.pop("event")
@@ -292,18 +301,38 @@ class Worker:
         return Broken(**message)
 
     def _last_words(self) -> str:
-        try:
-            with self._log.open("rb") as log:
-                end = log.seek(0, os.SEEK_END)
-                log.seek(max(self._log_start, end - TAIL_BYTES))
-                lines = log.read().decode("utf-8", "replace").splitlines()
-        except OSError:
-            return ""
+        lines = self._words.last()
         # The list of every loaded C extension, which the fault handler appends, says nothing here.
         return without_numbers("\n".join(line for line in lines if not line.startswith("Extension modules")))
 
 
-def _spawn(spec: WorkerSpec) -> subprocess.Popen[bytes]:
+class _Words:
+    """What is printed into a log from now on, also when another worker puts that log aside meanwhile.
+
+    Args:
+        log: open for appending.
+        path: of it.
+    """
+
+    def __init__(self, log: BinaryIO, path: Path) -> None:
+        self._start = os.fstat(log.fileno()).st_size
+        self._stream = path.open("rb")
+
+    def last(self) -> list[str]:
+        """The last lines of it; none if they cannot be read."""
+        try:
+            end = self._stream.seek(0, os.SEEK_END)
+            self._stream.seek(max(self._start, end - TAIL_BYTES))
+            return self._stream.read().decode("utf-8", "replace").splitlines()
+        except (OSError, ValueError):
+            return []
+
+    def close(self) -> None:
+        """Nobody will ask any more."""
+        self._stream.close()
+
+
+def _spawn(spec: WorkerSpec) -> tuple[subprocess.Popen[bytes], _Words]:
     environment = dict(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join(
         filter(None, (str(program_dir()), os.environ.get("PYTHONPATH")))
@@ -311,13 +340,15 @@ def _spawn(spec: WorkerSpec) -> subprocess.Popen[bytes]:
     environment["ORT_DISABLE_TELEMETRY"] = "1"
     environment["OMP_NUM_THREADS"] = environment["OPENBLAS_NUM_THREADS"] = str(spec.threads)
     with _private_log(spec.log) as log, _signals_held_back():
-        return subprocess.Popen(
+        words = _Words(log, spec.log)
+        process = subprocess.Popen(
             _command(spec),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             env=environment,
         )
+    return process, words
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ import pytest
 from workbench import FACTORY, Bench
 
 from facefusion.automation import crew as crew_module
+from facefusion.automation import worker as worker_module
 from facefusion.automation.publish import Outbox
 from facefusion.automation.snapshot import Snapshot
 from facefusion.automation.worker import Broken, Order, Progress, Worker, WorkerSpec
@@ -66,6 +67,31 @@ def test_d4_a_crash_is_explained_with_the_worker_s_last_words(bench: Bench) -> N
     detail = bench.report("failed/clip__alice.json")["failure"]["detail"]
     assert "SIGSEGV" in detail
     assert "scripted_session.py" in detail
+
+
+def test_d4_last_words_are_the_worker_s_own_also_when_the_log_was_put_aside_for_it(
+    spec: WorkerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "LOG_BYTES", 10_000)
+    spec.log.write_bytes(b"words of a worker long dead\n" * 1000)
+    told: list[object] = []
+    ended = threading.Event()
+
+    def tell(_: Worker, message: object) -> None:
+        told.append(message)
+        ended.set()
+
+    worker = Worker(spec, tell)
+    try:
+        assert worker.run(order(tmp_path, '{"then": "crash"}'))
+        assert ended.wait(20)
+    finally:
+        worker.close(5)
+    (answer,) = told
+    assert isinstance(answer, Broken)
+    assert "scripted_session.py" in answer.detail
+    assert "long dead" not in answer.detail
+    assert spec.log.with_name("worker.log.1").exists()
 
 
 def test_d4_what_works_the_second_time_is_done(bench: Bench, tmp_path: Path) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from workbench import Bench
 
+from facefusion.automation import worker as worker_module
 from facefusion.automation.database import Database
 from facefusion.automation.publish import Outbox
 from facefusion.errors import StorageError
@@ -55,3 +59,22 @@ def test_d3_a_claimed_job_that_cannot_be_given_back_on_a_full_disk_is_given_back
     assert until, "the fault was met"
     assert any(snapshot.paused for snapshot in shown)
     assert bench.report("clip__alice.json")["attempts"] == 1
+
+
+def test_d3_a_worker_that_cannot_be_started_pauses_the_work_until_it_can(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No process can be made, or the worker's log cannot be written."""
+    bench.face()
+    bench.target("clip.mp4")
+    popen, refused = subprocess.Popen, []
+
+    def no_room(*arguments: Any, **options: Any) -> Any:
+        if len(refused) < 2:
+            refused.append(OSError(errno.ENOMEM, "Cannot allocate memory"))
+            raise refused[-1]
+        return popen(*arguments, **options)
+
+    monkeypatch.setattr(worker_module.subprocess, "Popen", no_room)
+    shown = bench.run_until((bench.outbox / "clip__alice.json").exists)
+    assert any("cannot be started" in (snapshot.paused or "") for snapshot in shown)
