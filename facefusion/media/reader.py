@@ -53,7 +53,7 @@ class VideoReader:
         self._clock = _Clock(info)
 
     def __enter__(self) -> Self:
-        opened = _open(self._stack, self.path, self.info, self._threads)
+        opened = open_stream(self._stack, self.path, self.info, self._threads)
         self._container, self._stream, self._decoder = opened
         self._frames = self._decode()
         return self
@@ -147,7 +147,7 @@ class VideoReader:
             MediaFormatError: the file cannot be opened. Damaged places are passed over.
         """
         with contextlib.ExitStack() as stack, translated(self.path.name):
-            container, stream, decoder = _open(stack, self.path, self.info, 1)
+            container, stream, decoder = open_stream(stack, self.path, self.info, 1)
             decoder.skip_frame = "NONKEY"
             normaliser = Normaliser(self.info)
             last = None
@@ -200,7 +200,10 @@ class _Clock:
         return stamp
 
 
-def _open(stack: contextlib.ExitStack, path: Path, info: MediaInfo, threads: int) -> tuple[Any, Any, Any]:
+def open_stream(
+    stack: contextlib.ExitStack, path: Path, info: MediaInfo, threads: int
+) -> tuple[Any, Any, Any]:
+    """Container, main stream and decoder of a video; the stack closes the file."""
     container = stack.enter_context(open_input(path))
     if info.stream_index >= len(container.streams):
         raise MediaFormatError(f"{path.name} changed while it was being read.")

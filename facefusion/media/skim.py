@@ -1,0 +1,205 @@
+"""Skimming a video: single frames spread over all of it, without decoding more than it takes to get them.
+
+Key frames stand for themselves and cost one decoded picture each. Where they lie too far apart, the decoder
+starts at the key frame before and runs on to the moment wanted, past pictures no other one refers to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+
+from facefusion.media.frame import PlanarFrame
+from facefusion.media.normalise import Normaliser
+from facefusion.media.open import open_reader
+from facefusion.media.probe import MediaInfo
+from facefusion.media.reader import open_stream
+from facefusion.media.source import read_packets, translated
+
+_SAME_MOMENT = 1e-3
+
+
+@dataclass(frozen=True)
+class Glance:
+    """One frame and its time stamp in seconds, as the target counts."""
+
+    seconds: float
+    frame: PlanarFrame
+
+
+@dataclass(frozen=True)
+class _Map:
+    """Time stamps in seconds of the key frames, ascending, and of the last picture."""
+
+    keys: tuple[float, ...]
+    end: float
+
+
+class VideoSkimmer:
+    """Looks into a video or an animation here and there.
+
+    Args:
+        path: the file.
+        info: what `probe` said about it.
+    """
+
+    def __init__(self, path: Path, info: MediaInfo) -> None:
+        self._path = path
+        self._info = info
+        self._map: _Map | None = None
+
+    def spread(self, *, closest: float, farthest: float) -> Iterator[Glance]:
+        """Key frames at least `closest` seconds apart; gaps longer than `farthest` are filled.
+
+        Damaged places are passed over.
+
+        Raises:
+            MediaFormatError: the file cannot be opened.
+        """
+        found = self._mapped()
+        if found is None:
+            yield from _thinned(self._straight_through(), closest)
+        else:
+            yield from self._at(found, _moments(found, closest, farthest))
+
+    def at(self, moments: Iterable[float]) -> Iterator[Glance]:
+        """The frames shown at some moments (seconds), or the next ones after; each frame once, in order."""
+        wanted = sorted(moments)
+        found = self._mapped()
+        if found is not None:
+            yield from self._at(found, wanted)
+        else:
+            yield from _chosen(self._straight_through(), wanted)
+
+    def _straight_through(self) -> Iterator[Glance]:
+        """Every frame, for files without a usable index of key frames, and for animations."""
+        with open_reader(self._path, self._info) as reader:
+            for frame in reader:
+                yield Glance(frame.seconds, frame)
+
+    def _mapped(self) -> _Map | None:
+        """Where the key frames are, found by reading packets alone; None where that says nothing."""
+        if self._map is None and self._info.kind != "animation":
+            with contextlib.ExitStack() as stack, translated(self._path.name):
+                container, stream, _ = open_stream(stack, self._path, self._info, 1)
+                keys, last = [], -math.inf
+                with contextlib.suppress(av.error.InvalidDataError):
+                    for packet in read_packets(container, stream):
+                        moment = _seconds(packet, stream)
+                        if moment is None:
+                            return None
+                        last = max(last, moment)
+                        if packet.is_keyframe:
+                            keys.append(moment)
+            self._map = _Map(tuple(sorted(set(keys))), last) if keys else None
+        return self._map
+
+    def _at(self, found: _Map, moments: Sequence[float]) -> Iterator[Glance]:
+        with contextlib.ExitStack() as stack, translated(self._path.name):
+            container, stream, decoder = open_stream(stack, self._path, self._info, 1)
+            normaliser = Normaliser(self._info)
+            decoder.skip_frame = "NONREF"
+            for key, group in itertools.groupby(moments, lambda moment: _key_before(found, moment)):
+                wanted = list(group)
+                try:
+                    container.seek(math.floor(key / float(stream.time_base)), stream=stream, backward=True)
+                except av.error.FFmpegError:
+                    yield from _chosen(self._straight_through(), wanted)
+                    continue
+                decoder.flush_buffers()
+                for moment, frame in _decode_up_to(container, stream, decoder, wanted):
+                    stamp = frame.pts
+                    upright = normaliser.apply(frame)
+                    upright.pts, upright.time_base = stamp, stream.time_base
+                    yield Glance(moment, PlanarFrame(upright))
+                decoder.flush_buffers()
+
+
+def _decode_up_to(
+    container: Any, stream: Any, decoder: Any, wanted: list[float]
+) -> Iterator[tuple[float, Any]]:
+    """The frames at or after the moments, and their time; stops as soon as the last one is there.
+
+    A moment beyond the last frame is answered by the last one.
+    """
+    left = list(wanted)
+    latest: tuple[float, Any] | None = None
+    for packet in itertools.chain(read_packets(container, stream), [None]):
+        # A decoder holds frames back until it knows their order; what is held after the packet of the last
+        # moment can only be that one or one before, so it is made to give it away.
+        sent = math.inf if packet is None else _seconds(packet, stream)
+        complete = packet is None or (sent is not None and sent >= left[-1] - _SAME_MOMENT)
+        for frame in _frames(decoder, packet, drain=complete):
+            moment = _seconds(frame, stream)
+            if moment is None:
+                continue
+            latest = (moment, frame)
+            if moment >= left[0] - _SAME_MOMENT:
+                yield latest
+                latest = None
+                left = [other for other in left if other - _SAME_MOMENT > moment]
+                if not left:
+                    return
+        if complete:
+            if latest is not None:
+                yield latest
+            return
+
+
+def _frames(decoder: Any, packet: Any, *, drain: bool) -> Iterator[Any]:
+    for part in (packet, None) if drain and packet is not None else (packet,):
+        with contextlib.suppress(av.error.FFmpegError):
+            yield from decoder.decode(part)
+
+
+def _moments(found: _Map, closest: float, farthest: float) -> list[float]:
+    moments: list[float] = []
+    for key in found.keys:
+        if moments and key - moments[-1] < closest:
+            continue
+        if moments:
+            moments += _between(moments[-1], key, farthest)
+        moments.append(key)
+    return [*moments, *_between(moments[-1], found.end + _SAME_MOMENT, farthest)]
+
+
+def _between(start: float, end: float, farthest: float) -> list[float]:
+    """Moments strictly between two others, so that none is farther from the next than `farthest`."""
+    parts = math.ceil((end - start) / farthest)
+    return [start + (end - start) * part / parts for part in range(1, parts)]
+
+
+def _key_before(found: _Map, moment: float) -> float:
+    return found.keys[max(bisect_right(found.keys, moment + _SAME_MOMENT) - 1, 0)]
+
+
+def _seconds(timed: Any, stream: Any) -> float | None:
+    stamp = timed.pts if timed.pts is not None else timed.dts
+    return None if stamp is None or stream.time_base is None else float(stamp * stream.time_base)
+
+
+def _thinned(glances: Iterable[Glance], closest: float) -> Iterator[Glance]:
+    last = -math.inf
+    for glance in glances:
+        if glance.seconds - last >= closest:
+            last = glance.seconds
+            yield glance
+
+
+def _chosen(glances: Iterable[Glance], moments: Sequence[float]) -> Iterator[Glance]:
+    left = list(moments)
+    for glance in glances:
+        if left and glance.seconds >= left[0] - _SAME_MOMENT:
+            left = [moment for moment in left if moment - _SAME_MOMENT > glance.seconds]
+            yield glance
+        if not left:
+            return
