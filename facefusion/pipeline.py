@@ -104,7 +104,9 @@ class SwapResult:
         tracks: one entry per followed face: id, first and last frame, frames swapped.
         timings: seconds by stage.
         media: container, codec, encoder, audio tracks ... as written.
-        warnings: everything done differently from what was asked, in sentences.
+        left_out: processors of the quality preset that did not run, because no model for them is installed or
+            the engine has none; asked for by a preset, so no warning.
+        warnings: everything else done differently from what was asked, in sentences.
     """
 
     outcome: Literal["done", "no_face"]
@@ -116,6 +118,7 @@ class SwapResult:
     tracks: tuple[Mapping[str, Any], ...]
     timings: Mapping[str, float]
     media: Mapping[str, Any]
+    left_out: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 

@@ -33,7 +33,8 @@ from facefusion.pipeline import (
     SwapResult,
     Toolbox,
 )
-from facefusion.swap.contract import Canvas, EngineIdentity, FramePainter, Painter, SwapEngine
+from facefusion.swap.contract import Canvas, FramePainter, Painter, SwapEngine
+from facefusion.swap.lacking import left_out, unheeded
 
 
 def swap_target(
@@ -68,10 +69,11 @@ def swap_target(
         tracks=tuple(ledger.tracks()),
         timings={stage: round(seconds, 3) for stage, seconds in watch.seconds.items()},
         media=_describe(info, plan),
+        left_out=left_out(request.config, identity.processors),
         warnings=(
             *prepared.warnings,
             *identity.warnings,
-            *_unused_processors(request, identity),
+            *unheeded(request.config, identity.name, identity.processors),
             *plan.warnings,
             *ledger.warnings,
         ),
@@ -333,17 +335,6 @@ class _Clock:
         finally:
             ended.set()
             thread.join()
-
-
-def _unused_processors(request: SwapRequest, identity: EngineIdentity) -> list[str]:
-    """Processors of the profile that have no model here, or that the engine does not have."""
-    extra = [name for name in request.config.profile.processors if name not in identity.processors]
-    if not extra:
-        return []
-    return [
-        f"The profile {request.config.quality_preset} also asks for {' and '.join(extra)}; "
-        "no model for that is installed, so it was left out."
-    ]
 
 
 def _describe(info: MediaInfo, plan: OutputPlan) -> dict[str, Any]:

@@ -107,6 +107,7 @@ class ResultView:
         finished_at: seconds since the epoch, UTC.
         seconds: the work itself, without waiting.
         engine, provider: what really ran.
+        left_out: processors of the quality preset that did not run; said once, not with every result.
     """
 
     id: str
@@ -121,6 +122,7 @@ class ResultView:
     frames_swapped: int = 0
     engine: str = ""
     provider: str = ""
+    left_out: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -205,6 +207,11 @@ class Snapshot:
     provider: str = ""
     quality_preset: str = ""
     version: int = SNAPSHOT_VERSION
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Processors of the quality preset that the latest result did without."""
+        return self.results[0].left_out if self.results else ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types, as `status --json` prints them."""

@@ -43,6 +43,7 @@ def result_view(job: Job) -> ResultView:
         frames_swapped=int(swap.get("frames_swapped", 0)),
         engine=str(swap.get("engine", "")),
         provider=str(swap.get("provider", "")),
+        left_out=tuple(swap.get("left_out", ())),
         warnings=(*job.warnings, *swap.get("warnings", ())),
     )
 

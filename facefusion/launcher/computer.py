@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facefusion.config import AutomationConfig
-from facefusion.errors import FaceFusionError, ModelMissingError
+from facefusion.errors import FaceFusionError
 from facefusion.launcher.text import count, safe, size
-from facefusion.models.manager import ModelManager
-from facefusion.swap.neural.choice import choose_models
+from facefusion.swap.plan import Plan
 from facefusion.system.hardware import HardwareReport, detect_gpu_capability, detect_hardware
 from facefusion.system.providers import ProviderReport, prove_providers
 
@@ -22,23 +21,6 @@ class Computer:
     hardware: HardwareReport
     providers: ProviderReport | None
     provider_problem: str = ""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What will run with these settings.
-
-    Attributes:
-        engine: `mesh` or `neural`.
-        why: in half a sentence.
-        needs: names for `ModelManager.ensure_models_available`.
-        remarks: parts of the profile that are left out, in sentences.
-    """
-
-    engine: str
-    why: str
-    needs: tuple[str, ...]
-    remarks: tuple[str, ...]
 
 
 def examine(folder: Path, config: AutomationConfig, state_dir: Path) -> Computer:
@@ -55,36 +37,6 @@ def examine(folder: Path, config: AutomationConfig, state_dir: Path) -> Computer
     except FaceFusionError as error:
         return Computer(hardware, None, f"{error.message} {error.remedy}")
     return Computer(hardware, providers)
-
-
-def plan(config: AutomationConfig, manager: ModelManager) -> Plan:
-    """Which engine runs with these settings, and what of the profile cannot.
-
-    Raises:
-        ModelMissingError: the neural engine was asked for and cannot be had.
-    """
-    remarks = []
-    neural = None
-    if config.engine != "mesh" and (config.engine == "neural" or manager.installed("swapper")):
-        try:
-            neural = choose_models(manager, config)
-        except ModelMissingError as error:
-            if config.engine == "neural":
-                remedy = f"{error.remedy} Or start with --engine auto."
-                raise ModelMissingError(error.message, remedy=remedy) from error
-            remarks.append(f"{error.message} The mesh engine runs instead.")
-    models = {"face_enhancer": neural and neural.enhancer, "frame_enhancer": neural and neural.frame_enhancer}
-    remarks += [
-        f"No model for {name} is installed; the profile {config.quality_preset} runs without it."
-        for name in config.profile.processors
-        if name != "face_swapper" and not models.get(name)
-    ]
-    if neural is not None:
-        # The mesh follows the faces for this engine too.
-        why = f"the swap model {neural.swapper.name} is installed"
-        return Plan("neural", why, ("mesh",), (*remarks, *neural.notes))
-    why = "as set" if config.engine == "mesh" else "needs no swap model, works on the processor"
-    return Plan("mesh", why, ("mesh",), tuple(remarks))
 
 
 def computer_rows(computer: Computer, planned: Plan) -> Sequence[tuple[str, str]]:

@@ -27,13 +27,14 @@ from facefusion.config import (
 )
 from facefusion.errors import PolicyNotAcceptedError, StorageError
 from facefusion.launcher.arguments import LauncherArguments
-from facefusion.launcher.computer import Plan, computer_rows, examine, plan
+from facefusion.launcher.computer import computer_rows, examine
 from facefusion.launcher.conversation import Conversation
 from facefusion.launcher.installing import install
 from facefusion.launcher.preparing import compile_once
 from facefusion.launcher.session import MakeProcessor, run_demo, watch
 from facefusion.launcher.text import near, safe
 from facefusion.models.manager import ModelManager
+from facefusion.swap.plan import Plan, plan_engine
 from facefusion.trust import policy
 
 AGREEMENT = "I agree"
@@ -86,7 +87,7 @@ class FaceFusionAutomationLauncher:
         if not self.conversation.interactive:
             self._agreement(workspace.state_dir, config)  # nobody will be asked later either
         manager = ModelManager(workspace.models_dir)
-        self._show_computer(workspace, config, plan(config, manager))
+        self._show_computer(workspace, config, plan_engine(config, manager))
         config = self._settings(config, first=not policy.is_accepted(workspace.state_dir, config))
         workspace = self._workspace(config)
         if self.conversation.interactive:
@@ -217,7 +218,7 @@ class FaceFusionAutomationLauncher:
             )
 
     def _install_models(self, manager: ModelManager, config: AutomationConfig) -> None:
-        planned = plan(config, manager)
+        planned = plan_engine(config, manager)
         for remark in planned.remarks:
             self.console.print(f"Note: {remark}", style="dim", markup=False)
         wanted = manager.registry.expand(planned.needs)

@@ -15,9 +15,10 @@ Both are one JSON object with `"schema": 1`. Keys are only ever added; a change 
     seconds         the work itself, without waiting in the queue
     frames_per_second   frames written by `seconds`; null where nothing was written
     swap            what was really done (`facefusion.pipeline.SwapResult`): engine, provider, models by
-                    SHA-256, frames, frames_swapped, tracks, timings in seconds by stage, media; null where
-                    the job never came that far
-    warnings        everything done differently from what was asked, in sentences
+                    SHA-256, frames, frames_swapped, tracks, timings in seconds by stage, media, left_out
+                    (processors of the quality preset that no installed model serves: information); null
+                    where the job never came that far
+    warnings        everything else done differently from what was asked, in sentences
     failure         {"category", "message", "remedy", "detail"}, or null
 
 Names that are no valid Unicode are written with `\\xNN` for each byte that cannot be decoded.

@@ -77,6 +77,7 @@ def run_checks(root: Path, config: AutomationConfig, models_dir: Path | None = N
         ("disk and memory", lambda: check_resources(outbox, config)),
         ("codecs", check_codecs),
         ("models", lambda: check_models(models_dir or _PROGRAM / MODELS_FOLDER)),
+        ("engine", lambda: check_engine(models_dir or _PROGRAM / MODELS_FOLDER, config)),
         ("providers", lambda: check_providers(root / STATE_FOLDER, config)),
         ("use policy", lambda: check_policy(root / STATE_FOLDER, config)),
     ]
@@ -225,6 +226,15 @@ def check_models(folder: Path) -> Check:
         )
     installed = [status.model.name for status in statuses if status.state == "ok"]
     return Check("models", True, f"{len(installed)} models are installed and intact: {', '.join(installed)}.")
+
+
+def check_engine(folder: Path, config: AutomationConfig) -> Check:
+    """Which engine will run with these settings, and what of them it does without."""
+    from facefusion.models import ModelManager
+    from facefusion.swap.plan import plan_engine
+
+    planned = plan_engine(config, ModelManager(folder))
+    return Check("engine", True, " ".join([f"{planned.engine}: {planned.why}.", *planned.remarks]))
 
 
 def check_providers(state_dir: Path, config: AutomationConfig) -> Check:

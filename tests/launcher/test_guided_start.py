@@ -187,7 +187,7 @@ def test_settings_that_already_say_so_are_not_rewritten(root: Path) -> None:
 def test_an_engine_that_is_not_there_is_refused_with_a_way_out(root: Path) -> None:
     refused = without_terminal(root, "--yes", "--accept-use-policy", "1", "--engine", "neural")
     assert refused.returncode == 1
-    assert "--engine auto" in refused.stdout
+    assert "set `engine` to `auto`" in refused.stdout
     assert not (root / "automation_config.json").exists()
 
 

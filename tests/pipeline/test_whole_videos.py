@@ -161,9 +161,15 @@ def test_progress_is_told_and_only_grows(job: Job) -> None:
         assert step.seconds_left is None or step.seconds_left >= 0
 
 
-def test_what_the_profile_asks_for_and_is_missing_is_said(run: Run, short_clip: Path) -> None:
+def test_what_only_the_profile_asks_for_is_left_out_without_a_warning(run: Run, short_clip: Path) -> None:
     result = run(short_clip, quality_preset="balanced")
-    assert any("face_enhancer" in warning and "left out" in warning for warning in result.warnings)
+    assert result.left_out == ("face_enhancer",)
+    assert not any("enhancer" in warning for warning in result.warnings)
+
+
+def test_what_a_person_asked_for_by_name_and_is_missing_is_a_warning(run: Run, short_clip: Path) -> None:
+    result = run(short_clip, quality_preset="balanced", neural={"enhancer": "codeformer", "age": 30})
+    assert [w for w in result.warnings if "codeformer" in w or "age of 30" in w] == list(result.warnings[-2:])
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mov", ".webm"])

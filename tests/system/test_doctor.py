@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from facefusion.config import AutomationConfig, LimitSettings
+from facefusion.config import AutomationConfig, LimitSettings, NeuralSettings
 from facefusion.models import ModelManager
 from facefusion.system import doctor
 from facefusion.system.doctor import Check, run_checks
@@ -105,3 +105,14 @@ def test_an_examination_that_breaks_is_a_finding_and_the_others_go_on(
     assert not findings["codecs"].ok
     assert "libx264.so is gone" in findings["codecs"].text
     assert findings["providers"].ok
+
+
+def test_the_engine_that_will_run_and_what_it_leaves_out_are_told(root: Path) -> None:
+    told = doctor.check_engine(root / "models", AutomationConfig())
+    assert told.ok
+    assert told.text.startswith("mesh: ")
+    assert "The profile balanced runs without face_enhancer" in told.text
+    named = doctor.check_engine(
+        root / "models", AutomationConfig(neural=NeuralSettings(enhancer="codeformer"))
+    )
+    assert "`neural.enhancer` asks for codeformer" in named.text
