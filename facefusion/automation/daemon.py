@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -38,6 +39,8 @@ HOUSEKEEPING_SECONDS = 1.0
 ROOM_SECONDS = 2.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 MOST_UNFINISHED = 8
+FINISHING_TRIES = 3
+"""How often publishing and reporting is tried where a fault of ours ends it."""
 CLOSING_SECONDS = 7.0
 PUBLISHER_SECONDS = 2.0
 
@@ -92,6 +95,7 @@ class Daemon:
         self._started_at = time.time()
         self._lock = InstanceLock(workspace.state_dir)
         self._finishing: set[int] = set()
+        self._faults: Counter[int] = Counter()
         self._accepted = False
         self._next_housekeeping = self._next_room_check = self._next_write_check = clock()
         self._outbox_ready = False
@@ -313,6 +317,7 @@ class Daemon:
 
         def done(_: object) -> None:
             self._finishing.discard(job.id)
+            self._faults.pop(job.id, None)
             self._pause_seconds = FIRST_PAUSE_SECONDS
 
         def failed(error: Exception) -> None:
@@ -320,17 +325,23 @@ class Daemon:
             if isinstance(error, StorageError):
                 self._storage_trouble(error)
             else:
-                self._give_up(job, error)
+                self._at_fault(job, error)
 
         self._publisher.submit(lambda: self.finisher.finish(job.id), done, failed)
 
-    def _give_up(self, job: Job, error: Exception) -> None:
-        """A fault of ours must neither stop the daemon nor be tried for ever."""
+    def _at_fault(self, job: Job, error: Exception) -> None:
+        """A fault of ours must neither stop the daemon nor be met for ever."""
         logger.error("Finishing %s failed.", printable(job.target), exc_info=error)
-        known = error if isinstance(error, FaceFusionError) else FaceFusionError(str(error))
-        current = self.queue.job(job.id)
-        if current is not None:
-            self.queue.end(current, JobState.FAILED, failure=failure_from(known), silent=True)
+        self._faults[job.id] += 1
+        if self._faults[job.id] < FINISHING_TRIES:
+            return  # taken up again with the next look at the disk
+        known = error if isinstance(error, FaceFusionError) else FaceFusionError(f"Finishing failed: {error}")
+        self._finishing.add(job.id)
+
+        def ended(_: object) -> None:
+            self._finishing.discard(job.id)
+
+        self._publisher.submit(lambda: self.finisher.give_up(job.id, failure_from(known)), ended, ended)
 
     def _take_back(self, job: Job) -> None:
         error = CancelledError(f"{printable(job.target)} was replaced by another file.")

@@ -23,7 +23,7 @@ from facefusion.automation.workspace import Workspace, printable
 from facefusion.errors import FaceFusionError
 from facefusion.reports.analytics import Analytics
 from facefusion.reports.documents import write_failure_report, write_result_report
-from facefusion.reports.records import JobRecord, Outcome
+from facefusion.reports.records import Failure, JobRecord, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -79,16 +79,9 @@ class Finisher:
 
     def _publish_once(self, job: Job) -> None:
         """Publish, unless that was done before the program was killed."""
-        work = Path(job.work or "")
-        base = result_base(job.target, job.face_name)
-        placed = None
-        if job.work_sha256 is not None:
-            with storage(self._outbox.folder):
-                placed = self._outbox.find(base, work.suffix, job.work_sha256, job.work_bytes or 0)
-        if placed is not None:
-            self._queue.published(job, output=str(placed.output), report=str(placed.report), warnings=())
+        if self._placed_before(job) is not None:
             self._conclude(job.id)
-        elif work.is_file():
+        elif Path(job.work or "").is_file():
             self._publish(job)
         else:
             self._queue.back_to_queue(job)
@@ -110,6 +103,37 @@ class Finisher:
         )
         self._at("published")
         self._conclude(job.id)
+
+    def give_up(self, job_id: int, failure: Failure) -> None:
+        """End a job whose finishing meets a fault of ours each time. What has its final name is a result.
+
+        Raises:
+            StorageError: that cannot be noted; to be called again later.
+        """
+        job = self._queue.job(job_id)
+        if job is not None and job.state is JobState.PUBLISHING:
+            job = self._placed_before(job) or job
+        if job is None or job.reported:
+            return
+        if job.state is JobState.PUBLISHING:  # its report is tried next
+            self._queue.end(job, JobState.FAILED, failure=failure, seconds=job.seconds)
+        elif job.state in OUTCOMES:
+            self._queue.reported(job, f"Its report could not be written: {failure.message}")
+            for folder in (work_name(job), _draft_name(job)):
+                self._outbox.remove_work_dir(folder)
+
+    def _placed_before(self, job: Job) -> Job | None:
+        """The job as done, if its result has got its final name already."""
+        work = Path(job.work or "")
+        if job.work_sha256 is None:
+            return None
+        with storage(self._outbox.folder):
+            base = result_base(job.target, job.face_name)
+            placed = self._outbox.find(base, work.suffix, job.work_sha256, job.work_bytes or 0)
+        if placed is None:
+            return None
+        self._queue.published(job, output=str(placed.output), report=str(placed.report), warnings=())
+        return self._queue.job(job.id)
 
     def withdraw(self, job: Job, error: FaceFusionError) -> None:
         """Take back the failure of a file that has been replaced by a good one, and its report.
@@ -177,7 +201,7 @@ class Finisher:
         good = job.state in (JobState.DONE, JobState.NO_FACE)
         write = write_result_report if good else write_failure_report
         base = result_base(job.target, job.face_name)
-        folder = self._outbox.make_work_dir(f"report-{job.id}")
+        folder = self._outbox.make_work_dir(_draft_name(job))
         draft = folder / "report.json"
         write(record, draft)
         final = None if job.report is None else Path(job.report)
@@ -201,6 +225,10 @@ class Finisher:
 def work_name(job: Job) -> str:
     """Name of the work folder of this attempt."""
     return f"{job.id}-{job.fence}"
+
+
+def _draft_name(job: Job) -> str:
+    return f"report-{job.id}"
 
 
 def is_report_of(path: Path, job: Job) -> bool:

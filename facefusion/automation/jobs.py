@@ -148,10 +148,11 @@ class JobQueue(JobDesk):
         with self._database.transaction() as connection:
             update(connection, *fenced(job, job.state), report=os.fsencode(report))
 
-    def reported(self, job: Job) -> None:
-        """Note that everything about an ended job has been said."""
+    def reported(self, job: Job, warning: str = "") -> None:
+        """Note that everything about an ended job has been said, or why it cannot be."""
+        warnings = json.dumps([*job.warnings, warning] if warning else list(job.warnings))
         with self._database.transaction() as connection:
-            update(connection, *fenced(job, job.state), reported=1, stale_report=None)
+            update(connection, *fenced(job, job.state), reported=1, stale_report=None, warnings=warnings)
 
     def recover(self) -> list[Job]:
         """Queue the jobs again that a daemon had in hand when it was killed; no attempt is counted.
