@@ -125,6 +125,19 @@ class LimitSettings(_Section):
     """No job is started while the outbox's disk has less than this free."""
 
 
+HARD_THRESHOLD, SOFT_THRESHOLD = 0.45, 0.6
+LEAST_THRESHOLD = 0.05
+
+
+class GateSettings(_Section):
+    """The content gate, which always runs. It can be made stricter (lower numbers), never looser."""
+
+    hard_threshold: Annotated[float, Field(ge=LEAST_THRESHOLD, le=HARD_THRESHOLD)] = HARD_THRESHOLD
+    """Score from which two frames within one second, or a single picture, are refused. Lower is stricter."""
+    soft_threshold: Annotated[float, Field(ge=LEAST_THRESHOLD, le=SOFT_THRESHOLD)] = SOFT_THRESHOLD
+    """Score from which two frames anywhere in a video are refused. Lower is stricter."""
+
+
 class AutomationConfig(_Section):
     """Everything a person can set. Every key may be left out."""
 
@@ -160,6 +173,10 @@ class AutomationConfig(_Section):
     """The neural engine."""
     limits: LimitSettings = LimitSettings()
     """Bounds that keep an unattended program well behaved."""
+    gate: GateSettings = GateSettings()
+    """The content gate."""
+    require_face_consent: bool = False
+    """Swap only faces that have a consent file (`alice.consent.toml`) beside them; for studios."""
     accept_use_policy: Annotated[int, Field(ge=0)] = 0
     """Version of the use policy that you accept; 0 = not accepted (jobs wait until it is)."""
 

@@ -25,6 +25,7 @@ class ErrorCategory(StrEnum):
     CONFIG = "config_error"
     POLICY = "policy_blocked"
     CONTENT = "content_blocked"
+    CONSENT = "consent_blocked"
     ENGINE = "engine_error"
     PROVIDER = "provider_error"
     WORKER_CRASH = "worker_crash"
@@ -40,6 +41,7 @@ class FaceFusionError(Exception):
     Args:
         message: what happened, to which file or setting, in a sentence a person understands.
         remedy: overrides the class's own advice where the situation allows a better one.
+        detail: facts for records, in a few words.
     """
 
     category: ClassVar[ErrorCategory] = ErrorCategory.INTERNAL
@@ -48,10 +50,11 @@ class FaceFusionError(Exception):
     )
     retryable: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+    def __init__(self, message: str, *, remedy: str | None = None, detail: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy or self.default_remedy
+        self.detail = detail
 
 
 class ConfigError(FaceFusionError):
@@ -134,6 +137,13 @@ class ContentBlockedError(FaceFusionError):
 
     category = ErrorCategory.CONTENT
     default_remedy = "This material is not processed."
+
+
+class ConsentError(FaceFusionError):
+    """The consent file of a face has expired, cannot be understood, or is missing where one is required."""
+
+    category = ErrorCategory.CONSENT
+    default_remedy = "Correct the face's .consent.toml; work goes on by itself (docs/trust.md describes it)."
 
 
 class EngineError(FaceFusionError):

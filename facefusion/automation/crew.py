@@ -376,7 +376,7 @@ class Crew:
 def _state_for(category: str) -> JobState:
     if category == ErrorCategory.CANCELLED:
         return JobState.CANCELLED
-    if category in (ErrorCategory.POLICY, ErrorCategory.CONTENT):
+    if category in (ErrorCategory.POLICY, ErrorCategory.CONTENT, ErrorCategory.CONSENT):
         return JobState.BLOCKED
     return JobState.FAILED
 

@@ -132,7 +132,7 @@ class Runner:
 def describe(error: BaseException, order: Mapping[str, Any]) -> dict[str, Any]:
     """An exception as category, message and remedy."""
     known = error if isinstance(error, FaceFusionError) else _translated(error, order)
-    detail = "" if known is error else "".join(traceback.format_exception(error))
+    detail = known.detail if known is error else "".join(traceback.format_exception(error))
     return {
         "category": known.category.value,
         "message": known.message,

@@ -70,6 +70,7 @@ LABELS: Mapping[ErrorCategory, str] = {
     ErrorCategory.CONFIG: "Wrong setting",
     ErrorCategory.POLICY: "Use policy not accepted",
     ErrorCategory.CONTENT: "Refused by the content gate",
+    ErrorCategory.CONSENT: "No valid consent of the face",
     ErrorCategory.ENGINE: "Engine failed",
     ErrorCategory.PROVIDER: "Execution provider failed",
     ErrorCategory.WORKER_CRASH: "Worker crashed",

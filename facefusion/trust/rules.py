@@ -1,0 +1,128 @@
+"""When the content gate refuses: the model's contract and the rules over its scores. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facefusion.config import HARD_THRESHOLD, SOFT_THRESHOLD, GateSettings
+
+NEIGHBOUR_SECONDS = 1.0
+SUSPICION = 0.5
+"""From this share of the lower threshold on, more is looked at around a frame."""
+
+_ROUNDING = 1e-3
+
+
+@dataclass(frozen=True)
+class GateModel:
+    """Which model judges: its name, and the SHA-256 of its file."""
+
+    name: str
+    sha256: str
+
+
+class SafetyGate(Protocol):
+    """A model that scores pictures."""
+
+    @property
+    def model(self) -> GateModel:
+        """Which model this is."""
+
+    @property
+    def side(self) -> int:
+        """Pixels of the longer side at which it looks at pictures."""
+
+    def score(self, picture: NDArray[np.uint8]) -> Mapping[str, float]:
+        """Score of each class that is a reason to refuse, 0 to 1.
+
+        Args:
+            picture: (h, w, 3) uint8 BGR, about `side` pixels on its longer side.
+        """
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Why something was refused. This and the number of the job are all that is kept of it.
+
+    Attributes:
+        seconds: where in the video; None for pictures.
+        name: of the class.
+        score: 0 to 1.
+    """
+
+    seconds: float | None
+    name: str
+    score: float
+
+    def __str__(self) -> str:
+        where = "" if self.seconds is None else f" at {self.seconds:.1f} s"
+        return f"{self.name} {self.score:.2f}{where}"
+
+
+class Judge:
+    """Judges the frames of one video, or pictures one by one.
+
+    Two frames are needed to refuse a video: within a second of each other at the hard threshold, or anywhere
+    at the soft one. A single frame is a slip of the model too easily, and a share of all frames would let a
+    short scene in a long film pass. A picture is its own neighbour: it is refused by the hard threshold
+    alone. The soft threshold counts for pictures where it is the lower one.
+
+    Args:
+        settings: the thresholds.
+    """
+
+    def __init__(self, settings: GateSettings) -> None:
+        self.frames = 0
+        self.highest: dict[str, float] = {}
+        # Settings made in code are not bound to what a person may set.
+        self._soft = min(settings.soft_threshold, SOFT_THRESHOLD)
+        self._hard = min(settings.hard_threshold, HARD_THRESHOLD, self._soft)
+        self._hits: dict[float, Finding] = {}
+        self._single: Finding | None = None
+
+    def video_frame(self, seconds: float, scores: Mapping[str, float]) -> Finding | None:
+        """Take in one frame, in any order; the reason if the video is now refused."""
+        found = self._note(seconds, scores)
+        self._single = found
+        if found is None or found.score < self._hard:
+            return None
+        same = [known for known in self._hits if abs(known - seconds) <= _ROUNDING]
+        others = [hit for known, hit in self._hits.items() if known not in same]
+        self._hits[same[0] if same else seconds] = found
+        for other in others:
+            near = abs((other.seconds or 0.0) - seconds) <= NEIGHBOUR_SECONDS + _ROUNDING
+            if near or min(found.score, other.score) >= self._soft:
+                return max(found, other, key=lambda hit: hit.score)
+        return None
+
+    def picture(self, scores: Mapping[str, float]) -> Finding | None:
+        """Take in a picture; the reason if it is refused."""
+        found = self._note(None, scores)
+        return found if found is not None and found.score >= self._hard else None
+
+    def end_of_video(self) -> Finding | None:
+        """All has been looked at: a video of one frame is judged like a picture."""
+        alone = self.frames == 1 and self._single is not None and self._single.score >= self._hard
+        return self._single if alone else None
+
+    def is_suspicious(self, scores: Mapping[str, float]) -> bool:
+        """Whether more should be looked at around this frame."""
+        return max(scores.values(), default=0.0) >= SUSPICION * self._hard
+
+    def summary(self) -> dict[str, Any]:
+        """Frames looked at and the highest score of each class."""
+        return {"frames": self.frames, "highest": dict(self.highest)}
+
+    def _note(self, seconds: float | None, scores: Mapping[str, float]) -> Finding | None:
+        self.frames += 1
+        for name, score in scores.items():
+            self.highest[name] = max(score, self.highest.get(name, 0.0))
+        if not scores:
+            return None
+        name = max(scores, key=lambda each: scores[each])
+        return Finding(seconds, name, scores[name])
