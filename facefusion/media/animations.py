@@ -15,6 +15,7 @@ import numpy as np
 
 from facefusion.errors import MediaFormatError, StorageError
 from facefusion.media.frame import PlanarFrame, plane_samples
+from facefusion.media.labels import labelled
 from facefusion.media.photo_reader import open_picture
 from facefusion.media.plan import OutputPlan
 from facefusion.media.probe import MediaInfo
@@ -150,8 +151,9 @@ class AnimationWriter:
         else:
             lossless = self.info.container != "webp" or b"VP8L" in self.info.path.read_bytes()[:4096]
             self._packer = WebpPacker(alpha=alpha, lossless=lossless, quality=self.plan.quality)
+        xmp = b"" if self.plan.label is None else labelled(b"", self.plan.label).packet
         self._out = self.path.open("wb")
-        self._packer.begin(self._out, (self.plan.width, self.plan.height), loops, icc)
+        self._packer.begin(self._out, (self.plan.width, self.plan.height), loops, icc, xmp)
 
     def __exit__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from PIL import PngImagePlugin
 from facefusion.config import AutomationConfig
 from facefusion.errors import MediaFormatError, OutOfMemoryError, StorageError
 from facefusion.media import tiff
-from facefusion.media.photo_reader import Photo
+from facefusion.media.labels import Label, label_box, labelled, png_xmp
+from facefusion.media.photo_reader import Photo, PhotoMetadata
 from facefusion.media.plan import OutputPlan
 from facefusion.media.probe import MediaInfo
 
@@ -29,6 +31,10 @@ _SUFFIXES = {
     "heif": (".heic", ".heif", ".hif"),
     "jp2": (".jp2", ".j2k", ".jpf", ".jpx"),
 }
+_PNG_HEADER = 33
+"""Signature and IHDR; XMP may follow at once."""
+_JPEG_XMP_BYTES = 65502
+"""What fits into one segment."""
 _ANIMATIONS = {"gif": ".gif", "webp": ".webp", "png": ".png"}
 
 
@@ -77,6 +83,8 @@ def write_photo(path: Path, photo: Photo, plan: OutputPlan) -> None:
         StorageError: disk full, folder not writable. No partial file is left.
         MediaFormatError: the format cannot take this picture.
     """
+    if plan.label is not None:
+        photo.metadata = _labelled(photo, plan.label, plan.container)
     try:
         data = _encode(photo, plan)
     except MemoryError as error:
@@ -107,7 +115,20 @@ def _encode(photo: Photo, plan: OutputPlan) -> bytes:
         image.info["nclx_profile"] = meta.nclx
     buffer = io.BytesIO()
     image.save(buffer, **options)
+    if plan.label is not None and plan.container == "jp2":
+        return buffer.getvalue() + label_box(plan.label)
     return buffer.getvalue()
+
+
+def _labelled(photo: Photo, label: Label, container: str) -> PhotoMetadata:
+    """The photo's metadata with a label in its XMP packet."""
+    found = labelled(photo.metadata.xmp, label)
+    if not found.complete:
+        photo.warnings.append("The XMP data of the picture is damaged and is left out.")
+    if container == "jpeg" and len(found.packet) > _JPEG_XMP_BYTES:
+        photo.warnings.append("The XMP data of the picture leaves no room for more and is left out.")
+        found = labelled(b"", label)
+    return replace(photo.metadata, xmp=found.packet)
 
 
 def _stored(pixels: npt.NDArray[Any], gray: bool) -> npt.NDArray[Any]:
@@ -199,7 +220,6 @@ def _encode_deep_png(pixels: npt.NDArray[Any], photo: Photo) -> bytes:
     for kind, block in (
         (cv2.IMAGE_METADATA_ICCP, meta.icc),
         (cv2.IMAGE_METADATA_EXIF, meta.exif.removeprefix(b"Exif\0\0")),
-        (cv2.IMAGE_METADATA_XMP, meta.xmp),
     ):
         if block:
             kinds.append(kind)
@@ -207,4 +227,8 @@ def _encode_deep_png(pixels: npt.NDArray[Any], photo: Photo) -> bytes:
     done, buffer = cv2.imencodeWithMetadata(".png", np.ascontiguousarray(pixels), kinds, blocks)
     if not done:
         raise ValueError("the PNG encoder refused the picture")
-    return bytes(buffer)
+    encoded = bytes(buffer)
+    if not meta.xmp:
+        return encoded
+    # OpenCV writes XMP into a chunk where nobody looks for it, with two bytes too many.
+    return encoded[:_PNG_HEADER] + png_xmp(meta.xmp) + encoded[_PNG_HEADER:]

@@ -21,6 +21,7 @@ from facefusion.media.encoders import (
     loss,
     quality_to_crf,
 )
+from facefusion.media.labels import Label
 from facefusion.media.layouts import layout_of, planar_equivalent
 from facefusion.media.probe import MediaInfo, StreamInfo
 
@@ -59,6 +60,7 @@ class OutputPlan:
         tracks: what happens to the other streams.
         quality: 1 to 100, of lossy pictures.
         warnings: what will differ from the source or from the settings, in sentences.
+        label: what the file is to say about how it came about, where its kind has a place for that.
     """
 
     kind: str
@@ -71,6 +73,7 @@ class OutputPlan:
     tracks: tuple[TrackPlan, ...] = ()
     quality: int = 95
     warnings: tuple[str, ...] = ()
+    label: Label | None = None
 
 
 def plan_output(info: MediaInfo, config: AutomationConfig) -> OutputPlan:

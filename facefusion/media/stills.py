@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
 
+from facefusion.media.labels import gif_block, png_xmp
+
 RGBA = npt.NDArray[np.uint8]
 
 
@@ -27,8 +29,10 @@ class Packer(Protocol):
     align: int
     """Offsets of partial pictures must be multiples of this."""
 
-    def begin(self, out: BinaryIO, size: tuple[int, int], loops: int | None, icc: bytes) -> None:
-        """Write the header. `loops`: 0 for ever, None where the source does not say."""
+    def begin(
+        self, out: BinaryIO, size: tuple[int, int], loops: int | None, icc: bytes, xmp: bytes = b""
+    ) -> None:
+        """Write the header. `loops`: 0 for ever, None where the source does not say; `xmp` may be empty."""
 
     def add(self, pixels: RGBA, place: tuple[int, int], milliseconds: int) -> None:
         """Write one picture: (h, w, 3) RGB or (h, w, 4) RGBA, its upper left corner, how long it stays."""
@@ -49,12 +53,16 @@ class GifPacker:
     def __init__(self, *, alpha: bool) -> None:
         self._alpha = alpha
 
-    def begin(self, out: BinaryIO, size: tuple[int, int], loops: int | None, icc: bytes) -> None:
+    def begin(
+        self, out: BinaryIO, size: tuple[int, int], loops: int | None, icc: bytes, xmp: bytes = b""
+    ) -> None:
         """See `Packer.begin`. GIF has no colour profiles."""
         self._out = out
         out.write(b"GIF89a" + struct.pack("<HHBBB", *size, 0x70, 0, 0))
         if loops is not None:
             out.write(b"\x21\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<H", min(loops, 65535)) + b"\0")
+        if xmp:
+            out.write(gif_block(xmp))
 
     def add(self, pixels: RGBA, place: tuple[int, int], milliseconds: int) -> None:
         """See `Packer.add`."""
@@ -92,10 +100,13 @@ class WebpPacker:
             "exact": True,
         }
 
-    def begin(self, out: BinaryIO, size: tuple[int, int], loops: int | None, icc: bytes) -> None:
+    def begin(
+        self, out: BinaryIO, size: tuple[int, int], loops: int | None, icc: bytes, xmp: bytes = b""
+    ) -> None:
         """See `Packer.begin`."""
         self._out = out
-        flags = 0x02 | (0x10 if self._alpha else 0) | (0x20 if icc else 0)
+        self._xmp = xmp
+        flags = 0x02 | (0x04 if xmp else 0) | (0x10 if self._alpha else 0) | (0x20 if icc else 0)
         out.write(b"RIFF\0\0\0\0WEBP")
         self._chunk(b"VP8X", struct.pack("<I", flags) + _three(size[0] - 1) + _three(size[1] - 1))
         if icc:
@@ -122,6 +133,8 @@ class WebpPacker:
 
     def end(self) -> None:
         """See `Packer.end`."""
+        if self._xmp:
+            self._chunk(b"XMP ", self._xmp)
         size = self._out.tell()
         self._out.seek(4)
         self._out.write(struct.pack("<I", size - 8))
@@ -140,12 +153,15 @@ class PngPacker:
         self._sequence = 0
         self._count = 0
 
-    def begin(self, out: BinaryIO, size: tuple[int, int], loops: int | None, icc: bytes) -> None:
+    def begin(
+        self, out: BinaryIO, size: tuple[int, int], loops: int | None, icc: bytes, xmp: bytes = b""
+    ) -> None:
         """See `Packer.begin`."""
         self._out = out
         self._size = size
         self._loops = 1 if loops is None else loops
         self._icc = icc
+        self._xmp = xmp
 
     def add(self, pixels: RGBA, place: tuple[int, int], milliseconds: int) -> None:
         """See `Packer.add`."""
@@ -157,6 +173,8 @@ class PngPacker:
             self._chunk(b"IHDR", header)
             if self._icc:
                 self._chunk(b"iCCP", b"icc\0\0" + zlib.compress(self._icc))
+            if self._xmp:
+                self._out.write(png_xmp(self._xmp))
             self._control = self._out.tell()
             self._chunk(b"acTL", struct.pack(">II", 0, self._loops))
         height, width = pixels.shape[:2]

@@ -20,6 +20,7 @@ from facefusion.media.containers import CONTAINERS
 from facefusion.media.convert import FrameConverter
 from facefusion.media.encoders import EncodeSettings
 from facefusion.media.frame import PlanarFrame
+from facefusion.media.labels import add_box
 from facefusion.media.plan import OutputPlan
 from facefusion.media.probe import MediaInfo
 from facefusion.media.source import open_input, translated
@@ -147,6 +148,8 @@ class VideoWriter:
             self._mux(last)
             self._copier.finish()
             self._target.close()
+            if self.plan.label is not None and self.plan.muxer in ("mp4", "mov"):
+                add_box(self.path, self.plan.label)
             self.warnings += self._copier.warnings
         self._committed = True
         self._stack.close()
@@ -274,6 +277,9 @@ class VideoWriter:
     def _copy_description(self) -> None:
         for key, value in self.info.metadata.items():
             if key not in _CONTAINER_TAGS:
+                self._target.metadata[key] = value
+        if self.plan.label is not None and self.plan.muxer in ("matroska", "webm"):
+            for key, value in self.plan.label.tags.items():
                 self._target.metadata[key] = value
         chapters: list[Any] = []
         for number, chapter in enumerate(self.info.chapters):
