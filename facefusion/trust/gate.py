@@ -82,7 +82,7 @@ class ContentGate:
 
         `verdict` is `passed` once target, sources and result have been looked at, `refused`, or `open`.
         """
-        complete = {"target", "sources", "output"} <= set(self._parts)
+        complete = len(self._parts) == 3 and all(judge.frames for judge in self._parts.values())
         return {
             "model": {"name": self._model.model.name, "sha256": self._model.model.sha256},
             "thresholds": {
