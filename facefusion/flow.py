@@ -222,3 +222,31 @@ class Flow(Generic[F, T]):
     def _leave(self) -> None:
         self._abandoned.set()
         self._budget.close()
+
+
+@contextmanager
+def signs_of_life(tell: Callable[[], object]) -> Iterator[None]:
+    """Have `tell` called every two seconds while the block works.
+
+    Moving the index of a large file to its front, reading it again or signing it take minutes on a slow disk.
+    A sign goes out only if the process has done something since the last one: a hang still shows.
+    """
+    ended = threading.Event()
+
+    def watch() -> None:
+        worked = -1.0
+        while True:
+            now = time.process_time()
+            if now > worked:
+                worked = now + 1e-3
+                tell()
+            if ended.wait(2.0):
+                return
+
+    thread = threading.Thread(target=watch, name="finishing", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -21,6 +21,7 @@ from facefusion.faces.detect import FaceDetector
 from facefusion.faces.landmarks import Landmarker
 from facefusion.faces.topology import Topology, load_topology
 from facefusion.media import kernels as media_kernels
+from facefusion.media.labels import Label
 from facefusion.media.plan import plan_output
 from facefusion.media.probe import probe
 from facefusion.models.manager import ModelManager
@@ -66,6 +67,7 @@ class SwapRequest:
         output: work file to be written (parent exists, file does not). Its suffix is decided by
             `planned_suffix`.
         config: the settings in force for this job.
+        label: what the output's metadata is to say about how it came about.
         marker: marks every frame after it was painted.
         inspector: sees every frame after it was painted and marked, before it is written.
     """
@@ -75,6 +77,7 @@ class SwapRequest:
     face_digest: str
     output: Path
     config: AutomationConfig
+    label: Label | None = None
     marker: FrameMarker | None = None
     inspector: FrameInspector | None = None
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from facefusion.errors import CancelledError
@@ -17,7 +16,7 @@ from facefusion.faces.recent import PerTrack
 from facefusion.faces.smooth import RADIUS, PosedFace, Smoother
 from facefusion.faces.topology import Topology
 from facefusion.faces.track import FaceTracker, Observation, find_faces
-from facefusion.flow import ByteBudget, Flow, Stopwatch
+from facefusion.flow import ByteBudget, Flow, Stopwatch, signs_of_life
 from facefusion.media.frame import PlanarFrame
 from facefusion.media.open import open_reader, open_writer
 from facefusion.media.photos import read_photo, write_photo
@@ -49,7 +48,7 @@ def swap_target(
     watch = Stopwatch()
     with watch.time("probe"):
         info = probe(request.target)
-        plan = plan_output(info, request.config)
+        plan = replace(plan_output(info, request.config), label=request.label)
     if should_stop():
         raise CancelledError(f"{request.target.name} was stopped.")
     painter = engine.painter(prepared.source, request.config)
@@ -259,7 +258,6 @@ def _swap_photo(
     if request.inspector is not None:
         request.inspector.inspect(photo.frame, 0.0)
     ledger.count(0, painted)
-    ledger.warnings += photo.warnings
     if should_stop():
         raise CancelledError(f"{request.target.name} was stopped.")
     if painted:
@@ -272,6 +270,7 @@ def _swap_photo(
             except BaseException:
                 request.output.unlink(missing_ok=True)
                 raise
+    ledger.warnings += photo.warnings
     return ledger
 
 
@@ -311,30 +310,9 @@ class _Clock:
 
     @contextmanager
     def finishing(self, done: int) -> Iterator[None]:
-        """Tell that the end is being worked on, for as long as it really is.
-
-        Moving the index of a large file to its front and reading it again take minutes on a slow disk. A
-        sign of life goes out only if the process has done something since the last one: a hang still shows.
-        """
-        ended = threading.Event()
-
-        def watch() -> None:
-            worked = -1.0
-            while True:
-                now = time.process_time()
-                if now > worked:
-                    worked = now + 1e-3
-                    self._tell(SwapProgress("finishing", done, done, 0.0, 0.0))
-                if ended.wait(2.0):
-                    return
-
-        thread = threading.Thread(target=watch, name="finishing", daemon=True)
-        thread.start()
-        try:
+        """Tell that the end is being worked on, for as long as it really is."""
+        with signs_of_life(lambda: self._tell(SwapProgress("finishing", done, done, 0.0, 0.0))):
             yield
-        finally:
-            ended.set()
-            thread.join()
 
 
 def _describe(info: MediaInfo, plan: OutputPlan) -> dict[str, Any]:
