@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -29,12 +29,12 @@ class Summary:
         seconds_queued: estimate for all waiting jobs on one worker.
     """
 
-    counts: QueueCounts
-    waiting: tuple[JobView, ...]
-    publishing: tuple[JobView, ...]
-    results: tuple[ResultView, ...]
-    failures: tuple[FailureView, ...]
-    seconds_queued: float | None
+    counts: QueueCounts = field(default_factory=QueueCounts)
+    waiting: tuple[JobView, ...] = ()
+    publishing: tuple[JobView, ...] = ()
+    results: tuple[ResultView, ...] = ()
+    failures: tuple[FailureView, ...] = ()
+    seconds_queued: float | None = None
 
 
 class JobBook:

@@ -8,8 +8,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from facefusion.automation.book import JobBook
+from facefusion.automation.book import JobBook, Summary
 from facefusion.automation.catalogue import Catalogue
 from facefusion.automation.crew import Crew
 from facefusion.automation.database import Database, FileMemory
@@ -34,6 +35,8 @@ from facefusion.system.hardware import detect_cores
 from facefusion.trust import policy
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 HOUSEKEEPING_SECONDS = 1.0
 ROOM_SECONDS = 2.0
@@ -97,6 +100,7 @@ class Daemon:
         self._finishing: set[int] = set()
         self._faults: Counter[int] = Counter()
         self._accepted = False
+        self._summary = Summary()
         self._next_housekeeping = self._next_room_check = self._next_write_check = clock()
         self._outbox_ready = False
         self._resume_at = clock()
@@ -192,10 +196,12 @@ class Daemon:
             not (self._options.scan and self.intake.busy)
             and not self.crew.running
             and not self._finishing
-            and not self.queue.any_in(JobState.QUEUED)
-            and not self.queue.any_in(JobState.PUBLISHING)
-            and not self.queue.unreported()
+            and self._ask(lambda: not self._left_in_queue(), otherwise=False)
         )
+
+    def _left_in_queue(self) -> bool:
+        open_states = (JobState.QUEUED, JobState.PUBLISHING)
+        return any(map(self.queue.any_in, open_states)) or bool(self.queue.unreported())
 
     @property
     def held_up(self) -> bool:
@@ -209,7 +215,7 @@ class Daemon:
             self.intake.scanned
             and not self.crew.running
             and not self._finishing
-            and not self.queue.any_in(JobState.QUEUED)
+            and self._ask(lambda: not self.queue.any_in(JobState.QUEUED), otherwise=False)
         )
 
     def _step(self) -> None:
@@ -261,6 +267,14 @@ class Daemon:
             action()
         except StorageError as error:
             self._storage_trouble(error)
+
+    def _ask(self, question: Callable[[], T], otherwise: T) -> T:
+        """The answer of the queue; `otherwise` where it cannot be read, which pauses the work."""
+        try:
+            return question()
+        except StorageError as error:
+            self._storage_trouble(error)
+            return otherwise
 
     # -- storage --------------------------------------------------------------------------------------------
 
@@ -372,8 +386,9 @@ class Daemon:
 
     def snapshot(self) -> Snapshot:
         """Everything that is shown, as it is now."""
-        self._catch_up()
-        summary = self.book.summary(self._settings.current)
+        self._try(self._catch_up)
+        self._summary = self._ask(lambda: self.book.summary(self._settings.current), self._summary)
+        summary = self._summary
         now = self._clock()
         in_hand = tuple(running_view(hand, now) for hand in self.crew.running.values())
         running = (*in_hand, *summary.publishing)

@@ -17,6 +17,12 @@ from facefusion.errors import StorageError
 
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 30.0
+DAMAGED_REMEDY = (
+    "Stop the program, move queue.sqlite3 and the files queue.sqlite3-* beside it out of that folder, and "
+    "start again. Results and their reports stay. Lost is what the queue remembered: which files are done, "
+    "waiting or cancelled, and with which face. What still lies in the inbox is processed again, so take out "
+    "what is done."
+)
 
 SCHEMA = """
 CREATE TABLE jobs (
@@ -104,11 +110,12 @@ class Database:
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA foreign_keys = ON")
             self._create()
-        except (OSError, sqlite3.Error) as error:
+        except OSError as error:
             raise StorageError(
-                f"The queue {path} cannot be opened: {error}.",
-                remedy="Make the folder writable; if the file is damaged, move it away to start a new queue.",
+                f"The queue {path} cannot be opened: {error.strerror}.", remedy="Make its folder writable."
             ) from error
+        except sqlite3.Error as error:
+            raise self._trouble(error, "opened") from error
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -117,18 +124,15 @@ class Database:
         Raises:
             StorageError: the database cannot be written (disk full, damaged, locked for too long).
         """
-        with self._lock:
+        with self._translated("written"):
+            self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._connection
-                    self._connection.execute("COMMIT")
-                except BaseException:
-                    if self._connection.in_transaction:
-                        self._connection.execute("ROLLBACK")
-                    raise
-            except sqlite3.OperationalError as error:
-                raise StorageError(f"The queue {self.path} cannot be written: {error}.") from error
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
 
     def rows(self, query: str, parameters: Iterable[object] = ()) -> list[sqlite3.Row]:
         """All rows of a query.
@@ -136,11 +140,8 @@ class Database:
         Raises:
             StorageError: the database cannot be read.
         """
-        with self._lock:
-            try:
-                return self._connection.execute(query, tuple(parameters)).fetchall()
-            except sqlite3.OperationalError as error:
-                raise StorageError(f"The queue {self.path} cannot be read: {error}.") from error
+        with self._translated("read"):
+            return self._connection.execute(query, tuple(parameters)).fetchall()
 
     def written_elsewhere(self) -> int:
         """A number that changes when another process (or connection) has committed something."""
@@ -160,8 +161,12 @@ class Database:
             )
 
     def shrink(self) -> None:
-        """Overwrite what was deleted."""
-        with self._lock:
+        """Overwrite what was deleted.
+
+        Raises:
+            StorageError: the database cannot be written.
+        """
+        with self._translated("written"):
             self._connection.execute("VACUUM")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -169,6 +174,32 @@ class Database:
         """Fold the log into the file and close it."""
         with self._lock:
             self._connection.close()
+
+    @contextmanager
+    def _translated(self, verb: str) -> Iterator[None]:
+        """Hold the connection, and say its errors as errors of the house."""
+        with self._lock:
+            try:
+                yield
+            except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+                raise  # a fault of ours
+            except sqlite3.DatabaseError as error:
+                raise self._trouble(error, verb) from error
+
+    def _trouble(self, error: sqlite3.Error, verb: str) -> StorageError:
+        # The lower byte says what happened, the others say where.
+        match (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF:
+            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+                return StorageError(f"The queue {self.path} is damaged: {error}.", remedy=DAMAGED_REMEDY)
+            case sqlite3.SQLITE_FULL:
+                return StorageError(f"The disk of the queue {self.path} is full.")
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                return StorageError(
+                    f"The queue {self.path} is locked by another program.",
+                    remedy="Close whatever has this file open (a backup, a database browser); "
+                    "work goes on by itself.",
+                )
+        return StorageError(f"The queue {self.path} cannot be {verb}: {error}.")
 
     def _create(self) -> None:
         if self._connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,11 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workbench import Bench
+from workbench import FACTORY, Bench
 
+from facefusion.automation import database as database_module
+from facefusion.automation import processor as processor_module
 from facefusion.automation import worker as worker_module
+from facefusion.automation.commands import main
+from facefusion.automation.daemon import Options
 from facefusion.automation.database import Database
 from facefusion.automation.publish import Outbox
+from facefusion.automation.snapshot import Snapshot
 from facefusion.errors import StorageError
 
 
@@ -78,3 +85,108 @@ def test_d3_a_worker_that_cannot_be_started_pauses_the_work_until_it_can(
     monkeypatch.setattr(worker_module.subprocess, "Popen", no_room)
     shown = bench.run_until((bench.outbox / "clip__alice.json").exists)
     assert any("cannot be started" in (snapshot.paused or "") for snapshot in shown)
+
+
+# -- a damaged queue -----------------------------------------------------------------------------------------
+
+
+def damage(queue: Path) -> None:
+    """Overwrite everything but the first page, and make open connections notice."""
+    with contextlib.closing(sqlite3.connect(queue)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with queue.open("r+b") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(4096)
+            stream.write(b"\xa5" * (size - 4096))
+        other.execute("PRAGMA application_id = 7")
+
+
+@pytest.fixture
+def damaged(bench: Bench) -> Bench:
+    bench.face()
+    bench.target("clip.mp4")
+    assert bench.run_once() == 0
+    damage(bench.root / ".automation" / "queue.sqlite3")
+    return bench
+
+
+@pytest.mark.parametrize("command", [["--once"], ["status"], ["retry"], ["cancel", "all"], ["purge"]])
+def test_a_damaged_queue_is_said_with_a_way_out_and_what_it_costs(
+    damaged: Bench, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = Options(session_factory=FACTORY)
+    assert main(["--root", str(damaged.root), *command], options=options) == 2
+    told = capsys.readouterr().err
+    assert "is damaged" in told
+    assert "move queue.sqlite3" in told
+    assert "processed again" in told
+    assert "Traceback" not in told
+
+
+def test_the_way_out_of_a_damaged_queue_works(damaged: Bench) -> None:
+    for path in (damaged.root / ".automation").glob("queue.sqlite3*"):
+        path.unlink()
+    assert damaged.run_once() == 0
+    assert damaged.results() == ["clip__alice-2.mp4", "clip__alice.mp4"]
+
+
+def test_a_queue_that_is_not_a_database_is_said(bench: Bench) -> None:
+    (bench.root / ".automation").mkdir()
+    (bench.root / ".automation" / "queue.sqlite3").write_bytes(b"these are words " * 1000)
+    with pytest.raises(StorageError, match="is damaged"):
+        bench.run_once()
+    with pytest.raises(StorageError, match="is damaged"):
+        bench.status()
+
+
+def test_a_queue_that_is_damaged_while_the_daemon_works_pauses_it(bench: Bench) -> None:
+    bench.face()
+    with bench.start() as daemon:
+        daemon.wait_until_watching()
+        damage(bench.root / ".automation" / "queue.sqlite3")
+        bench.target("clip.mp4")
+        daemon.wait_until(lambda: "is damaged" in (bench.status_of_daemon().paused or ""))
+        printed = daemon.stop()
+    log = (bench.root / ".automation" / "log" / "daemon.log").read_text()
+    assert "is damaged" in log
+    assert "Traceback" not in printed + log
+
+
+def test_once_ends_when_the_queue_is_damaged_meanwhile(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processor_module, "PAUSE_PATIENCE_SECONDS", 0.5)
+    bench.face()
+    bench.target("clip.mp4", seconds=0.5)
+    done: list[object] = []
+
+    def break_it(snapshot: Snapshot) -> None:
+        if snapshot.running and not done:
+            done.append(damage(bench.root / ".automation" / "queue.sqlite3"))
+
+    shown: list[Snapshot] = []
+    status = bench.processor().run_once(lambda snapshot: (shown.append(snapshot), break_it(snapshot))[0])
+    assert done
+    assert status == 1
+    assert "is damaged" in (shown[-1].paused or "")
+
+
+def test_a_queue_that_another_program_keeps_locked_is_said(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "BUSY_SECONDS", 0.1)
+    assert bench.run_once() == 0
+    with contextlib.closing(
+        sqlite3.connect(bench.root / ".automation" / "queue.sqlite3", isolation_level=None)
+    ) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageError, match="locked by another program"):
+            bench.run_once()
+
+
+def test_a_disk_without_room_for_the_queue_is_said(tmp_path: Path) -> None:
+    database = Database(tmp_path / "queue.sqlite3")
+    pages = database.rows("PRAGMA page_count")[0][0]
+    database.rows(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StorageError, match="is full"):
+        database.remember("much", "x" * 100_000)
+    assert database.fact("much") is None
+    database.close()
