@@ -30,6 +30,7 @@ class ErrorCategory(StrEnum):
     PROVIDER = "provider_error"
     WORKER_CRASH = "worker_crash"
     VERIFICATION = "verification_error"
+    SEALING = "sealing_error"
     NETWORK = "network_error"
     CANCELLED = "cancelled"
     INTERNAL = "internal_error"
@@ -176,6 +177,14 @@ class VerificationError(FaceFusionError):
 
     category = ErrorCategory.VERIFICATION
     default_remedy = "Drop the file again; if it happens every time, convert it to H.264 in mp4 first."
+    retryable = True
+
+
+class SealingError(FaceFusionError):
+    """The result could not be marked and signed, or the signature does not hold; it was not published."""
+
+    category = ErrorCategory.SEALING
+    default_remedy = "Drop the file again; if it happens every time, choose another `output.container`."
     retryable = True
 
 

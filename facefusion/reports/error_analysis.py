@@ -75,6 +75,7 @@ LABELS: Mapping[ErrorCategory, str] = {
     ErrorCategory.PROVIDER: "Execution provider failed",
     ErrorCategory.WORKER_CRASH: "Worker crashed",
     ErrorCategory.VERIFICATION: "Result failed its check",
+    ErrorCategory.SEALING: "Result could not be signed",
     ErrorCategory.NETWORK: "Download failed",
     ErrorCategory.CANCELLED: "Cancelled",
     ErrorCategory.INTERNAL: "Fault of the program",
