@@ -91,10 +91,11 @@ def show_status(given: argparse.Namespace, options: Options) -> int:
 
 
 def retry(given: argparse.Namespace, options: Options) -> int:
-    """Queue failed jobs again."""
+    """Queue failed and blocked jobs again."""
 
     def change(queue: JobQueue) -> list[int]:
-        ids = _ids(given.job, lambda: [job.id for job in queue.in_state(JobState.FAILED)])
+        states = (JobState.FAILED, JobState.BLOCKED)
+        ids = _ids(given.job, lambda: [job.id for job in queue.in_state(*states)])
         return queue.retry(ids)
 
     return _change_jobs(given, options, change, "is queued again", "can be tried again")
@@ -259,7 +260,7 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="for programs")
     status.add_argument("--all", action="store_true", help="list every file, also what is done")
     job_help = "number of a job as `status` shows it, or `all`"
-    add("retry", retry, "queue failed jobs again").add_argument("job", nargs="*", help=job_help)
+    add("retry", retry, "queue failed and blocked jobs again").add_argument("job", nargs="*", help=job_help)
     add("first", first, "have waiting jobs run before all others").add_argument("job", nargs="+")
     add("cancel", cancel, "cancel waiting or running jobs").add_argument("job", nargs="+", help=job_help)
     add("doctor", doctor, "examine the installation")
