@@ -10,6 +10,7 @@ from facefusion.automation.sightings import Sighting, Signature
 from facefusion.automation.snapshot import FileKind
 from facefusion.automation.workspace import INBOX_FOLDERS, printable
 from facefusion.media.sniff import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from facefusion.trust.consent import face_of, is_consent_file
 
 MARKER = ".facefusion-inbox"
 """Lies in every inbox the program has worked on; where it is missing the inbox may not be mounted."""
@@ -65,6 +66,8 @@ def judge(sighting: Sighting) -> Entry:
     picture, video = suffix in PICTURE_SUFFIXES, suffix in VIDEO_SUFFIXES
     if stat.S_ISDIR(mode):
         return entry("other", "ignored", "unknown folder: move it into faces, videos or photos")
+    if is_consent_file(path) and stat.S_ISREG(mode):
+        return entry("other", "ignored", f"consent for the face {printable(face_of(_name(path)))}")
     if not (picture or video):
         what = f"({printable(suffix)})" if suffix else "(no file extension)"
         return entry("other", "ignored", f"neither a picture nor a video {what}")
@@ -99,13 +102,17 @@ def _face_of(path: str) -> str | None:
 
 def _split_name(path: str) -> tuple[str, str]:
     """Stem and suffix (with its dot) of the last part; a leading dot begins no suffix."""
-    name = path.rpartition("/")[2]
+    name = _name(path)
     stem, dot, suffix = name.rpartition(".")
     return (stem, dot + suffix) if stem else (name, "")
 
 
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
 def _ignored_name(path: str) -> str | None:
-    name = path.rpartition("/")[2].casefold()
+    name = _name(path).casefold()
     if name in SYSTEM_NAMES:
         return "a file of the operating system"
     if name.startswith(HIDDEN_PREFIXES):

@@ -92,7 +92,7 @@ def consent_for(
     about = _files_about(pictures)
     files = sorted({file for matching in about.values() for file in matching})
     found = {file: read_consent(file) for file in files}
-    day = today or datetime.date.today()  # noqa: DTZ011 - the person's own calendar counts
+    day = today or datetime.date.today()  # the person's own calendar counts
     for file, consent in found.items():
         if consent.expires is not None and consent.expires < day:
             raise ConsentError(

@@ -21,7 +21,7 @@ from facefusion.media.photos import read_face_picture, read_photo
 from facefusion.media.probe import probe
 from facefusion.media.skim import VideoSkimmer
 from facefusion.trust.nudenet import load_nudenet
-from facefusion.trust.rules import Finding, Judge, SafetyGate
+from facefusion.trust.rules import GATE_UNAVAILABLE, Finding, Judge, SafetyGate
 
 KEY_FRAME_SECONDS = 1.0
 """Key frames closer together than this are not all looked at."""
@@ -231,5 +231,5 @@ def _unavailable(reason: str) -> ContentBlockedError:
     return ContentBlockedError(
         f"The content gate cannot work, so nothing is processed. {reason}",
         remedy="Run `python simple_auto_processor.py models install`, then `... retry`.",
-        detail="gate unavailable",
+        detail=GATE_UNAVAILABLE,
     )

@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from facefusion.errors import ModelMissingError
 from facefusion.models.manager import ModelManager
 from facefusion.system.onnx_runtime import import_onnxruntime, session_options
-from facefusion.trust.rules import GateModel
+from facefusion.trust.rules import GATE_MODEL, GateModel
 
-MODEL = "nudenet_320n"
 SIDE = 320
 CLASSES = (
     "FEMALE_GENITALIA_COVERED",
@@ -71,7 +70,7 @@ class NudeNet:
     side = SIDE
 
     def __init__(self, graph: bytes, *, threads: int = 1) -> None:
-        self.model = GateModel(MODEL, hashlib.sha256(graph).hexdigest())
+        self.model = GateModel(GATE_MODEL, hashlib.sha256(graph).hexdigest())
         runtime = import_onnxruntime()
         try:
             options = session_options(runtime, "cpu", threads)
@@ -129,8 +128,8 @@ def load_nudenet(models_dir: Path, *, threads: int = 1) -> NudeNet:
         ProviderError: ONNX Runtime does not load.
     """
     manager = ModelManager(models_dir)
-    path = manager.path(MODEL)
-    return _load(path, path.stat().st_mtime_ns, manager.registry.find(MODEL).sha256, threads)
+    path = manager.path(GATE_MODEL)
+    return _load(path, path.stat().st_mtime_ns, manager.registry.find(GATE_MODEL).sha256, threads)
 
 
 @lru_cache(maxsize=1)

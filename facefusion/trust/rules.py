@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol
 
 from facefusion.config import HARD_THRESHOLD, SOFT_THRESHOLD, GateSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 NEIGHBOUR_SECONDS = 1.0
 SUSPICION = 0.5
 """From this share of the lower threshold on, more is looked at around a frame."""
+
+GATE_UNAVAILABLE = "gate unavailable"
+"""Detail of a refusal that says nothing about the material: there was no model to judge it."""
+
+GATE_MODEL = "nudenet_320n"
+"""Name in the model registry."""
 
 _ROUNDING = 1e-3
 
