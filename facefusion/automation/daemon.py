@@ -24,6 +24,7 @@ from facefusion.automation.lock import InstanceLock
 from facefusion.automation.loop import Background, Loop
 from facefusion.automation.presence import InboxPresence
 from facefusion.automation.publish import DiskFree, Outbox
+from facefusion.automation.release import release_blocked
 from facefusion.automation.settings import Settings
 from facefusion.automation.snapshot import DaemonState, Snapshot, SnapshotWriter
 from facefusion.automation.views import running_view, seconds_left
@@ -33,6 +34,7 @@ from facefusion.errors import CancelledError, FaceFusionError, PolicyNotAccepted
 from facefusion.reports.analytics import Analytics
 from facefusion.system.hardware import detect_cores
 from facefusion.trust import policy
+from facefusion.trust.consent import is_consent_file
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +102,7 @@ class Daemon:
         self._finishing: set[int] = set()
         self._faults: Counter[int] = Counter()
         self._accepted = False
+        self._reconsider_blocked = True
         self._summary = Summary()
         self._next_housekeeping = self._next_room_check = self._next_write_check = clock()
         self._outbox_ready = False
@@ -231,6 +234,11 @@ class Daemon:
     def _housekeeping(self) -> None:
         if self._settings.refresh():
             self.intake.settings_changed()
+            self._reconsider_blocked = True
+        if self._reconsider_blocked:
+            policy.record_settings(self._workspace.state_dir, self._settings.current)
+            release_blocked(self.queue, self._workspace, self._settings.current)
+            self._reconsider_blocked = False
         self._accepted = policy.is_accepted(self._workspace.state_dir, self._settings.current)
         if self._accepted and self.queue.any_in(JobState.BLOCKED):
             self.queue.release_from_policy()
@@ -366,6 +374,7 @@ class Daemon:
         )
 
     def _file_replaced(self, path: str) -> None:
+        self._reconsider_blocked |= is_consent_file(path)
         self.crew.file_replaced(path)
 
     def _catch_up(self) -> None:

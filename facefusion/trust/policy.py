@@ -62,6 +62,16 @@ def is_accepted(state_dir: Path, config: AutomationConfig) -> bool:
     return record is not None and record.version == CURRENT_VERSION and record.text_sha256 == text_sha256()
 
 
+def record_settings(state_dir: Path, config: AutomationConfig) -> None:
+    """Put on record that the settings accept the current policy, once.
+
+    Raises:
+        StorageError: the record cannot be written.
+    """
+    if config.accept_use_policy == CURRENT_VERSION and not is_accepted(state_dir, AutomationConfig()):
+        accept(state_dir, CURRENT_VERSION, "settings")
+
+
 def require_accepted(state_dir: Path, config: AutomationConfig) -> None:
     """Return only if the current policy is accepted.
 
