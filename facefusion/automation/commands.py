@@ -8,8 +8,10 @@ some target no face was found.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +21,7 @@ from facefusion.automation.daemon import Options
 from facefusion.automation.job import JobState, failure_from
 from facefusion.automation.lock import holder
 from facefusion.automation.processor import EXIT_DONE, EXIT_FAILED, EXIT_NO_FACE, SimpleAutoProcessor
-from facefusion.automation.statustext import status_lines
+from facefusion.automation.statustext import status_lines, summary_lines
 from facefusion.automation.worker import DEFAULT_FACTORY
 from facefusion.automation.workspace import printable
 from facefusion.errors import CancelledError, ConfigError, FaceFusionError
@@ -44,6 +46,9 @@ def main(arguments: Sequence[str] | None = None, *, options: Options | None = No
         arguments: words of the command line; those of this process if None.
         options: see `Options`.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names may hold characters that its encoding has not
+            stream.reconfigure(errors="backslashreplace")
     given = _parser().parse_args(arguments)
     try:
         status: int = given.command(given, options or Options())
@@ -85,7 +90,7 @@ def show_status(given: argparse.Namespace, options: Options) -> int:
     if given.json:
         print(json.dumps(snapshot.as_dict(), indent=2))
     else:
-        for line in status_lines(snapshot, all_files=given.all):
+        for line in status_lines(snapshot, all_files=given.all, width=_width()):
             print(line)
     return EXIT_DONE
 
@@ -356,8 +361,13 @@ def _ids(words: Sequence[str], everything: Callable[[], list[int]]) -> list[int]
     return [int(word) for word in words]
 
 
+def _width() -> int | None:
+    """Columns of the terminal; None where the output goes to a file or a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def _summary(snapshot: Snapshot, status: int) -> list[str]:
-    lines = list(status_lines(snapshot, all_files=False))[1:]
+    lines = summary_lines(snapshot, all_files=False, width=_width())
     verdict = {
         EXIT_DONE: "Everything is done.",
         EXIT_NO_FACE: "Everything was processed; in some targets no face was found.",

@@ -60,6 +60,8 @@ def _look(
     catalogue = Catalogue(Inbox(config.limits.settle_seconds, memory.signature), memory, book.brief)
     try:
         seen = sweep(workspace.inbox, worth_entering)
+    except FileNotFoundError:
+        return (), f"There is no inbox at {printable(workspace.inbox)} yet; the first start makes it."
     except OSError as error:
         return (), f"The inbox {printable(workspace.inbox)} cannot be read: {error.strerror}."
     for entry in catalogue.absorb(catalogue.inbox.update(seen)):

@@ -122,8 +122,8 @@ class ResultView:
     frames_swapped: int = 0
     engine: str = ""
     provider: str = ""
-    left_out: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,25 +1,31 @@
-"""A snapshot as plain text for a terminal or a log."""
+"""A snapshot as plain text for a terminal or a log.
+
+Nothing is said twice: a file whose job stands in one of the lists above is only counted in the last one.
+"""
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from facefusion.automation.snapshot import (
     DaemonState,
     FailureView,
+    FileState,
     InboxFile,
     JobView,
     QueueCounts,
     ResultView,
     Snapshot,
 )
+from facefusion.automation.workspace import program_dir
+from facefusion.wording import count, duration, plural, wrap
 
-WIDTH = 100
-RESULTS_SHOWN = 5
+SHOWN = 5
 FILES_SHOWN = 40
+ALIKE = 3
+"""So many files with one reason stand below it, instead of each with the same sentence."""
 QUIET_STATES = frozenset({"done", "ready", "ignored", "vanished"})
 """Files of these states are only counted, unless all are asked for."""
 
@@ -31,48 +37,104 @@ _STATES: dict[DaemonState, str] = {
     "paused": "paused",
     "stopping": "stopping",
 }
+_FILE_WORDS: dict[FileState, str] = {
+    "waiting": "waiting",
+    "preparing": "being read",
+    "refused": "refused",
+    "blocked": "held back",
+    "running": "in work",
+    "queued": "in the queue",
+    "failed": "failed",
+    "done": "done",
+    "no_face": "without a face",
+    "cancelled": "cancelled",
+    "ignored": "ignored",
+    "vanished": "gone",
+}
+"""In the order in which they matter; `ready` ones are faces and counted as such."""
+_STAGES = {
+    "starting": "the worker is starting",
+    "preparing": "preparing the face",
+    "swapping": "",
+    "finishing": "writing the file",
+    "publishing": "checking and publishing",
+}
 
 
-def status_lines(snapshot: Snapshot, *, all_files: bool) -> Iterator[str]:
+def status_lines(snapshot: Snapshot, *, all_files: bool, width: int | None = None) -> Iterator[str]:
     """The state in a few paragraphs.
 
     Args:
         snapshot: to be told.
         all_files: list every file, not only those about which there is something to say.
+        width: of the terminal, in cells; None for one line for each thing, however long.
     """
     pid = f" (process {snapshot.daemon_pid})" if snapshot.daemon_pid is not None else ""
-    yield f"{snapshot.root}: {_STATES[snapshot.state]}{pid}"
+    yield from _rows("", f"{snapshot.root}: {_STATES[snapshot.state]}{pid}", width)
+    if how := _how(snapshot):
+        yield from _rows("", how, width)
     for trouble in filter(None, (snapshot.paused, snapshot.config_problem, *snapshot.notices)):
-        yield from _wrapped("  ! ", trouble)
-    yield f"Jobs: {_counts(snapshot.counts)}{_estimate(snapshot)}"
-    yield from _section("Running", map(_running, snapshot.running))
-    yield from _section("Next", map(_waiting, snapshot.waiting[:RESULTS_SHOWN]))
-    yield from _section("Results", map(_result, snapshot.results[:RESULTS_SHOWN]))
-    yield from _section("Failures", (line for f in snapshot.failures[:RESULTS_SHOWN] for line in _failure(f)))
-    yield from _files(snapshot.files, all_files=all_files)
+        yield from _rows("  ! ", trouble, width)
+    if snapshot.state == "stopped" and snapshot.counts.open:
+        yield from _rows("  ! ", f"Jobs are waiting: start it with `{_start_command(snapshot.root)}`.", width)
+    yield from summary_lines(snapshot, all_files=all_files, width=width)
 
 
-def duration(seconds: float) -> str:
-    """`8 s`, `3 min 20 s`, `2 h 05 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+def summary_lines(snapshot: Snapshot, *, all_files: bool, width: int | None = None) -> Iterator[str]:
+    """Jobs and files, without the daemon. See `status_lines`."""
+    yield from _rows("", f"Jobs: {_counts(snapshot.counts)}{_estimate(snapshot)}", width)
+    queued = [job for job in snapshot.waiting if job.state == "queued"]
+    held = [job for job in snapshot.waiting if job.state == "blocked"]
+    # Blocked jobs stand in both lists of the snapshot.
+    failed = [failure for failure in snapshot.failures if failure.outcome != "blocked"]
+    counts = snapshot.counts
+    yield from _section("In work", map(_running, snapshot.running), width)
+    yield from _section("Next", map(_job, queued[:SHOWN]), width, counts.queued - SHOWN)
+    yield from _section("Held back", map(_held, held[:SHOWN]), width, counts.blocked - SHOWN)
+    yield from _section(
+        "Failed (`retry` tries all again, `retry NUMBER` one)",
+        map(_failure, failed[:SHOWN]),
+        width,
+        counts.failed - SHOWN,
+    )
+    yield from _section(
+        "Latest results",
+        (_result(result, Path(snapshot.root)) for result in snapshot.results[:SHOWN]),
+        width,
+        counts.done + counts.no_face - SHOWN,
+    )
+    told = {
+        *(job.id for job in (*snapshot.running, *queued[:SHOWN], *held[:SHOWN])),
+        *(ended.id for ended in (*failed[:SHOWN], *snapshot.results[:SHOWN])),
+    }
+    yield from _files(snapshot.files, told, all_files=all_files, width=width)
+
+
+def _how(snapshot: Snapshot) -> str:
+    """What runs: engine, where, profile."""
+    engine = f"{snapshot.engine} engine on {snapshot.provider}" if snapshot.engine else ""
+    profile = f"profile {snapshot.quality_preset}" if snapshot.quality_preset else ""
+    if profile and snapshot.left_out:
+        profile += f" without {' and '.join(snapshot.left_out)}"
+    return ", ".join(filter(None, (engine, profile)))
+
+
+def _start_command(root: str) -> str:
+    place = "" if root == str(program_dir()) else f" --root {root}"
+    return f"python simple_auto_processor.py{place}"
 
 
 def _counts(counts: QueueCounts) -> str:
     named = {
-        "running": counts.running,
+        "in work": counts.running,
         "waiting": counts.queued,
-        "blocked": counts.blocked,
+        "held back": counts.blocked,
+        "failed": counts.failed,
         "done": counts.done,
         "without a face": counts.no_face,
-        "failed": counts.failed,
         "cancelled": counts.cancelled,
     }
-    return ", ".join(f"{number} {name}" for name, number in named.items() if number) or "none yet"
+    return ", ".join(f"{number:,} {name}" for name, number in named.items() if number) or "none yet"
 
 
 def _estimate(snapshot: Snapshot) -> str:
@@ -81,68 +143,102 @@ def _estimate(snapshot: Snapshot) -> str:
     return f"; about {duration(snapshot.seconds_left)} left"
 
 
+def _job(job: JobView) -> str:
+    again = f" (attempt {job.attempt} of {job.attempts_allowed}: {job.note})" if job.note else ""
+    return f"#{job.id} {job.target} with {job.face}{again}"
+
+
+def _held(job: JobView) -> str:
+    return f"#{job.id} {job.target} with {job.face}: {job.note or 'held back'}"
+
+
 def _running(job: JobView) -> str:
-    text = f"#{job.id} {job.target} with {job.face}: {job.stage}"
-    if job.frames_done:
-        total = f" of {job.frames_total}" if job.frames_total else ""
-        text += f", frame {job.frames_done}{total}"
+    facts = [_STAGES.get(job.stage, job.stage)]
+    if job.frames_done and job.stage in ("swapping", "finishing"):
+        total = f"{job.frames_done:,} of {job.frames_total:,}" if job.frames_total else f"{job.frames_done:,}"
+        facts.append(f"{total} {plural(job.frames_total or job.frames_done, 'frame')}")
     if job.frames_per_second:
-        text += f", {job.frames_per_second:.1f} frames/s"
-    if job.seconds_left is not None and job.stage != "publishing":
-        text += f", {duration(job.seconds_left)} left"
-    return text + (f" (attempt {job.attempt} of {job.attempts_allowed})" if job.attempt > 1 else "")
+        facts.append(f"{job.frames_per_second:.1f} frames/s")
+    if job.seconds_left:
+        facts.append(f"{duration(job.seconds_left)} left")
+    if job.attempt > 1:
+        facts.append(f"attempt {job.attempt} of {job.attempts_allowed}")
+    if job.note:
+        facts.append(job.note)
+    return f"#{job.id} {job.target} with {job.face}: {', '.join(filter(None, facts))}"
 
 
-def _waiting(job: JobView) -> str:
-    text = f"#{job.id} {job.target} with {job.face}"
-    return f"{text}: {job.state}{' - ' + job.note if job.note else ''}" if job.note else text
-
-
-def _result(result: ResultView) -> str:
+def _result(result: ResultView, root: Path) -> str:
     if result.output is None:
-        return f"#{result.id} {result.target} with {result.face}: no face was found in it"
-    rate = result.frames / result.seconds if result.seconds > 0 else 0.0
-    text = f"#{result.id} {PurePath(result.output).name}: {result.frames} frames, {rate:.1f} frames/s"
-    text += f", {result.engine} on {result.provider}"
-    return text + (f"; {len(result.warnings)} remarks in its report" if result.warnings else "")
+        return f"#{result.id} {result.target} with {result.face}: no face in it, so there is no result"
+    output = PurePath(result.output)
+    shown = output.relative_to(root) if output.is_relative_to(root) else output
+    what = count(result.frames, "frame") if result.frames > 1 else "photo"
+    told = f"#{result.id} {shown}: {what} in {duration(result.seconds)}"
+    return told + (f"; {count(len(result.warnings), 'remark')} in its report" if result.warnings else "")
 
 
-def _failure(failure: FailureView) -> Iterator[str]:
-    yield f"#{failure.id} {failure.target}: {failure.message} [{failure.category}]"
-    if failure.remedy:
-        yield f"   -> {failure.remedy}"
+def _failure(failure: FailureView) -> str:
+    told = f"#{failure.id} {failure.target} with {failure.face}: {failure.message}"
+    return f"{told}\n-> {failure.remedy}" if failure.remedy else told
 
 
-def _files(files: tuple[InboxFile, ...], *, all_files: bool) -> Iterator[str]:
-    states = Counter(file.state for file in files)
+def _files(
+    files: tuple[InboxFile, ...], told: set[str], *, all_files: bool, width: int | None
+) -> Iterator[str]:
     if not files:
         yield "Inbox: empty"
         return
-    yield "Inbox: " + ", ".join(f"{number} {state.replace('_', ' ')}" for state, number in states.items())
-    shown = [file for file in files if all_files or file.state not in QUIET_STATES]
-    shown.sort(key=lambda file: (file.state, file.path))
+    states = Counter(file.state for file in files)
+    counted = [f"{states[state]:,} {words}" for state, words in _FILE_WORDS.items() if states[state]]
+    if states["ready"]:
+        counted.insert(0, count(states["ready"], "face picture"))
+    yield from _rows("", f"Inbox: {', '.join(counted)}", width)
+    shown = [
+        file for file in files if all_files or (file.state not in QUIET_STATES and told.isdisjoint(file.jobs))
+    ]
+    order = list(_FILE_WORDS)
+    shown.sort(key=lambda file: (order.index(file.state) if file.state in order else len(order), file.path))
     limit = len(shown) if all_files else FILES_SHOWN
+    by_reason: dict[str, list[str]] = {}
     for file in shown[:limit]:
-        yield from _wrapped("  ", f"{file.state.replace('_', ' '):<10} {file.path}: {file.reason}")
+        by_reason.setdefault(_why(file), []).append(file.path)
+    for reason, paths in by_reason.items():
+        if len(paths) < ALIKE:
+            for path in paths:
+                yield from _rows("  ", f"{path}: {reason}", width)
+        else:
+            yield from _rows("  ", f"{count(len(paths), 'file')} {reason}:", width)
+            for path in paths:
+                yield from _rows("      ", path, width)
     if len(shown) > limit:
-        yield f"  ... and {len(shown) - limit} more; `status --all` lists every file"
+        yield from _rows("  ", f"and {len(shown) - limit:,} more; `status --all` lists every file", width)
 
 
-def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
-    listed = list(lines)
-    if listed:
-        yield f"{title}:"
-        for line in listed:
-            yield from _wrapped("  ", line)
+def _why(file: InboxFile) -> str:
+    # The other reasons say themselves what the state is.
+    return f"{file.state}: {file.reason}" if file.state in ("refused", "ignored") else file.reason
 
 
-def _wrapped(indent: str, text: str) -> list[str]:
-    deeper = " " * (len(indent) + 2 + len(text) - len(text.lstrip()))
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=deeper,
-        break_long_words=False,
-        drop_whitespace=True,
-    ) or [indent.rstrip()]
+def _section(title: str, entries: Iterable[str], width: int | None, more: int = 0) -> Iterator[str]:
+    texts = list(entries)
+    if not texts:
+        return
+    yield from _rows("", f"{title}:", width)
+    for text in texts:
+        first, *others = text.split("\n")
+        yield from _rows("  ", first, width)
+        for other in others:
+            yield from _rows("      ", other, width)
+    if more > 0:
+        yield f"  and {more:,} more"
+
+
+def _rows(indent: str, text: str, width: int | None) -> Iterator[str]:
+    """The text in rows that begin with the indent; further rows are indented deeper."""
+    if width is None:
+        yield indent + text
+        return
+    deeper = " " * len(indent) + "    " * bool(indent)
+    for number, row in enumerate(wrap(text, max(20, width - len(deeper)))):
+        yield (deeper if number else indent) + row

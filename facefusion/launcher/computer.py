@@ -8,10 +8,11 @@ from pathlib import Path
 
 from facefusion.config import AutomationConfig
 from facefusion.errors import FaceFusionError
-from facefusion.launcher.text import count, safe, size
+from facefusion.launcher.text import safe
 from facefusion.swap.plan import Plan
 from facefusion.system.hardware import HardwareReport, detect_gpu_capability, detect_hardware
 from facefusion.system.providers import ProviderReport, prove_providers
+from facefusion.wording import count, size
 
 
 @dataclass(frozen=True)

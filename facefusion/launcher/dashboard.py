@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from facefusion.automation.snapshot import (
     ResultView,
     Snapshot,
 )
-from facefusion.launcher.text import count, cut, duration, near, safe
+from facefusion.launcher.text import near, safe
+from facefusion.wording import count, cut, duration, wrap
 
 SOFT = "grey58"
 LONG_START_SECONDS = 4.0
@@ -299,8 +299,7 @@ def _fit(sections: Sequence[Section], room: int) -> Iterable[Text]:
 
 def _rows(text: str, width: int) -> Iterable[tuple[bool, str]]:
     """Words wrapped to rows; says of each whether it is the first."""
-    wrapped = textwrap.wrap(safe(text), max(20, width)) or [""]
-    return [(index == 0, row) for index, row in enumerate(wrapped)]
+    return [(index == 0, row) for index, row in enumerate(wrap(safe(text), max(20, width)))]
 
 
 def _clock(seconds: float) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from facefusion.automation.snapshot import InboxFile, Snapshot
-from facefusion.launcher.text import count, duration, near, safe
+from facefusion.launcher.text import near, safe
+from facefusion.wording import count, duration
 
 PROGRESS_SECONDS = 10.0
 FILES_IN_FULL = 20

@@ -17,11 +17,12 @@ from facefusion.config import AutomationConfig, save_config
 from facefusion.errors import StorageError
 from facefusion.launcher.demo import make_demo_media
 from facefusion.launcher.installing import install
-from facefusion.launcher.text import count, duration, near, safe
+from facefusion.launcher.text import near, safe
 from facefusion.launcher.view import ShowSnapshot, watch_daemon
 from facefusion.models.samples import ensure_samples
 from facefusion.reports.analytics import HTML_FILE
 from facefusion.reports.records import JobRecord
+from facefusion.wording import count, duration
 
 STOPPED = 130
 DEMO_SETTINGS = "demo_settings.json"

@@ -13,7 +13,8 @@ from snapshots import BUSY, NOON, ROOT
 from facefusion.automation.snapshot import InboxFile, JobView, Snapshot
 from facefusion.launcher.dashboard import Dashboard, bar
 from facefusion.launcher.lines import LineView
-from facefusion.launcher.text import cut, duration, near, size
+from facefusion.launcher.text import near
+from facefusion.wording import count, cut, duration, listed, size, wrap
 
 
 def drawn(snapshot: Snapshot | None, *, width: int = 110, height: int = 50) -> list[str]:
@@ -199,5 +200,19 @@ def test_small_texts() -> None:
         "512 GB",
     ]
     assert cut("a-rather-long-name-of-a-clip.mp4", 20) == "a-rather-long…ip.mp4"
+    assert cell_len(cut("休日の動画休日の動画休日の動画.mp4", 20)) <= 20
+    assert [count(1, "job"), count(0, "job"), count(1200, "entry", "entries")] == [
+        "1 job",
+        "0 jobs",
+        "1,200 entries",
+    ]
+    assert [listed("a"), listed("ab"), listed("abcd"), listed("abcde")] == [
+        "a",
+        "a and b",
+        "a, b, c and d",
+        "a, b, c and 2 more",
+    ]
+    assert wrap("one two three", 8) == ["one two", "three"]
+    assert wrap("休日の動画", 6) == ["休日の", "動画"]
     assert near("/home/anna/swaps/outbox/x.mp4", Path(ROOT)) == str(Path("outbox/x.mp4"))
     assert near("/elsewhere/x.mp4", Path(ROOT)) == str(Path("/elsewhere/x.mp4"))

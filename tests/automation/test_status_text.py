@@ -1,0 +1,127 @@
+"""What `status` says: everything once, in as few words as possible, at any width."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from rich.cells import cell_len
+
+from facefusion.automation.snapshot import (
+    FailureView,
+    InboxFile,
+    JobView,
+    QueueCounts,
+    ResultView,
+    Snapshot,
+)
+from facefusion.automation.statustext import status_lines
+
+ROOT = "/home/anna/swaps"
+DONE = ResultView(
+    "1",
+    "videos/sea.mp4",
+    "anna",
+    "done",
+    f"{ROOT}/outbox/sea__anna.mp4",
+    None,
+    0.0,
+    2.0,
+    50,
+    50,
+    "mesh",
+    "LiteRT (CPU)",
+    warnings=("The picture is small.",),
+    left_out=("face_enhancer",),
+)
+FAILED = FailureView(
+    "2", "videos/old.mp4", "anna", "failed", "format_error", "It is text.", "Drop a video.", 1, 0.0
+)
+IDLE = Snapshot(
+    0.0, "watching", ROOT, f"{ROOT}/inbox", f"{ROOT}/outbox", daemon_pid=7, quality_preset="balanced"
+)
+
+
+def told(snapshot: Snapshot, *, width: int | None = None, all_files: bool = False) -> list[str]:
+    return list(status_lines(snapshot, all_files=all_files, width=width))
+
+
+def test_an_empty_inbox_is_four_lines() -> None:
+    assert told(IDLE) == [
+        f"{ROOT}: watching the inbox, nothing to do (process 7)",
+        "profile balanced",
+        "Jobs: none yet",
+        "Inbox: empty",
+    ]
+
+
+def test_a_file_whose_job_is_listed_is_not_listed_again() -> None:
+    snapshot = replace(
+        IDLE,
+        counts=QueueCounts(done=1, failed=1),
+        results=(DONE,),
+        failures=(FAILED,),
+        files=(
+            InboxFile("videos/sea.mp4", "video", "done", "result: sea__anna.mp4", jobs=("1",)),
+            InboxFile("videos/old.mp4", "video", "failed", "failed with face anna: It is text.", jobs=("2",)),
+            InboxFile("videos/link.mp4", "video", "refused", "symbolic link: copy the file itself"),
+            InboxFile("faces/anna.png", "face", "ready", "a face that can be used"),
+        ),
+    )
+    assert told(snapshot)[2:] == [
+        "Jobs: 1 failed, 1 done",
+        "Failed (`retry` tries all again, `retry NUMBER` one):",
+        "  #2 videos/old.mp4 with anna: It is text.",
+        "      -> Drop a video.",
+        "Latest results:",
+        "  #1 outbox/sea__anna.mp4: 50 frames in 2.0 s; 1 remark in its report",
+        "Inbox: 1 face picture, 1 refused, 1 failed, 1 done",
+        "  videos/link.mp4: refused: symbolic link: copy the file itself",
+    ]
+    everything = "\n".join(told(snapshot, all_files=True))
+    assert all(file.path + ":" in everything for file in snapshot.files)
+
+
+def test_what_the_profile_does_without_is_said_once() -> None:
+    lines = told(replace(IDLE, engine="mesh", provider="LiteRT (CPU)", results=(DONE, DONE)))
+    assert [line for line in lines if "face_enhancer" in line] == [
+        "mesh engine on LiteRT (CPU), profile balanced without face_enhancer"
+    ]
+
+
+def test_files_that_wait_for_the_same_stand_below_one_sentence() -> None:
+    files = tuple(
+        InboxFile(f"videos/{n:02}.mp4", "video", "waiting", "waiting for a face") for n in range(30)
+    )
+    lines = told(replace(IDLE, files=files))
+    assert "  30 files waiting for a face:" in lines
+    assert [line.strip() for line in lines[-30:]] == [file.path for file in files]
+    assert "  videos/00.mp4: waiting for a face" in told(replace(IDLE, files=files[:1]))
+
+
+def test_work_that_waits_for_a_daemon_says_how_to_start_it() -> None:
+    job = JobView("3", "videos/a.mp4", "anna", "video", "queued")
+    stopped = replace(
+        IDLE, state="stopped", daemon_pid=None, waiting=(job,), counts=QueueCounts(queued=1), seconds_left=65
+    )
+    lines = told(stopped)
+    assert f"  ! Jobs are waiting: start it with `python simple_auto_processor.py --root {ROOT}`." in lines
+    assert "Jobs: 1 waiting; about 1 min 05 s left" in lines
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_nothing_is_wider_than_the_terminal(width: int) -> None:
+    name = "videos/休日の動画" + "a-very-long-name-" * 9 + ".mp4"
+    job = JobView(
+        "3", name, "anna", "video", "running", 2, 3, 0, "swapping", 1, 1, 48.0, 3.0, 2.0, note="stopping"
+    )
+    snapshot = replace(
+        IDLE,
+        running=(job,),
+        results=(replace(DONE, output=f"{ROOT}/outbox/{name}"),),
+        failures=(replace(FAILED, target=name),),
+        files=(InboxFile(name, "video", "waiting", "waiting for the face " + "ben" * 30),),
+    )
+    lines = told(snapshot, width=width)
+    assert max(map(cell_len, lines)) <= width
+    assert "1 of 1 frame," in " ".join(line.strip() for line in lines)
