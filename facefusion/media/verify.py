@@ -10,7 +10,9 @@ have to be made by the disk, which is not what this looks for.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +23,7 @@ import av.error
 
 from facefusion.errors import FaceFusionError, VerificationError
 from facefusion.media.photo_reader import open_picture, read_photo
+from facefusion.media.sniff import identify
 from facefusion.media.source import main_video, open_input, read_packets
 
 _DECODE_ALL_BELOW = 60
@@ -151,6 +154,51 @@ def verify_photo(path: Path, width: int, height: int) -> None:
         raise VerificationError(
             f"{path.name} is {photo.frame.width}x{photo.frame.height} instead of {width}x{height}."
         )
+
+
+def verify_same(before: Path, after: Path) -> None:
+    """Check that two files hold the same pictures, sound and times; only what surrounds them may differ.
+
+    Videos are compared packet by packet without decoding, pictures by their pixels.
+
+    Raises:
+        VerificationError: they do not.
+    """
+    try:
+        old, new = identify(before), identify(after)
+        if old != new:
+            raise VerificationError(f"{before.name} is {new.family} instead of {old.family}.")
+        content = _pictures_of if old.picture else _packets_of
+        with content(before) as first, content(after) as second:
+            for one, other in itertools.zip_longest(first, second):
+                if one != other:
+                    raise VerificationError(f"{before.name} is no longer what it was before it was signed.")
+    except VerificationError:
+        raise
+    except FaceFusionError as error:
+        raise VerificationError(f"{before.name} cannot be opened again: {error.message}") from error
+
+
+@contextlib.contextmanager
+def _packets_of(path: Path) -> Iterator[Iterator[object]]:
+    with open_input(path) as container:
+        streams = [
+            (s.type, s.codec_context.name if s.codec_context else "", s.time_base) for s in container.streams
+        ]
+        packets = ((p.stream_index, p.pts, p.dts, bytes(p)) for p in read_packets(container))
+        yield itertools.chain(streams, packets)
+
+
+@contextlib.contextmanager
+def _pictures_of(path: Path) -> Iterator[Iterator[object]]:
+    def pictures(image: Any) -> Iterator[object]:
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            image.load()
+            yield image.mode, image.size, image.info.get("duration"), image.tobytes()
+
+    with open_picture(path) as image:
+        yield pictures(image)
 
 
 def _check(name: str, container: Any, expected: ExpectedMedia, everything: bool) -> None:
