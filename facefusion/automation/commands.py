@@ -204,6 +204,20 @@ def report(given: argparse.Namespace, options: Options) -> int:
     return EXIT_DONE
 
 
+def audit(given: argparse.Namespace, options: Options) -> int:
+    """Check that the audit log is as it was written."""
+    from facefusion.trust.audit import check_audit
+
+    found = check_audit(_processor(given, options).workspace.state_dir)
+    if given.json:
+        print(json.dumps(found.as_dict(), indent=2))
+    else:
+        print(f"{found.entries} entries are in order." if found.ok else f"Line {found.break_line}: {found.reason}.")
+        for note in filter(None, [found.note]):
+            print(note)
+    return EXIT_DONE if found.ok else EXIT_FAILED
+
+
 def benchmark(given: argparse.Namespace, options: Options) -> int:
     """Measure this machine."""
     from facefusion.system.benchmark import BATCH_SIZES, run_benchmark
@@ -276,6 +290,9 @@ def _parser() -> argparse.ArgumentParser:
         "action", choices=("check", "schema")
     )
     add("report", report, "write the usage and error reports").add_argument("--days", type=int, default=30)
+    log = add("audit", audit, "check the audit log")
+    log.add_argument("action", choices=("check",))
+    log.add_argument("--json", action="store_true", help="for programs")
     bench = add("benchmark", benchmark, "measure this machine")
     bench.add_argument("--clip", type=Path, help="a video of your own")
     bench.add_argument("--face", type=Path, help="a picture of a face")

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from facefusion.automation.auditing import record_in_audit_log
 from facefusion.automation.content import sha256_of
 from facefusion.automation.job import Job, JobState, failure_from
 from facefusion.automation.jobdesk import UNREAD
@@ -181,6 +182,7 @@ class Finisher:
         record = self.record(job)
         self._write_report(job, record)
         self._at("reported")
+        record_in_audit_log(job, self._workspace.state_dir)
         self._analytics.track(record)
         self._at("counted")
         self._queue.reported(job)
