@@ -25,6 +25,7 @@ from facefusion.errors import FaceFusionError
 from facefusion.reports.analytics import Analytics
 from facefusion.reports.documents import write_failure_report, write_result_report
 from facefusion.reports.records import Failure, JobRecord, Outcome
+from facefusion.wording import count
 
 logger = logging.getLogger(__name__)
 
@@ -189,11 +190,11 @@ class Finisher:
         if job.state is JobState.DONE:
             swap = job.swap or {}
             logger.info(
-                "Done %s with %s: %s (%s frames in %.1f s, %s on %s).",
+                "Done %s with %s: %s (%s in %.1f s, %s on %s).",
                 printable(job.target),
                 printable(job.face_name),
                 printable(Path(job.output or "").name),
-                swap.get("frames", "?"),
+                count(int(swap.get("frames", 0)), "frame"),
                 job.seconds,
                 swap.get("engine", "?"),
                 swap.get("provider", "?"),

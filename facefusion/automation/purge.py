@@ -14,6 +14,7 @@ from facefusion.automation.sightings import sweep
 from facefusion.automation.snapshot import INBOX_FILE, STATUS_FILE
 from facefusion.automation.workspace import Workspace
 from facefusion.reports.usage import DATABASE_FILE
+from facefusion.wording import count
 
 
 def purge_leftovers(workspace: Workspace) -> Iterator[str]:
@@ -43,7 +44,7 @@ def purge_leftovers(workspace: Workspace) -> Iterator[str]:
         database.close()
     for name in (STATUS_FILE, INBOX_FILE):
         (workspace.state_dir / name).unlink(missing_ok=True)
-    yield f"Removed the content hashes of {removed} files and {len(gone)} finished jobs."
+    yield f"Removed the content hashes of {count(removed, 'file')} and {count(len(gone), 'finished job')}."
 
 
 def purge_everything(workspace: Workspace) -> Iterator[str]:

@@ -18,6 +18,7 @@ from facefusion.media.frame import PlanarFrame
 from facefusion.media.normalise import Normaliser
 from facefusion.media.probe import MediaInfo
 from facefusion.media.source import open_decoder, open_input, read_packets, translated
+from facefusion.wording import count
 
 # A file that ends before this share of its announced frames counts as cut off, not as "a bit damaged".
 _ENOUGH = 0.9
@@ -128,12 +129,12 @@ class VideoReader:
             )
         if self._damaged:
             self.warnings.append(
-                f"{self._damaged} damaged parts of the video could not be decoded; "
-                "the pictures they held are missing."
+                f"{count(self._damaged, 'damaged part')} of the video could not be decoded; "
+                "the pictures in there are missing."
             )
         if self._corrupt:
             self.warnings.append(
-                f"{self._corrupt} pictures were damaged; they are shown as far as they could be read."
+                f"Damaged pictures: {self._corrupt:,}, shown as far as they could be read."
             )
         self.warnings += self._normaliser.warnings + self._clock.warnings
 
@@ -151,7 +152,7 @@ class VideoReader:
             decoder.skip_frame = "NONKEY"
             normaliser = Normaliser(self.info)
             last = None
-            count = 0
+            found = 0
             for frame in _spread(container, stream, decoder, self.info, max_count):
                 if frame.pts is not None and last is not None and frame.pts <= last:
                     continue
@@ -160,9 +161,9 @@ class VideoReader:
                 upright = normaliser.apply(frame)
                 upright.pts = stamp
                 upright.time_base = stream.time_base
-                yield PlanarFrame(upright, count)
-                count += 1
-                if count >= max_count:
+                yield PlanarFrame(upright, found)
+                found += 1
+                if found >= max_count:
                     return
 
 
@@ -180,11 +181,13 @@ class _Clock:
     def warnings(self) -> list[str]:
         sentences = []
         if self._guessed:
-            sentences.append(f"{self._guessed} pictures had no time stamp; they follow at the average rate.")
+            sentences.append(
+                f"{count(self._guessed, 'picture')} had no time stamp; such follow at the average rate."
+            )
         if self._moved:
             sentences.append(
-                f"{self._moved} pictures had a time stamp not after the picture before; "
-                "they were moved behind it."
+                f"{count(self._moved, 'picture')} had a time stamp not after the one before; "
+                "such were moved behind it."
             )
         return sentences
 
