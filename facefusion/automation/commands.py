@@ -212,9 +212,10 @@ def audit(given: argparse.Namespace, options: Options) -> int:
     if given.json:
         print(json.dumps(found.as_dict(), indent=2))
     else:
-        print(f"{found.entries} entries are in order." if found.ok else f"Line {found.break_line}: {found.reason}.")
-        for note in filter(None, [found.note]):
-            print(note)
+        fault = f"Line {found.break_line}: {found.reason}."
+        print(f"{found.entries} entries are in order." if found.ok else fault)
+        if found.note:
+            print(found.note)
     return EXIT_DONE if found.ok else EXIT_FAILED
 
 
