@@ -20,7 +20,9 @@ from facefusion.errors import FaceNotFoundError
 from facefusion.faces.detect import FaceDetector
 from facefusion.faces.landmarks import Landmarker
 from facefusion.faces.topology import Topology, load_topology
+from facefusion.media import imprint
 from facefusion.media import kernels as media_kernels
+from facefusion.media.frame import Frame
 from facefusion.media.labels import Label
 from facefusion.media.plan import plan_output
 from facefusion.media.probe import probe
@@ -36,7 +38,7 @@ from facefusion.system.threads import ThreadPlan, plan_threads
 class FrameMarker(Protocol):
     """Writes an invisible mark into finished frames."""
 
-    def mark(self, frame: Canvas) -> None:
+    def mark(self, frame: Frame) -> None:
         """Mark a frame in place. Called once for every frame, from several threads."""
         ...
 
@@ -134,6 +136,7 @@ _KEPT_SOURCES = 8
 def compile_loops() -> None:
     """Compile the per-pixel loops (seconds, once), or load them from the cache on disk."""
     media_kernels.warm_up()
+    imprint.warm_up()
     mesh_kernels.warm_up()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -86,6 +87,10 @@ class AnimationReader:
         for number, frame in zip(range(max_count), chosen, strict=False):
             frame.index = number
             yield frame
+
+    def glimpses(self, places: int, count: int) -> Iterator[PlanarFrame]:
+        """The first `places * count` pictures; see `VideoReader.glimpses`."""
+        return itertools.islice(self._decode(), places * count)
 
     def _decode(self) -> Iterator[PlanarFrame]:
         with open_picture(self.path) as image:

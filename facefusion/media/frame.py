@@ -6,6 +6,8 @@ region that is asked for and nothing else; blending writes only the samples unde
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -17,12 +19,16 @@ import numpy.typing as npt
 from facefusion.errors import MediaFormatError
 from facefusion.media import kernels
 from facefusion.media.colour import ColourModel, Matrix, guess_matrix
+from facefusion.media.imprint import Strength, add_cells, amplitudes
 from facefusion.media.layouts import Layout, layout_of
 from facefusion.media.view import view_for
 
 Image = npt.NDArray[np.uint8]
 Samples = npt.NDArray[Any]
 Box = tuple[int, int, int, int]
+
+# SMPTE ST 2084 spends its steps evenly over what the eye can tell apart, so a step is worth twice as much.
+_PQ, _PQ_SHARE = 16, 0.5
 
 
 class Frame(Protocol):
@@ -73,6 +79,16 @@ class Frame(Protocol):
             box: the region.
             colour: (h, w, 3) uint8 BGR, exactly the size of the box.
             alpha: (h, w) uint8; 0 keeps the frame's pixel, 255 takes the new one.
+        """
+
+    def imprint(self, signs: npt.NDArray[np.int8], strength: Strength) -> None:
+        """Add a faint pattern to the brightness of the whole picture, in place.
+
+        Transparency, what is fully transparent, black and white stay as they are.
+
+        Args:
+            signs: (rows, columns) of -1 and 1, laid over the whole picture.
+            strength: of the pattern, see `facefusion.media.imprint`.
         """
 
 
@@ -234,6 +250,21 @@ class PlanarFrame:
             pixels, k = self._view.bring_back(colour), self.model.from_bgr(65535)
         kernels.blend_yuv(self.planes[0], u, v, size, sx, sy, x0, y0, pixels, alpha, k)
 
+    def imprint(self, signs: npt.NDArray[np.int8], strength: Strength) -> None:
+        """See `Frame.imprint`. RGB frames get it in all three colours, all others in luma."""
+        self._make_writable()
+        size = (self.width, self.height)
+        unit, top = 1 << (self.layout.depth - 8), (1 << self.layout.depth) - 1
+        full = self.layout.rgb or self.model.full_range
+        black, white = (0, top) if full else (16 * unit, 235 * unit)
+        planes = self.planes[: 3 if self.layout.rgb else 1]
+        scale = unit * (_PQ_SHARE if self.av_frame.color_trc == _PQ else 1.0)
+        cells = amplitudes(planes[0], size, signs, strength.even, strength.rich, float(black), scale)
+        hidden = self.planes[-1][: self.height, : self.width] == 0 if self.layout.alpha else None
+        for plane in planes:
+            with _kept(plane[: self.height, : self.width], hidden):
+                add_cells(plane, size, cells, 1, 1, black, white)
+
     def _make_writable(self) -> None:
         if self._writable:
             return
@@ -305,6 +336,26 @@ class PackedFrame:
             colour = np.asarray(cv2.cvtColor(luma, cv2.COLOR_GRAY2BGR), np.uint8)
         scale = 257.0 if self.depth == 16 else 1.0
         kernels.blend_samples(self.pixels[y0:y1, x0:x1], colour, alpha, scale)
+
+    def imprint(self, signs: npt.NDArray[np.int8], strength: Strength) -> None:
+        """See `Frame.imprint`; all three colours get the same."""
+        size, channels = (self.width, self.height), self.pixels.shape[2]
+        unit, white = (257.0, 65535) if self.depth == 16 else (1.0, 255)
+        cells = amplitudes(self.pixels[..., 1], size, signs, strength.even, strength.rich, 0.0, unit)
+        hidden = self.pixels[..., 3] == 0 if channels == 4 else None
+        with _kept(self.pixels, hidden):
+            add_cells(self.pixels.reshape(self.height, -1), size, cells, channels, 3, 0, white)
+
+
+@contextlib.contextmanager
+def _kept(samples: Samples, hidden: npt.NDArray[np.bool_] | None) -> Iterator[None]:
+    """Leave what is fully transparent as it was."""
+    if hidden is None or not hidden.any():
+        yield
+        return
+    before = samples[hidden]
+    yield
+    samples[hidden] = before
 
 
 def _merge(blue: Samples, green: Samples, red: Samples, depth: int) -> Image:

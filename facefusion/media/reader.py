@@ -133,9 +133,7 @@ class VideoReader:
                 "the pictures in there are missing."
             )
         if self._corrupt:
-            self.warnings.append(
-                f"Damaged pictures: {self._corrupt:,}, shown as far as they could be read."
-            )
+            self.warnings.append(f"Damaged pictures: {self._corrupt:,}, shown as far as they could be read.")
         self.warnings += self._normaliser.warnings + self._clock.warnings
 
     def key_frames(self, max_count: int) -> Iterator[PlanarFrame]:
@@ -147,13 +145,23 @@ class VideoReader:
         Raises:
             MediaFormatError: the file cannot be opened. Damaged places are passed over.
         """
+        yield from itertools.islice(self._glimpses(max_count, 1, "NONKEY"), max_count)
+
+    def glimpses(self, places: int, count: int) -> Iterator[PlanarFrame]:
+        """Up to `count` neighbouring frames at each of `places` places spread over the video.
+
+        Every run begins with a key frame; see `key_frames` for the rest.
+        """
+        yield from self._glimpses(places, count, "DEFAULT")
+
+    def _glimpses(self, places: int, count: int, skip: str) -> Iterator[PlanarFrame]:
         with contextlib.ExitStack() as stack, translated(self.path.name):
             container, stream, decoder = open_stream(stack, self.path, self.info, 1)
-            decoder.skip_frame = "NONKEY"
+            decoder.skip_frame = skip
             normaliser = Normaliser(self.info)
             last = None
             found = 0
-            for frame in _spread(container, stream, decoder, self.info, max_count):
+            for frame in _spread(container, stream, decoder, self.info, places, count):
                 if frame.pts is not None and last is not None and frame.pts <= last:
                     continue
                 last = frame.pts if frame.pts is not None else last
@@ -163,8 +171,6 @@ class VideoReader:
                 upright.time_base = stream.time_base
                 yield PlanarFrame(upright, found)
                 found += 1
-                if found >= max_count:
-                    return
 
 
 class _Clock:
@@ -217,23 +223,25 @@ def open_stream(
     return container, stream, open_decoder(stream, info.decoder, threads)
 
 
-def _spread(container: Any, stream: Any, decoder: Any, info: MediaInfo, count: int) -> Iterator[Any]:
-    """Key frames at about equal distances where the file can seek, else the first ones."""
-    if not info.duration or count <= 1 or stream.time_base is None:
-        yield from _next_key_frames(container, stream, decoder, count)
+def _spread(
+    container: Any, stream: Any, decoder: Any, info: MediaInfo, places: int, count: int
+) -> Iterator[Any]:
+    """Runs of frames at about equal distances where the file can seek, else the first ones."""
+    if not info.duration or places <= 1 or stream.time_base is None:
+        yield from _next_frames(container, stream, decoder, places * count)
         return
     start = stream.start_time or 0
     length = info.duration / float(stream.time_base)
-    for place in range(count):
+    for place in range(places):
         try:
-            container.seek(int(start + length * place / count), stream=stream, backward=True)
+            container.seek(int(start + length * place / places), stream=stream, backward=True)
         except av.error.FFmpegError:
             continue
         decoder.flush_buffers()
-        yield from _next_key_frames(container, stream, decoder, 1)
+        yield from _next_frames(container, stream, decoder, count)
 
 
-def _next_key_frames(container: Any, stream: Any, decoder: Any, count: int) -> Iterator[Any]:
+def _next_frames(container: Any, stream: Any, decoder: Any, count: int) -> Iterator[Any]:
     found = 0
     for packet in itertools.chain(read_packets(container, stream), [None]):
         try:
