@@ -25,6 +25,7 @@ from facefusion.errors import FaceFusionError
 from facefusion.reports.analytics import Analytics
 from facefusion.reports.documents import write_failure_report, write_result_report
 from facefusion.reports.records import Failure, JobRecord, Outcome
+from facefusion.trust.privacy import make_shared_folder
 from facefusion.wording import count
 
 logger = logging.getLogger(__name__)
@@ -213,7 +214,7 @@ class Finisher:
                 final = self._outbox.free_report_name(base, failed=not good)
             self._queue.reporting(job, str(final))
             with storage(final):
-                final.parent.mkdir(exist_ok=True)
+                make_shared_folder(final.parent, parents=False)
                 if is_report_of(final, job):
                     draft.replace(final)
                     break

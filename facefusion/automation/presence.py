@@ -10,6 +10,7 @@ from pathlib import Path
 from facefusion.automation.database import Database
 from facefusion.automation.kinds import MARKER
 from facefusion.automation.workspace import INBOX_FOLDERS, printable
+from facefusion.trust.privacy import make_shared_folder, share
 
 FACT = "inbox"
 MARKER_TEXT = (
@@ -40,7 +41,7 @@ class InboxPresence:
         """
         known_device = self._known_device()
         if known_device is None:
-            self._inbox.mkdir(parents=True, exist_ok=True)
+            make_shared_folder(self._inbox)
         try:
             device = self._inbox.stat().st_dev
             names = os.listdir(self._inbox)  # noqa: PTH208 - names alone, without a Path for each
@@ -55,6 +56,7 @@ class InboxPresence:
             # A folder that cannot be written to cannot be marked; it is still a good inbox.
             with contextlib.suppress(OSError):
                 (self._inbox / MARKER).write_text(MARKER_TEXT, encoding="utf-8")
+                share(self._inbox / MARKER)
                 self._remember(device)
         elif device != known_device:
             self._remember(device)
@@ -65,7 +67,7 @@ class InboxPresence:
         if not self._folders_made:
             with contextlib.suppress(OSError):
                 for folder in INBOX_FOLDERS:
-                    (self._inbox / folder).mkdir(exist_ok=True)
+                    make_shared_folder(self._inbox / folder, parents=False)
             self._folders_made = True
 
     def _known_device(self) -> int | None:

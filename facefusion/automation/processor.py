@@ -28,6 +28,7 @@ from facefusion.config import CONFIG_FILE
 from facefusion.errors import InputFileError, VanishedError
 from facefusion.media.sniff import PICTURE_SUFFIXES
 from facefusion.reports.records import JobRecord
+from facefusion.trust.privacy import private_files
 
 logger = logging.getLogger(__name__)
 
@@ -179,6 +180,7 @@ class SimpleAutoProcessor:
         self.workspace.check()
         self.workspace.prepare_state()
         with (
+            private_files(),
             daemon_log(self.workspace.log_dir),
             # Outermost but the log: a second signal while the daemon shuts down must find its handler.
             self._signals(),

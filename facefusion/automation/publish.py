@@ -22,6 +22,7 @@ from facefusion.automation.content import sha256_of
 from facefusion.automation.workspace import Workspace, printable
 from facefusion.errors import FaceFusionError, StorageError
 from facefusion.reports.documents import TEMPORARY_PREFIX
+from facefusion.trust.privacy import share
 
 WORK_PREFIX = ".facefusion-work-"
 STEM_BYTES = 150
@@ -139,6 +140,7 @@ class Outbox:
         """
         suffix = work_file.suffix
         with storage(self.folder):
+            share(work_file)
             for number in itertools.count(1):
                 name = numbered(base, number)
                 output, report = self.folder / f"{name}{suffix}", self.folder / f"{name}.json"

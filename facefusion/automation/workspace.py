@@ -10,6 +10,7 @@ from pathlib import Path
 import facefusion
 from facefusion.config import CONFIG_FILE, AutomationConfig
 from facefusion.errors import ConfigError, StorageError
+from facefusion.trust.privacy import make_shared_folder
 
 STATE_DIR = ".automation"
 INBOX_FOLDERS = ("faces", "videos", "photos")
@@ -115,7 +116,7 @@ class Workspace:
         """
         try:
             for folder in (self.outbox, self.failed_dir, self.analytics_dir):
-                folder.mkdir(parents=True, exist_ok=True)
+                make_shared_folder(folder)
         except OSError as error:
             raise StorageError(f"{printable(folder)} cannot be made: {error.strerror}.") from error
 

@@ -37,6 +37,7 @@ from typing import Any, Literal
 
 from facefusion.errors import StorageError
 from facefusion.reports.records import JobRecord
+from facefusion.trust.privacy import share
 
 SCHEMA = 1
 TEMPORARY_PREFIX = ".report-"
@@ -84,6 +85,7 @@ def write_text(text: str, path: Path) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
+        share(temporary)
         temporary.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):  # the folder itself may be gone
