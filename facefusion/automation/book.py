@@ -115,7 +115,7 @@ def _text_about(job: Job) -> str:
         case JobState.PUBLISHING:
             return f"being published, face {face}"
         case JobState.DONE:
-            return f"result: {printable(Path(job.output or '').name)}"
+            return f"result: {printable(Path(job.output or '').name)} (`retry {job.id}` makes it anew)"
         case JobState.NO_FACE:
             return f"no face was found in it (face {face} was to be put there)"
         case JobState.FAILED:

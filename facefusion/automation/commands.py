@@ -280,7 +280,8 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="for programs")
     status.add_argument("--all", action="store_true", help="list every file, also what is done")
     job_help = "number of a job as `status` shows it, or `all`"
-    add("retry", retry, "queue failed and blocked jobs again").add_argument("job", nargs="*", help=job_help)
+    retry_help = "queue failed and blocked jobs again; a finished one that is named is made anew"
+    add("retry", retry, retry_help).add_argument("job", nargs="*", help=job_help)
     add("first", first, "have waiting jobs run before all others").add_argument("job", nargs="+")
     add("cancel", cancel, "cancel waiting or running jobs").add_argument("job", nargs="+", help=job_help)
     add("doctor", doctor, "examine the installation")

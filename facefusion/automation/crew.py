@@ -65,6 +65,9 @@ class Running:
 class Crew:
     """Owns the workers.
 
+    Attributes:
+        only: ids of the jobs that may be started; None for all.
+
     Args:
         workspace: of the root.
         loop: this object lives in the loop's thread.
@@ -93,6 +96,7 @@ class Crew:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.running: dict[Worker, Running] = {}
+        self.only: frozenset[int] | None = None
         self._workspace = workspace
         self._loop = loop
         self._queue = queue
@@ -221,7 +225,7 @@ class Crew:
         config = self._config()
         face = worker.face_digest if config.group_videos_by_face else None
         busy = [hand.job.face_sha256 for hand in self.running.values()] if config.group_videos_by_face else []
-        while (job := self._queue.claim(config.quality_preset, face, busy)) is not None:
+        while (job := self._queue.claim(config.quality_preset, face, busy, self.only)) is not None:
             try:
                 ready = self._confirmed(job)
                 if ready is None:
@@ -353,7 +357,7 @@ class Crew:
         # As it is now in the queue: the same content dropped again meanwhile has brought other inputs.
         if by_person or (not self._closing and isinstance(self._inbox.confirm(current), FaceFusionError)):
             reason = failure_from(hand.stopping) if hand.stopping is not None else failure
-            self._end(job, reason, JobState.CANCELLED, 0.0)
+            self._end(job, reason, JobState.CANCELLED, 0.0, silent=not by_person)
         else:
             self._queue.give_back(job, None, counted=False)
             self._outbox.remove_work_dir(work_name(job))
@@ -363,12 +367,22 @@ class Crew:
         found = self._inbox.confirm(job)
         return found if isinstance(found, VanishedError) else None
 
-    def _end(self, job: Job, failure: Failure, state: JobState | None, seconds: float) -> None:
+    def _end(
+        self,
+        job: Job,
+        failure: Failure,
+        state: JobState | None,
+        seconds: float,
+        *,
+        silent: bool | None = None,
+    ) -> None:
+        """A job has ended without a result. Nothing is reported of files that others have replaced."""
         if state is None:
             state = _state_for(failure.category)
-        silent = state is JobState.CANCELLED
+        if silent is None:
+            silent = state is JobState.CANCELLED
         self._queue.end(job, state, failure=failure, seconds=seconds, silent=silent)
-        log = logger.info if silent else logger.error
+        log = logger.info if state is JobState.CANCELLED else logger.error
         log("%s %s: %s", state.value.capitalize(), printable(job.target), failure.message)
         self._on_ended(replace(job, state=state))
 

@@ -180,7 +180,7 @@ class Daemon:
             on_ended=self._finish,
             on_storage_trouble=self._storage_trouble,
         )
-        self.queue.recover()
+        self.queue.recover(self._settings.current.max_retries)
         self._state = "watching"
         logger.info("Working on %s.", printable(workspace.root))
 
@@ -387,6 +387,7 @@ class Daemon:
         return WorkerSpec(
             factory=self._options.session_factory,
             models_dir=self._workspace.models_dir,
+            state_dir=self._workspace.state_dir,
             threads=max(1, detect_cores().usable // max(1, workers)),
             log=self._workspace.log_dir / "worker.log",
         )

@@ -175,8 +175,14 @@ class JobDesk(JobTable):
                     state=S.CANCELLED,
                     failure=failure_json(failure),
                     finished_at=self._clock(),
-                    reported=1,
-                ) or update(connection, "id = ? AND state = 'running'", (job_id,), stop_requested=1)
+                    reported=0,
+                ) or update(
+                    connection,
+                    "id = ? AND state = 'running'",
+                    (job_id,),
+                    stop_requested=1,
+                    failure=failure_json(failure),
+                )
                 if changed:
                     cancelled.append(job_id)
         return cancelled

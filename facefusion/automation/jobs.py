@@ -20,10 +20,14 @@ from facefusion.automation.job import (
     ENDED,
     Job,
     JobState,
+    failure_from,
     failure_json,
+    job_of,
 )
 from facefusion.automation.jobdesk import JobDesk
 from facefusion.automation.jobtable import fenced, next_revision, next_turn, read, update
+from facefusion.automation.workspace import printable
+from facefusion.errors import WorkerCrashError
 from facefusion.reports.records import Failure
 
 S = JobState
@@ -38,7 +42,11 @@ class JobQueue(JobDesk):
     """
 
     def claim(
-        self, quality_preset: str, face: str | None = None, busy_faces: Sequence[str] = ()
+        self,
+        quality_preset: str,
+        face: str | None = None,
+        busy_faces: Sequence[str] = (),
+        only: Iterable[int] | None = None,
     ) -> Job | None:
         """Take the next job: highest priority first, within it the same face as before, then by turn.
 
@@ -46,9 +54,10 @@ class JobQueue(JobDesk):
             quality_preset: recorded with the job.
             face: content of the face that the worker has prepared; None to go by turn alone.
             busy_faces: contents that other workers have prepared; left to them while there is other work.
+            only: the jobs that may be taken; None for any.
         """
         with self._database.transaction() as connection:
-            job_id = _next_job(connection, face, busy_faces)
+            job_id = _next_job(connection, face, busy_faces, only)
             if job_id is None:
                 return None
             connection.execute(
@@ -60,7 +69,7 @@ class JobQueue(JobDesk):
             return read(connection, job_id)
 
     def give_back(self, job: Job, note: Failure | None, *, counted: bool, behind: bool = False) -> bool:
-        """Queue a running job again.
+        """Queue a running job again; one that a person has cancelled meanwhile ends so.
 
         Args:
             note: why, for `status`.
@@ -74,6 +83,9 @@ class JobQueue(JobDesk):
                 changes["turn"] = next_turn(connection)
             if not counted:
                 changes["attempts"] = max(job.attempts - 1, 0)
+            current = read(connection, job.id)
+            if current is not None and current.stop_requested:
+                changes = {"state": S.CANCELLED, "finished_at": self._clock()}
             return bool(update(connection, *fenced(job, S.RUNNING), **changes))
 
     def finished_work(self, job: Job, *, work: str, swap: Mapping[str, Any], seconds: float) -> Job | None:
@@ -154,22 +166,31 @@ class JobQueue(JobDesk):
         with self._database.transaction() as connection:
             update(connection, *fenced(job, job.state), reported=1, stale_report=None, warnings=warnings)
 
-    def recover(self) -> list[Job]:
-        """Queue the jobs again that a daemon had in hand when it was killed; no attempt is counted.
+    def recover(self, max_retries: int) -> None:
+        """Queue the jobs again that a daemon had in hand when it was killed.
 
-        Returns:
-            Those whose work was complete and was being published.
+        That counts as an attempt, and others get their turn first: nobody knows whether it was the job that
+        took the whole program down. One that was in hand too often fails.
+
+        Args:
+            max_retries: how often a job is tried again.
         """
         with self._database.transaction() as connection:
-            connection.execute(
-                "UPDATE jobs SET state = 'queued', attempts = max(attempts - 1, 0), started_at = NULL,"
-                " revision = ? WHERE state = 'running' AND stop_requested = 0",
-                (next_revision(connection),),
-            )
-            update(
-                connection, "state = 'running'", (), state=S.CANCELLED, finished_at=self._clock(), reported=1
-            )
-        return self._select("state = 'publishing' ORDER BY id")
+            rows = connection.execute("SELECT * FROM jobs WHERE state = 'running' ORDER BY turn").fetchall()
+            for job in map(job_of, rows):
+                changes: dict[str, Any] = {"finished_at": self._clock()}
+                if job.stop_requested:
+                    changes["state"] = S.CANCELLED
+                elif job.attempts > max_retries:
+                    changes |= {"state": S.FAILED, "failure": failure_json(_too_often(job))}
+                else:
+                    changes = {
+                        "state": S.QUEUED,
+                        "turn": next_turn(connection),
+                        "started_at": None,
+                        "failure": failure_json(failure_from(_ended_with(job))),
+                    }
+                update(connection, *fenced(job, S.RUNNING), **changes)
 
     def back_to_queue(self, job: Job) -> None:
         """Queue a job again whose finished work was lost before it was published; nothing is counted."""
@@ -194,17 +215,40 @@ class JobQueue(JobDesk):
             )
 
 
-def _next_job(connection: sqlite3.Connection, face: str | None, busy_faces: Sequence[str]) -> int | None:
-    top = connection.execute("SELECT max(priority) FROM jobs WHERE state = 'queued'").fetchone()[0]
+def _ended_with(job: Job) -> WorkerCrashError:
+    return WorkerCrashError(
+        f"The whole program ended while it processed {printable(job.target)}.",
+        remedy="It is tried again; if the computer was switched off meanwhile, nothing is wrong.",
+    )
+
+
+def _too_often(job: Job) -> Failure:
+    error = WorkerCrashError(
+        f"The whole program ended while it processed {printable(job.target)}, at the last of "
+        f"{job.attempts} attempts.",
+        remedy="If the computer was only switched off each time, drop the file again. Else convert it to "
+        "H.264 in mp4 first; if memory is short, close other programs.",
+    )
+    return failure_from(error)
+
+
+def _next_job(
+    connection: sqlite3.Connection, face: str | None, busy_faces: Sequence[str], only: Iterable[int] | None
+) -> int | None:
+    waiting = "state = 'queued'"
+    given: tuple[object, ...] = ()
+    if only is not None:
+        waiting, given = f"{waiting} AND id IN (SELECT value FROM json_each(?))", (json.dumps(list(only)),)
+    top = connection.execute(f"SELECT max(priority) FROM jobs WHERE {waiting}", given).fetchone()[0]
     if top is None:
         return None
-    query = "SELECT id FROM jobs WHERE state = 'queued' AND priority = ?"
-    attempts: list[tuple[str, tuple[object, ...]]] = [(f"{query} ORDER BY turn LIMIT 1", (top,))]
+    query = f"SELECT id FROM jobs WHERE {waiting} AND priority = ?"
+    attempts: list[tuple[str, tuple[object, ...]]] = [(f"{query} ORDER BY turn LIMIT 1", (*given, top))]
     if busy_faces:
         others = f"{query} AND face_sha256 NOT IN (SELECT value FROM json_each(?)) ORDER BY turn LIMIT 1"
-        attempts.insert(0, (others, (top, json.dumps(list(busy_faces)))))
+        attempts.insert(0, (others, (*given, top, json.dumps(list(busy_faces)))))
     if face is not None:
-        attempts.insert(0, (f"{query} AND face_sha256 = ? ORDER BY turn LIMIT 1", (top, face)))
+        attempts.insert(0, (f"{query} AND face_sha256 = ? ORDER BY turn LIMIT 1", (*given, top, face)))
     for statement, parameters in attempts:
         if (row := connection.execute(statement, parameters).fetchone()) is not None:
             return int(row[0])

@@ -116,7 +116,7 @@ class SimpleAutoProcessor:
     def process_videos_batch(
         self, pairs: Iterable[tuple[Path | str, Path | str]], on_snapshot: SnapshotCallback | None = None
     ) -> list[JobRecord]:
-        """Process given pairs, wherever they lie, grouped by face; the inbox is left alone.
+        """Process given pairs, wherever they lie, grouped by face; the inbox and its jobs are left alone.
 
         Args:
             pairs: (face, target); a face is a picture or a folder of pictures.
@@ -136,6 +136,7 @@ class SimpleAutoProcessor:
             ids = list(dict.fromkeys(answer.job_id for answer in asked))
             failed = [job.id for job in daemon.queue.jobs(ids).values() if job.state is JobState.FAILED]
             daemon.queue.retry(failed)
+            daemon.crew.only = frozenset(ids)
             while not self._stop.is_set():
                 jobs = daemon.queue.jobs(ids)
                 if all(job.state in ENDED and job.reported for job in jobs.values()):

@@ -37,6 +37,9 @@ class SwapRequest:
     face_digest: str
     output: Path
     config: AutomationConfig
+    label: Any = None
+    marker: Any = None
+    inspector: Any = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,24 @@ if "facefusion.automation.worker_process" in str(getattr(sys.modules["__main__"]
     sys.modules["facefusion.pipeline"] = sys.modules[__name__]
 
 
+class NoOversight:
+    """These targets are no media: there is nothing to look at, and nothing that could be signed."""
+
+    label = marker = inspector = None
+
+    def __init__(self, state_dir: Path, models_dir: Path) -> None:
+        pass
+
+    def open(self, *_: Any) -> NoOversight:
+        return self
+
+    def close(self, work: Path, result: Mapping[str, Any]) -> dict[str, Any]:
+        return {}
+
+
 class ScriptedSession:
+    make_oversight = NoOversight
+
     def __init__(self, models_dir: Path, *, threads: int) -> None:
         self.threads = threads
         self.prepared: list[str] = []
@@ -108,6 +128,8 @@ class ScriptedSession:
                         "swapping", frame + 1, frames, frames / seconds, seconds * (1 - frame / frames)
                     )
                 )
+            if script.get("shows_preset"):
+                work.write(request.config.quality_preset.encode())
             work.write(json.dumps(script).encode())
         self._at_end(script, request)
         if script.get("then") == "no_face":
@@ -122,6 +144,8 @@ class ScriptedSession:
                 os.kill(os.getpid(), signal.SIGSEGV)
             case "out_of_memory":
                 os.kill(os.getpid(), signal.SIGKILL)
+            case "kill_the_program":
+                os.killpg(os.getpgid(0), signal.SIGKILL)
             case "hang":
                 time.sleep(600)
             case "crash_once":

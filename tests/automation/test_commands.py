@@ -108,7 +108,55 @@ def test_cancel_and_retry_work_while_the_daemon_runs(
         assert "is queued again" in capsys.readouterr().out
     assert bench.file("videos/long.mp4").state == "cancelled"
     assert bench.results() == ["waiting__alice.mp4"]
-    assert not any((bench.outbox / "failed").iterdir())
+
+
+def test_what_a_person_cancels_is_reported_and_counted_like_everything_else(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.face()
+    bench.target("long.mp4", seconds=60.0, frames=6000)
+    bench.target("waiting.mp4")
+    with bench.start() as daemon:
+        daemon.wait_until(lambda: any(job.frames_done for job in bench.status().running))
+        for job in (*bench.status().running, *bench.status().waiting):
+            assert run(bench, "cancel", job.id) == 0
+        for name in ("long", "waiting"):
+            daemon.wait_until((bench.outbox / "failed" / f"{name}__alice.json").exists)
+            report = bench.report(f"failed/{name}__alice.json")
+            assert (report["outcome"], report["failure"]["category"]) == ("cancelled", "cancelled")
+            assert "retry" in report["failure"]["remedy"]
+        daemon.stop()
+    assert run(bench, "report") == 0
+    assert "2 jobs, 0 done" in capsys.readouterr().out
+
+    assert run(bench, "retry", "1") == 0
+    (bench.inbox / "videos" / "long.mp4").unlink()
+    assert bench.run_once() == 0
+    assert bench.report("failed/long__alice.json")["outcome"] == "failed", "there is one report for a job"
+
+
+def test_a_finished_job_is_made_anew_under_a_free_name(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.face()
+    bench.target("clip.mp4", shows_preset=True)
+    assert bench.run_once() == 0
+    assert run(bench, "status", "--all") == 0
+    assert "`retry 1` makes it anew" in " ".join(capsys.readouterr().out.split())
+    assert run(bench, "retry") == 1, "without a number only what failed"
+
+    bench.configure(quality_preset="fast")
+    assert run(bench, "retry", "1") == 0
+    assert bench.run_once() == 0
+
+    assert bench.results() == ["clip__alice-2.mp4", "clip__alice.mp4"]
+    assert bench.report("clip__alice-2.json")["quality_preset"] == "fast"
+    assert bench.report("clip__alice.json")["quality_preset"] == "balanced"
+    assert bench.file("videos/clip.mp4").reason.startswith("result: clip__alice-2.mp4")
+
+    with pytest.raises(SystemExit):
+        run(bench, "retry", "--help")
+    assert "a finished one that is named is made anew" in " ".join(capsys.readouterr().out.split())
 
 
 def test_cancel_and_retry_work_without_a_daemon(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

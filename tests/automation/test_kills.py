@@ -60,10 +60,12 @@ def test_d1_d2_a_kill_at_every_step_of_publishing_leaves_one_whole_result(bench:
         assert daemon.ended()[0] == -signal.SIGKILL
     assert bench.run_once() == 1
     check_invariants(bench, inputs, good=1)
-    assert bench.report("good0__alice.json")["attempts"] == 1, "a kill is no attempt"
+    attempts = bench.report("good0__alice.json")["attempts"]
+    assert attempts == 1 or step in ("reported", "counted"), "a kill while it is published is no attempt"
 
 
 def kill_at_random_moments(bench: Bench, kills: int, seed: int) -> None:
+    bench.configure(max_retries=10)  # each kill counts for the job in hand
     inputs = drop_a_mixture(bench)
     chance = random.Random(seed)
     killed = rounds = 0
@@ -101,6 +103,27 @@ def test_d1_three_hundred_kills(tmp_path: Path) -> None:
         root = tmp_path / str(seed)
         root.mkdir()
         kill_at_random_moments(Bench(root), kills=30, seed=seed)
+
+
+def test_d5_a_job_that_kills_the_whole_program_fails_and_the_rest_is_processed(bench: Bench) -> None:
+    bench.configure(max_retries=1)
+    bench.face()
+    bench.target("a killer.mp4", then="kill_the_program")
+    bench.target("good.mp4")
+    for _ in range(2):
+        with bench.start("--once") as daemon:
+            assert daemon.ended()[0] == -signal.SIGKILL
+
+    with bench.start("--once") as daemon:
+        assert daemon.ended()[0] == 1
+
+    assert bench.results() == ["good__alice.mp4"]
+    report = bench.report("failed/a killer__alice.json")
+    assert (report["failure"]["category"], report["attempts"]) == ("worker_crash", 2)
+    assert "whole program ended" in report["failure"]["message"]
+    assert bench.leftovers() == []
+    with bench.start("--once") as daemon:
+        assert daemon.ended()[0] == 1, "it is not tried again by itself"
 
 
 def test_d2_a_result_published_just_before_the_kill_is_recognised_and_not_made_again(bench: Bench) -> None:

@@ -49,8 +49,10 @@ def ask(queue: JobQueue, *wishes: JobRequest) -> list[Job]:
     return [jobs[job_id] for job_id in ids]
 
 
-def claim(queue: JobQueue, face: str | None = None, busy: tuple[str, ...] = ()) -> Job:
-    job = queue.claim("balanced", face, busy)
+def claim(
+    queue: JobQueue, face: str | None = None, busy: tuple[str, ...] = (), only: list[int] | None = None
+) -> Job:
+    job = queue.claim("balanced", face, busy, only)
     assert job is not None
     return job
 
@@ -134,15 +136,32 @@ def test_whoever_comes_back_with_an_old_fence_changes_nothing(queue: JobQueue) -
     assert queue.job(current.id) == current
 
 
-def test_d1_a_kill_leaves_running_jobs_to_be_queued_again_uncounted(
+def test_d1_a_kill_leaves_running_jobs_to_be_queued_again_behind_the_others(
     queue: JobQueue, database: Database
 ) -> None:
     ask(queue, wish("1"), wish("2"))
-    claim(queue)
+    killed = claim(queue)
     database.close()
     reborn = JobQueue(Database(database.path))
-    assert reborn.recover() == []
-    assert claim(reborn).attempts == 1
+    reborn.recover(max_retries=2)
+    assert claim(reborn).id != killed.id
+    again = claim(reborn)
+    assert (again.id, again.attempts) == (killed.id, 2)
+    assert again.failure is not None
+    assert "whole program ended" in again.failure.message
+
+
+def test_d5_a_job_with_which_the_whole_program_ends_each_time_fails_in_the_end(queue: JobQueue) -> None:
+    (job,) = ask(queue, wish())
+    for _ in range(3):
+        claim(queue)
+        queue.recover(max_retries=2)
+    ended = queue.job(job.id)
+    assert ended is not None
+    assert (ended.state, ended.attempts, ended.reported) == (JobState.FAILED, 3, False)
+    assert ended.failure is not None
+    assert (ended.failure.category, "of 3 attempts" in ended.failure.message) == ("worker_crash", True)
+    assert queue.retry([job.id]) == [job.id]
 
 
 def test_d2_a_job_that_was_being_published_is_remembered_with_what_was_made(
@@ -152,7 +171,10 @@ def test_d2_a_job_that_was_being_published_is_remembered_with_what_was_made(
     job = worked(queue, claim(queue))
     queue.sealed(job, "hash", 99)
     database.close()
-    (found,) = JobQueue(Database(database.path)).recover()
+    reborn = JobQueue(Database(database.path))
+    reborn.recover(max_retries=0)
+    found = reborn.job(job.id)
+    assert found is not None
     assert (found.state, found.work, found.work_sha256, found.work_bytes) == (
         JobState.PUBLISHING,
         "/folder/x.mp4",
@@ -208,6 +230,31 @@ def test_cancel_stops_waiting_jobs_at_once_and_running_ones_on_request(queue: Jo
     assert after[waiting.id].state is JobState.CANCELLED
     assert after[running.id].state is JobState.RUNNING
     assert after[running.id].stop_requested
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_wish_to_cancel_is_not_forgotten_by_giving_back_or_by_a_kill(queue: JobQueue, killed: bool) -> None:
+    (job,) = ask(queue, wish())
+    running = claim(queue)
+    queue.cancel([job.id], failure_from(CancelledError("by request")))
+    if killed:
+        queue.recover(max_retries=2)
+    else:
+        queue.give_back(running, NOTE, counted=True)
+    after = queue.job(job.id)
+    assert after is not None
+    assert (after.state, after.reported) == (JobState.CANCELLED, False)
+    assert after.failure is not None
+    assert after.failure.message == "by request"
+
+
+def test_a_batch_may_claim_its_own_jobs_alone(queue: JobQueue) -> None:
+    jobs = ask(queue, wish("1", priority=9), wish("2", "bob"), wish("3"), wish("4", "bob"))
+    own = [jobs[1].id, jobs[2].id]
+    assert claim(queue, only=own).id == jobs[1].id
+    assert queue.claim("balanced", "content of bob", ["content of alice"], own) is not None
+    assert queue.claim("balanced", "content of bob", ["content of alice"], own) is None
+    assert queue.claim("balanced", only=[]) is None
 
 
 def test_retry_starts_ended_jobs_anew_and_leaves_others_alone(queue: JobQueue) -> None:
@@ -302,7 +349,7 @@ def test_a_damaged_queue_is_said_with_a_way_out(tmp_path: Path) -> None:
     path.write_bytes(b"this is no database, but long enough to be taken for one" * 100)
     with pytest.raises(StorageError) as caught:
         Database(path)
-    assert "move it away" in caught.value.remedy
+    assert "move queue.sqlite3" in caught.value.remedy
 
 
 def test_the_queue_of_a_newer_program_is_not_touched(database: Database) -> None:

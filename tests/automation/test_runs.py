@@ -382,6 +382,27 @@ def test_a_batch_of_given_pairs_is_processed_wherever_the_files_lie(bench: Bench
     assert bench.results() == ["a__somebody.mp4", "b__somebody.mp4"]
 
 
+def test_a_batch_leaves_waiting_jobs_of_the_inbox_to_the_daemon_and_its_settings(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bench.configure(accept_use_policy=0)
+    face = bench.face()
+    bench.target("waiting.mp4")
+    assert bench.run_once() == 1
+    bench.configure(accept_use_policy=1, quality_preset="fast")
+    own = bench.target("own.mp4").rename(tmp_path / "own.mp4")
+
+    (record,) = bench.processor().process_videos_batch([(face, own)])
+
+    assert record.outcome == "done"
+    assert bench.results() == ["own__alice.mp4"]
+    assert bench.file("videos/waiting.mp4").state == "queued"
+    bench.configure(quality_preset="best")
+    assert bench.run_once() == 0
+    report = bench.report("waiting__alice.json")
+    assert (report["quality_preset"], report["attempts"]) == ("best", 1)
+
+
 def test_pairs_are_grouped_by_face_in_the_order_of_their_first_target() -> None:
     pairs = [("b", "1.mp4"), ("a", "2.mp4"), ("b", "3.mp4"), ("b", "1.mp4")]
     assert SimpleAutoProcessor.group_videos_by_face(pairs) == {"b": ["1.mp4", "3.mp4"], "a": ["2.mp4"]}

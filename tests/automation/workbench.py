@@ -161,6 +161,7 @@ class Running:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,  # a target may have its whole process group killed
         )
 
     def __enter__(self) -> Running:
