@@ -13,6 +13,7 @@ import os
 import platform
 import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from facefusion.swap.neural.winograd import rewrite
-from facefusion.system.onnx_runtime import import_onnxruntime, session_options
+from facefusion.system.networks import NetworkFactory
+from facefusion.system.onnx_file import OnnxFile
+from facefusion.system.providers import prove_providers
 
 
 class Generator:
@@ -114,6 +117,15 @@ class Generator:
         return self._op("Add", self._op("Mul", normal, style[0]), style[1])
 
 
+def write(generator: Generator, path: Path) -> float:
+    """Write the file; returns its number of parameters. What it took in memory is free again afterwards."""
+    import onnx
+
+    model = generator.model()
+    onnx.save(model, str(path))
+    return float(sum(np.prod(constant.dims) for constant in model.graph.initializer))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--channels", type=int, default=1024)
@@ -121,20 +133,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
 
-    runtime = import_onnxruntime()
-
-    def session(content: bytes) -> Any:
-        options = session_options(runtime, "cpu", given.threads)
-        return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-    model = Generator(given.channels).model()
-    parameters = sum(int(np.prod(constant.dims)) for constant in model.graph.initializer)
-    stock = session(model.SerializeToString())
-    began = time.perf_counter()
-    count = rewrite(model)
-    faster = session(model.SerializeToString())
-    prepared = time.perf_counter() - began
-    del model
+    networks = NetworkFactory(prove_providers(["cpu"], gpus=()), threads=given.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "generator.onnx"
+        parameters = write(Generator(given.channels), path)
+        stock, _ = networks.session(path, path.name, "cpu")
+        began = time.perf_counter()
+        file = OnnxFile(path)
+        count = rewrite(file)
+        graph = file.graph()
+        faster, _ = networks.session(graph, path.name, "cpu")
+        prepared = time.perf_counter() - began
     random = np.random.default_rng(1)
     feeds = {
         "target": random.random((1, 3, 128, 128), np.float32),
@@ -146,7 +155,7 @@ def main() -> None:
     for turn in range(given.runs + 1):
         for name, network in (("stock", stock), ("rewritten", faster)):
             began, cpu = time.perf_counter(), time.process_time()
-            outputs[name] = network.run(None, feeds)[0]
+            outputs[name] = network.run(None, feeds | (graph.feeds if network is faster else {}))[0]
             if turn:
                 seconds[name].append(time.perf_counter() - began)
                 burnt[name].append(time.process_time() - cpu)
@@ -156,7 +165,7 @@ def main() -> None:
     difference = float(np.abs(outputs["stock"] - outputs["rewritten"]).max())
     print(
         f"{platform.processor() or platform.machine()}, {given.threads} threads, "
-        f"onnxruntime {runtime.__version__}"
+        f"onnxruntime {networks.version}"
     )
     print(f"{parameters / 1e6:.1f} million parameters, {count} convolutions rewritten in {prepared:.1f} s")
     # Processor time hardly depends on what else the machine is doing; wall time does.

@@ -20,6 +20,7 @@ from facefusion.errors import FaceNotFoundError
 from facefusion.faces.detect import FaceDetector
 from facefusion.faces.landmarks import Landmarker
 from facefusion.faces.topology import Topology, load_topology
+from facefusion.flow import signs_of_life
 from facefusion.media import imprint
 from facefusion.media import kernels as media_kernels
 from facefusion.media.frame import Frame
@@ -197,10 +198,11 @@ class SwapSession:
         """
         from facefusion.targets import swap_target
 
-        on_progress(SwapProgress("preparing", 0, None, 0.0, None))
-        engine = self.engine(request.config)
-        prepared = self.source(request, engine)
-        toolbox = self.toolbox()
+        # Opening a large model and measuring it for the first time takes longer than a job may be silent.
+        with signs_of_life(lambda: on_progress(SwapProgress("preparing", 0, None, 0.0, None))):
+            engine = self.engine(request.config)
+            prepared = self.source(request, engine)
+            toolbox = self.toolbox()
         if engine.identity.name == "neural":
             toolbox = replace(toolbox, threads=self._heavy_plan)
         result = swap_target(request, engine, prepared, toolbox, on_progress, should_stop)

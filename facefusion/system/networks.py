@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.errors import EngineError, ModelMissingError, OutOfMemoryError
+from facefusion.system.onnx_file import Graph
 from facefusion.system.onnx_runtime import PROVIDERS, import_onnxruntime, prepare_libraries, session_options
 from facefusion.system.providers import ProviderReport
 
@@ -53,12 +54,13 @@ class Network:
     """
 
     def __init__(
-        self, factory: NetworkFactory, path: Path, provider: str, *, graph: bytes | None = None
+        self, factory: NetworkFactory, path: Path, provider: str, *, graph: Graph | None = None
     ) -> None:
         self.title = path.name
         self._factory = factory
         self._path = path
         self._change = threading.Lock()
+        self._feeds: Mapping[str, Array] = {}
         self._batch_limit: int | None = None
         self._open(provider, path if graph is None else graph)
 
@@ -176,7 +178,7 @@ class Network:
         session, guard = self._session, self._guard
         try:
             with guard:
-                return [np.asarray(output) for output in session.run(None, feeds)]
+                return [np.asarray(output) for output in session.run(None, {**feeds, **self._feeds})]
         except self._factory.failures as error:
             raise _explain(self.title, PROVIDERS[self._provider].title, str(error)) from error
 
@@ -189,13 +191,15 @@ class Network:
             )
             self._open("cpu", self._path)
 
-    def _open(self, provider: str, model: Path | bytes) -> None:
+    def _open(self, provider: str, model: Path | Graph) -> None:
         self._session, self._provider = self._factory.session(model, self.title, provider)
         # DirectML does not allow two calls of one session at the same time.
         self._guard: AbstractContextManager[Any] = (
             threading.Lock() if self._provider == "directml" else nullcontext()
         )
-        self.inputs = tuple(_port(value) for value in self._session.get_inputs())
+        self._feeds = model.feeds if isinstance(model, Graph) else {}
+        ports = (_port(value) for value in self._session.get_inputs())
+        self.inputs = tuple(port for port in ports if port.name not in self._feeds)
         self.outputs = tuple(_port(value) for value in self._session.get_outputs())
 
     def check_half_precision(self) -> None:
@@ -269,13 +273,13 @@ class NetworkFactory:
         if sentence not in self._warnings:
             self._warnings.append(sentence)
 
-    def open(self, path: Path, *, half_precision: bool = False, model: bytes | None = None) -> Network:
+    def open(self, path: Path, *, half_precision: bool = False, model: Graph | None = None) -> Network:
         """The network in a file; opened once, then shared.
 
         Args:
             path: the file.
             half_precision: its weights are; it is compared with the CPU before use.
-            model: run this serialised graph in place of the file's own.
+            model: run this graph in place of the file's own.
 
         Raises:
             ModelMissingError: the file is absent or not a readable model.
@@ -289,7 +293,7 @@ class NetworkFactory:
             self._opened[path] = network
         return self._opened[path]
 
-    def session(self, model: Path | bytes, title: str, provider: str) -> tuple[Any, str]:
+    def session(self, model: Path | Graph, title: str, provider: str) -> tuple[Any, str]:
         """A session on `provider`, or on the CPU with a warning; and the word of what it really is.
 
         Raises:
@@ -300,9 +304,14 @@ class NetworkFactory:
         )
         if provider == "cpu":
             chain = [PROVIDERS["cpu"].ort_name]
-        source = str(model) if isinstance(model, Path) else model
         try:
             options = session_options(self._runtime, provider, self._threads)
+            if isinstance(model, Path):
+                source: str | bytes = str(model)
+            else:
+                source = model.content
+                values = [self._runtime.OrtValue.ortvalue_from_numpy(w) for w in model.weights.values()]
+                options.add_external_initializers(list(model.weights), values)
             session = self._runtime.InferenceSession(source, options, providers=list(chain))
         except self.failures as error:
             if provider == "cpu":

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import synthetic
 
+from facefusion.errors import ModelMissingError
 from facefusion.swap.neural.tuning import TUNING_FILE, ConvolutionTuner
 from facefusion.swap.neural.winograd import rewrite
 from facefusion.system.networks import NetworkFactory
-from facefusion.system.onnx_runtime import import_onnxruntime, session_options
+from facefusion.system.onnx_file import Graph, OnnxFile
 
 
 def network(
@@ -22,7 +22,8 @@ def network(
 ) -> Path:
     graph = synthetic.Graph()
     channels_in, channels_out = how.pop("channels", (64, 96))
-    weights = synthetic.rng(1).standard_normal((channels_out, channels_in // how.get("group", 1), 3, 3))
+    kernel = how.pop("kernel", (3, 3))
+    weights = synthetic.rng(1).standard_normal((channels_out, channels_in // how.get("group", 1), *kernel))
     inputs = ["x", graph.constant("w", (weights / np.sqrt(9 * channels_in)).astype(np.float32))]
     if bias:
         inputs.append(graph.constant("b", synthetic.rng(2).standard_normal(channels_out).astype(np.float32)))
@@ -31,13 +32,11 @@ def network(
     return graph.save(path, {"x": (batch, channels_in, *size)}, {"y": (batch, channels_out, None, None)})
 
 
-def run(model: Any, values: Any) -> Any:
-    runtime = import_onnxruntime()
-    content = model.SerializeToString()
-    session = runtime.InferenceSession(
-        content, session_options(runtime, "cpu", 2), providers=["CPUExecutionProvider"]
-    )
-    return session.run(None, {"x": values})[0]
+def run(networks: NetworkFactory, model: Path | Graph, values: Any) -> Any:
+    session, provider = networks.session(model, "m.onnx", "cpu")
+    assert provider == "cpu"
+    feeds = model.feeds if isinstance(model, Graph) else {}
+    return session.run(None, {"x": values, **feeds})[0]
 
 
 @pytest.mark.parametrize(
@@ -47,16 +46,55 @@ def run(model: Any, values: Any) -> Any:
 @pytest.mark.parametrize("batch", [1, "n"])
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_rewritten_convolution_computes_the_same(
-    tmp_path: Path, pads: tuple[int, ...], size: tuple[int, int], batch: Any, bias: bool
+    tmp_path: Path,
+    networks: NetworkFactory,
+    pads: tuple[int, ...],
+    size: tuple[int, int],
+    batch: Any,
+    bias: bool,
 ) -> None:
-    model = onnx.load(str(network(tmp_path / "m.onnx", pads=pads, size=size, batch=batch, bias=bias)))
+    path = network(tmp_path / "m.onnx", pads=pads, size=size, batch=batch, bias=bias)
     values = synthetic.rng(3).standard_normal((3 if batch == "n" else 1, 64, *size)).astype(np.float32)
-    expected = run(model, values)
-    assert rewrite(model) == 1
-    onnx.checker.check_model(model)
-    actual = run(model, values)
+    file = OnnxFile(path)
+    assert rewrite(file) == 1
+    actual = run(networks, file.graph(), values)
+    expected = run(networks, path, values)
     assert actual.shape == expected.shape
     np.testing.assert_allclose(actual, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("pads", [(3, 3, 3, 3), (0, 1, 2, 3)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_wide_convolution_to_few_channels_is_turned_round(
+    tmp_path: Path, networks: NetworkFactory, pads: tuple[int, ...], bias: bool
+) -> None:
+    path = network(tmp_path / "m.onnx", pads=pads, size=(20, 24), bias=bias, channels=(64, 3), kernel=(7, 5))
+    values = synthetic.rng(3).standard_normal((1, 64, 20, 24)).astype(np.float32)
+    file = OnnxFile(path)
+    assert rewrite(file) == 1
+    assert {node.op_type for node in file.model.graph.node} == {"ConvTranspose", "LeakyRelu"}
+    actual, expected = run(networks, file.graph(), values), run(networks, path, values)
+    assert actual.shape == expected.shape
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
+
+
+def test_a_graph_without_its_weights_computes_the_same(tmp_path: Path, networks: NetworkFactory) -> None:
+    path = network(tmp_path / "m.onnx", pads=(1, 1, 1, 1), size=(30, 32), channels=(64, 96))
+    file = OnnxFile(path)
+    graph = file.graph()
+    assert set(graph.weights) == {"w"} and len(graph.content) < path.stat().st_size / 100
+    values = synthetic.rng(3).standard_normal((1, 64, 30, 32)).astype(np.float32)
+    np.testing.assert_array_equal(run(networks, graph, values), run(networks, path, values))
+
+
+@pytest.mark.parametrize("damage", ["cut", "zeros", "text", "empty"])
+def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
+    path = network(tmp_path / "m.onnx", pads=(1, 1, 1, 1), size=(30, 32))
+    content = path.read_bytes()
+    broken = {"cut": content[:-1000], "zeros": bytes(5000), "text": b"no model at all", "empty": b""}
+    path.write_bytes(broken[damage])
+    with pytest.raises(ModelMissingError, match=r"m\.onnx cannot be read as an ONNX model"):
+        OnnxFile(path)
 
 
 @pytest.mark.parametrize(
@@ -70,10 +108,10 @@ def test_a_rewritten_convolution_computes_the_same(
     ],
 )
 def test_what_does_not_fit_stays(tmp_path: Path, how: dict[str, Any]) -> None:
-    model = onnx.load(str(network(tmp_path / "m.onnx", **how)))
-    before = model.SerializeToString()
-    assert rewrite(model) == 0
-    assert model.SerializeToString() == before
+    file = OnnxFile(network(tmp_path / "m.onnx", **how))
+    before = file.model.SerializeToString()
+    assert rewrite(file) == 0
+    assert file.model.SerializeToString() == before
 
 
 def test_the_rewritten_network_is_used_only_where_it_was_measured_faster(
@@ -107,7 +145,7 @@ def test_a_measurement_is_made_once_for_file_and_machine(
     if graph is not None:
         values = synthetic.rng(3).standard_normal((1, 64, 32, 32)).astype(np.float32)
         rewritten = networks.open(path, model=graph).run({"x": values})[0]
-        np.testing.assert_allclose(rewritten, run(onnx.load(str(path)), values), atol=1e-4)
+        np.testing.assert_allclose(rewritten, run(networks, path, values), atol=1e-4)
 
 
 def test_small_files_are_left_alone(tmp_path: Path, networks: NetworkFactory) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.errors import ModelMissingError
+from facefusion.system.onnx_file import OnnxFile
 
 SHAPE = (512, 512)
 
@@ -23,13 +24,8 @@ def embedding_matrix(path: Path) -> NDArray[np.float32]:
     Raises:
         ModelMissingError: the file cannot be read, or holds no such matrix, or more than one.
     """
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    try:
-        graph = onnx.load(str(path)).graph
-    except (OSError, ValueError, DecodeError) as error:
-        raise ModelMissingError(f"{path.name} cannot be read as an ONNX model ({error}).") from error
+    file = OnnxFile(path)
+    graph = file.model.graph
     found = list(_candidates(graph))
     used = {name for node in graph.node for name in node.input}
     unused = [constant for constant in found if constant.name not in used]
@@ -40,7 +36,7 @@ def embedding_matrix(path: Path) -> NDArray[np.float32]:
         raise ModelMissingError(
             f"{path.name} holds {len(chosen)} matrices of 512x512; a swapper of this kind has one."
         )
-    return np.asarray(onnx.numpy_helper.to_array(chosen[0]), np.float32)
+    return np.asarray(file.values(chosen[0]), np.float32)
 
 
 def _candidates(graph: Any) -> Iterable[Any]:

@@ -2,7 +2,8 @@
 
 That is measured once for each file and machine: both forms compute the same random input in turns, and the
 rewritten one is used if its results agree and it is faster. The answer lies in a small file; the rewritten
-graph itself is made anew whenever the network is opened, since it would be as large as the model.
+graph itself is made anew whenever the network is opened: reading it from a disk would take longer, since its
+weights are four times as large.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from facefusion.swap.neural.winograd import rewrite
 from facefusion.system.hardware import available_memory
 from facefusion.system.networks import NetworkFactory
+from facefusion.system.onnx_file import Graph, OnnxFile
 
 TUNING_FILE = "winograd.json"
 TOLERANCE = 1e-3
@@ -32,8 +34,9 @@ TOLERANCE = 1e-3
 _WORTH_IT = 1.1
 _RUNS = 3
 _LEAST_BYTES = 4 << 20
-# The graph while it is rewritten, both networks side by side, and the transformed weights.
-_MEMORY_FACTOR = 16
+# Memory in sizes of the file: the transformed weights and the network; and the original beside them.
+_MEMORY_FACTOR = 5
+_MEMORY_FACTOR_TO_MEASURE = 8
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,8 @@ class ConvolutionTuner:
         self._machine = f"{platform.machine()} {platform.processor()} {os.cpu_count()} {threads}"
         self._least_bytes = least_bytes
 
-    def faster(self, path: Path, digest: str) -> bytes | None:
-        """The rewritten graph of a file, serialised; None where the original is as good.
+    def faster(self, path: Path, digest: str) -> Graph | None:
+        """The rewritten graph of a file; None where the original is as good.
 
         Args:
             path: the model.
@@ -87,32 +90,32 @@ class ConvolutionTuner:
         known = self._read().get(key)
         if known is not None and not known.faster:
             return None
-        if available_memory() < _MEMORY_FACTOR * path.stat().st_size:
+        size = path.stat().st_size
+        if available_memory() < size * (_MEMORY_FACTOR if known else _MEMORY_FACTOR_TO_MEASURE):
             return None
-        import onnx
-
-        model = onnx.load(str(path))
-        count = rewrite(model)
-        content: bytes = model.SerializeToString() if count else b""
-        del model
+        file = OnnxFile(path)
+        count = rewrite(file)
         if known is None:
             # Should the measurement take the process down, the next one does without it.
             self._write(key, Verdict(count, 0.0, 0.0))
-            known = self._measure(path, content, count)
+        graph = file.graph() if count else None
+        if known is None:
+            known = self._measure(path, graph, count)
             self._write(key, known)
-        return content if known.faster else None
+        return graph if known.faster else None
 
-    def _measure(self, path: Path, content: bytes, count: int) -> Verdict:
-        if not count:
+    def _measure(self, path: Path, graph: Graph | None, count: int) -> Verdict:
+        if graph is None:
             return Verdict(0, 1.0, 0.0)
-        sessions = [self._networks.session(model, path.name, "cpu")[0] for model in (path, content)]
-        feeds = _random_feeds(sessions[0])
+        sessions = [self._networks.session(model, path.name, "cpu")[0] for model in (path, graph)]
+        sample = _random_feeds(sessions[0])
+        feeds = [sample, {**sample, **graph.feeds}]
         seconds: list[list[float]] = [[], []]
         outputs: list[NDArray[Any]] = [np.zeros(0), np.zeros(0)]
         for turn in range(_RUNS + 1):
             for index, session in enumerate(sessions):
                 began = time.perf_counter()
-                outputs[index] = session.run(None, feeds)[0]
+                outputs[index] = session.run(None, feeds[index])[0]
                 if turn:
                     seconds[index].append(time.perf_counter() - began)
         deviation = float(np.abs(outputs[0] - outputs[1]).max())
