@@ -171,6 +171,14 @@ def pair(target: Target, faces: Faces, rule: PairingRule) -> Pairing:
     )
 
 
+def without_face(path: str, face_name: str) -> str:
+    """The file name of a target without the face that it asks for, where that is this one."""
+    prefix, name = _prefix(path), _name(path)
+    if prefix is None or _folded(prefix) != _folded(face_name):
+        return name
+    return name.removeprefix(prefix + SEPARATOR)
+
+
 def group_by_face(pairs: Iterable[tuple[F, V]]) -> dict[F, list[V]]:
     """Targets by face, faces in the order of their first target, each pair once."""
     groups: dict[F, list[V]] = {}

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facefusion.automation.content import sha256_of
+from facefusion.automation.pairing import without_face
 from facefusion.automation.workspace import Workspace, printable
 from facefusion.errors import FaceFusionError, StorageError
 from facefusion.reports.documents import TEMPORARY_PREFIX
@@ -177,10 +178,11 @@ class Outbox:
 def result_base(target: str, face_name: str) -> str:
     """Name of a result without suffix: `<target stem>__<face>`, or the stem alone where there is no face.
 
+    A target that asks for its face by name is called without it: `alice__clip.mp4` becomes `clip__alice`.
     Characters that some file system refuses, control characters and undecodable bytes become `_`; long names
     are cut between characters.
     """
-    name = target.rpartition("/")[2]
+    name = without_face(target, face_name)
     stem = name.rpartition(".")[0] or name
     fitted = _fit(stem, STEM_BYTES)
     return f"{fitted}__{_fit(face_name, FACE_BYTES)}" if face_name else fitted

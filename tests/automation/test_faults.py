@@ -103,7 +103,7 @@ def test_d4_what_works_the_second_time_is_done(bench: Bench, tmp_path: Path) -> 
 
 @pytest.fixture
 def spec(tmp_path: Path) -> WorkerSpec:
-    return WorkerSpec(FACTORY, tmp_path, 1, tmp_path / "worker.log")
+    return WorkerSpec(FACTORY, tmp_path, tmp_path, 1, tmp_path / "worker.log")
 
 
 def order(tmp_path: Path, script: str) -> Order:
@@ -232,7 +232,7 @@ def test_two_workers_process_two_jobs_at_a_time(bench: Bench) -> None:
     for face in ("alice", "bob"):
         bench.target(f"{face}__clip.mp4", seconds=1.0)
     assert bench.run_once() == 0
-    reports = [bench.report(f"{face}__clip__{face}.json") for face in ("alice", "bob")]
+    reports = [bench.report(f"clip__{face}.json") for face in ("alice", "bob")]
     assert len({report["swap"]["media"]["pid"] for report in reports}) == 2
     assert max(r["started_at"] for r in reports) < min(r["finished_at"] for r in reports)
 

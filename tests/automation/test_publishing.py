@@ -176,3 +176,20 @@ def test_f5_long_names_are_cut_between_characters() -> None:
     assert len(numbered(base, 999).encode()) + len(".webm") <= 255
     assert "\ufffd" not in base
     json.dumps(base)
+
+
+@pytest.mark.parametrize(
+    ("target", "face", "base"),
+    [
+        ("videos/albert__woman.jpg", "albert", "woman__albert"),
+        ("videos/Albert__woman.jpg", "albert", "woman__albert"),
+        ("videos/ren\u00e9__woman.mp4", "rene\u0301", "woman__rene\u0301"),
+        ("videos/bob/albert__woman.jpg", "bob", "albert__woman__bob"),
+        ("videos/a__b__c.mp4", "a", "b__c__a"),
+        ("videos/albert__.mp4", "albert", "albert____albert"),
+    ],
+)
+def test_a_face_asked_for_by_name_stands_once_in_the_name_of_the_result(
+    target: str, face: str, base: str
+) -> None:
+    assert result_base(target, face) == base
