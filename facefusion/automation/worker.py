@@ -42,12 +42,14 @@ class WorkerSpec:
     Attributes:
         factory: `module:callable`, called with the models folder and `threads`, gives a `SwapSession`.
         models_dir: installed model files.
+        state_dir: the installation's private folder, for the oversight.
         threads: cores for one worker.
         log: file that takes what workers and their libraries print.
     """
 
     factory: str
     models_dir: Path
+    state_dir: Path
     threads: int
     log: Path
 
@@ -374,7 +376,8 @@ def _private_log(path: Path) -> BinaryIO:
 
 def _command(spec: WorkerSpec) -> Sequence[str]:
     module = "facefusion.automation.worker_process"
-    return (sys.executable, "-m", module, spec.factory, str(spec.models_dir), str(spec.threads))
+    places = (str(spec.models_dir), str(spec.state_dir))
+    return (sys.executable, "-m", module, spec.factory, *places, str(spec.threads))
 
 
 def _cause_of_death(status: int, order: Order) -> FaceFusionError:

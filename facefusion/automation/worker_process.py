@@ -1,4 +1,4 @@
-"""The child process that runs jobs: `python -m facefusion.automation.worker_process FACTORY MODELS THREADS`.
+"""The child process that runs jobs: `python -m ...worker_process FACTORY MODELS STATE THREADS`.
 
 It reads orders from standard input and answers on standard output, one JSON object a line:
 
@@ -12,6 +12,11 @@ It reads orders from standard input and answers on standard output, one JSON obj
            "detail": ..., "seconds": ...}
 
 The end of standard input means that the parent is gone, and ends the process.
+
+No target reaches the engine but through the oversight (`facefusion.trust.oversight`): it looks at what is to
+be swapped before, and what the engine has written becomes a result only when it has sealed it, still in this
+process, where native code that crashes costs one attempt. A session of another make may bring an oversight
+of its own as `make_oversight`; the program's own brings none.
 """
 
 from __future__ import annotations
@@ -35,6 +40,7 @@ from typing import Any, TextIO
 
 from facefusion.config import AutomationConfig
 from facefusion.errors import (
+    CancelledError,
     FaceFusionError,
     OutOfMemoryError,
     StorageError,
@@ -65,13 +71,18 @@ class Runner:
 
     Args:
         make_session: builds the session; called with the first order, so that its errors are that job's.
+        make_oversight: builds the oversight; likewise.
         channel: where progress and results go.
     """
 
-    def __init__(self, make_session: Callable[[], Any], channel: Channel) -> None:
+    def __init__(
+        self, make_session: Callable[[], Any], make_oversight: Callable[[], Any], channel: Channel
+    ) -> None:
         self._make_session = make_session
+        self._make_oversight = make_oversight
         self._channel = channel
         self._session: Any = None
+        self._oversight: Any = None
         self._stopped: set[int] = set()
 
     def stop(self, ticket: int) -> None:
@@ -85,6 +96,8 @@ class Runner:
         try:
             if self._session is None:
                 self._session = self._make_session()
+            if self._oversight is None:
+                self._oversight = self._make_oversight()
             output, result = self._swap(order, ticket)
         except Exception as error:
             self._channel.send(
@@ -102,21 +115,16 @@ class Runner:
         with contextlib.suppress(Exception):
             self._session = self._make_session()
             self._session.warm_up()
+            self._oversight = self._make_oversight()
 
     def _swap(self, order: Mapping[str, Any], ticket: int) -> tuple[str, Any]:
-        from facefusion.pipeline import SwapRequest, planned_suffix
+        from facefusion.flow import signs_of_life
+        from facefusion.pipeline import SwapProgress, SwapRequest, planned_suffix
 
         config = AutomationConfig.model_validate(order["config"])
         target = Path(order["target"])
-        output = Path(order["work_dir"]) / f"{order['stem']}{planned_suffix(target, config)}"
-        request = SwapRequest(
-            target=target,
-            faces=tuple(map(Path, order["faces"])),
-            face_digest=order["face_digest"],
-            output=output,
-            config=config,
-        )
-        last_sent, last_stage = 0.0, ""
+        faces = tuple(map(Path, order["faces"]))
+        last_sent, last_stage, looks = 0.0, "", 0
 
         def on_progress(progress: Any) -> None:
             nonlocal last_sent, last_stage
@@ -125,8 +133,29 @@ class Runner:
                 last_sent, last_stage = now, progress.stage
                 self._channel.send("progress", ticket=ticket, **plain(progress))
 
-        result = self._session.swap(request, on_progress, lambda: ticket in self._stopped)
-        return str(output), result
+        def is_alive() -> None:
+            nonlocal looks
+            if ticket in self._stopped:
+                raise CancelledError(f"{target.name} was stopped.")
+            looks += 1
+            on_progress(SwapProgress("preparing", looks, None, 0.0, None))
+
+        output = Path(order["work_dir"]) / f"{order['stem']}{planned_suffix(target, config)}"
+        case = self._oversight.open(target, faces, config, is_alive)
+        request = SwapRequest(
+            target=target,
+            faces=faces,
+            face_digest=order["face_digest"],
+            output=output,
+            config=config,
+            label=case.label,
+            marker=case.marker,
+            inspector=case.inspector,
+        )
+        result = plain(self._session.swap(request, on_progress, lambda: ticket in self._stopped))
+        frames = result["frames"]
+        with signs_of_life(lambda: on_progress(SwapProgress("finishing", frames, frames, 0.0, 0.0))):
+            return str(output), result | case.close(output, result)
 
 
 def describe(error: BaseException, order: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,13 +195,27 @@ def load_factory(name: str) -> Callable[..., Any]:
     return factory
 
 
+def oversight_of(factory: Callable[..., Any]) -> Callable[..., Any]:
+    """What watches over the jobs of a session: the program's own, unless the session is of another make."""
+    own: Callable[..., Any] | None = getattr(factory, "make_oversight", None)
+    if own is not None:
+        return own
+    from facefusion.trust.oversight import Oversight
+
+    return Oversight
+
+
 def main(arguments: list[str]) -> int:
     """Serve orders until standard input ends."""
     channel = _take_over_stdout()
     _leave_signals_to_the_parent()
     _die_with_the_parent()
-    factory_name, models_dir, threads = arguments
-    runner = Runner(lambda: load_factory(factory_name)(Path(models_dir), threads=int(threads)), channel)
+    factory_name, models_dir, state_dir, threads = arguments
+    runner = Runner(
+        lambda: load_factory(factory_name)(Path(models_dir), threads=int(threads)),
+        lambda: oversight_of(load_factory(factory_name))(Path(state_dir), Path(models_dir)),
+        channel,
+    )
     orders: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read_orders, args=(orders, runner), name="orders", daemon=True).start()
     runner.warm_up()

@@ -62,6 +62,7 @@ class SwapResult:
     tracks: tuple[Mapping[str, Any], ...]
     timings: Mapping[str, float]
     media: Mapping[str, Any]
+    left_out: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 

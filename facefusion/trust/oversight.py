@@ -1,0 +1,156 @@
+"""The one place where everything that watches over a job is put together.
+
+    before the swap   what the operator states about the face; the content gate on target and source pictures
+    during it         the invisible mark goes into every frame; the gate looks at what is about to be written
+    after it          label, claim and signature; only then is the file a result
+
+There is no way round it: the worker process gives no job to the engine without a `Case`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from facefusion.config import AutomationConfig
+from facefusion.errors import FaceFusionError
+from facefusion.media.labels import Label, read_label
+from facefusion.pipeline import FrameInspector, FrameMarker
+from facefusion.trust import claim
+from facefusion.trust.consent import Consent, consent_for
+from facefusion.trust.credentials import media_type
+from facefusion.trust.gate import ContentGate
+from facefusion.trust.identity import identity_of, known_authorities
+from facefusion.trust.sealing import seal
+
+Alive = Callable[[], object]
+
+
+class Oversight:
+    """Watches over the jobs of one worker process.
+
+    Args:
+        state_dir: the installation's private folder.
+        models_dir: where the gate's model is installed.
+    """
+
+    def __init__(self, state_dir: Path, models_dir: Path) -> None:
+        self._state_dir = state_dir
+        self._models_dir = models_dir
+
+    def open(
+        self,
+        target: Path,
+        faces: Sequence[Path],
+        config: AutomationConfig,
+        alive: Alive = lambda: None,
+    ) -> Case:
+        """Begin a job: nothing is swapped unless this returns.
+
+        Args:
+            target: the video or photo.
+            faces: pictures of the source face.
+            config: the settings in force.
+            alive: called again and again meanwhile; may raise to stop.
+
+        Raises:
+            ConsentError: what is stated about the face does not allow it.
+            ContentBlockedError: the content gate refuses it, or cannot judge.
+            MediaFormatError: the target cannot be looked at.
+        """
+        consent = consent_for(faces, required=config.require_face_consent)
+        gate = ContentGate(self._models_dir, config)
+        gate.check_target(target, alive)
+        gate.check_sources(faces)
+        return Case(self._state_dir, target, _type_of(faces), consent, gate)
+
+
+class Case:
+    """One job under oversight.
+
+    Attributes:
+        label: for the metadata of the result.
+        marker: for its frames.
+        inspector: sees them before they are written.
+    """
+
+    def __init__(
+        self, state_dir: Path, target: Path, face_type: str, consent: Consent | None, gate: ContentGate
+    ) -> None:
+        self._state_dir = state_dir
+        self._target = target
+        self._face_type = face_type
+        self._consent = consent
+        self._gate = gate
+        self._result_id = uuid.uuid4()
+        self.label: Label | None = claim.LABEL
+        self.marker: FrameMarker | None = None
+        self.inspector: FrameInspector | None = gate.inspector()
+
+    def close(self, work: Path, result: Mapping[str, Any]) -> dict[str, Any]:
+        """End the job: what was written and checked becomes a signed result, or is none.
+
+        Args:
+            work: the finished file; missing if no face was found.
+            result: what the pipeline said (`SwapResult` as plain JSON types).
+
+        Returns:
+            What is added to it: `gate`, `provenance`, `warnings`.
+
+        Raises:
+            SealingError: it could not be signed.
+            StorageError: there is not enough room, or the identity cannot be read.
+            VerificationError: what was signed is not what was checked.
+        """
+        if result["outcome"] != "done":
+            return {"gate": self._gate.result, "provenance": None}
+        identity = identity_of(self._state_dir)
+        facts = claim.Claim(
+            result_id=self._result_id,
+            media_type=media_type(work),
+            face_type=self._face_type,
+            engine=result["engine"],
+            models=result["models"],
+            labelled=read_label(work) is not None,
+            marked=self.marker is not None,
+            consent=None if self._consent is None else self._consent.as_dict(),
+            gate=_in_public(self._gate.result),
+        )
+        sealed = seal(
+            work,
+            claim.statement(facts),
+            self._target,
+            identity,
+            known_authorities(self._state_dir),
+        )
+        noted = (identity.note,) if identity.note else ()
+        return {
+            "gate": self._gate.result,
+            "provenance": {
+                "result_id": str(self._result_id),
+                "manifest_id": sealed.manifest_id,
+                "signer": sealed.signer,
+                "layers": {
+                    "content_credentials": "embedded" if sealed.embedded else "sidecar",
+                    "metadata_label": facts.labelled,
+                    "invisible_mark": facts.marked,
+                },
+            },
+            "warnings": [*result["warnings"], *noted, *sealed.warnings],
+        }
+
+
+def _type_of(faces: Sequence[Path]) -> str:
+    """Media type of the first picture that can be read."""
+    for face in faces:
+        with contextlib.suppress(FaceFusionError):
+            return media_type(face)
+    return "application/octet-stream"
+
+
+def _in_public(gate: Mapping[str, Any]) -> dict[str, Any]:
+    """What a manifest, which anybody may read, says of the gate: its verdict and its model, no scores."""
+    return {"verdict": gate["verdict"], "model": gate["model"]}
