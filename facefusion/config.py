@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from facefusion.config_errors import broken_syntax, keys_twice, wrong_values
 from facefusion.errors import ConfigError
 
 CONFIG_FILE = "automation_config.json"
@@ -201,21 +202,21 @@ def parse_config(text: str, *, name: str = CONFIG_FILE) -> AutomationConfig:
     """Turn JSON text into settings.
 
     Raises:
-        ConfigError: naming line (for syntax), or key, value and what is allowed (for values), all at once.
+        ConfigError: naming line and what is missing (for syntax), or line, key, value and what is allowed
+            (for values), all at once.
     """
     try:
         raw = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ConfigError(
-            f"{name}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg})."
-        ) from error
+        raise ConfigError(f"{name}, {broken_syntax(error)}") from error
     if not isinstance(raw, dict):
-        raise ConfigError(f"{name}: the file must hold one JSON object in braces.")
+        raise ConfigError(f"{name}: the settings stand in braces: {{ ... }}.")
+    if twice := keys_twice(text):
+        raise ConfigError(f"{name}, {twice}")
     try:
         return AutomationConfig.model_validate(raw)
     except ValidationError as error:
-        problems = [_explain(problem, text) for problem in error.errors()]
-        raise ConfigError(f"{name}: " + "; ".join(problems)) from error
+        raise ConfigError(f"{name}, {wrong_values(error.errors(), text, json_schema())}") from error
 
 
 def load_config(path: Path) -> AutomationConfig:
@@ -228,8 +229,10 @@ def load_config(path: Path) -> AutomationConfig:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return AutomationConfig()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name}: cannot be read ({error}).") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path.name} is not UTF-8 text; save it as UTF-8.") from error
+    except OSError as error:
+        raise ConfigError(f"{path.name} cannot be read ({error.strerror}).") from error
     return parse_config(text, name=path.name)
 
 
@@ -256,25 +259,3 @@ def _replace(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
-
-
-def _explain(problem: Mapping[str, Any], text: str) -> str:
-    key = ".".join(str(part) for part in problem["loc"] if not str(part).startswith("function"))
-    line = _line_of(text, [str(part) for part in problem["loc"]])
-    where = f"line {line}, `{key}`" if line else f"`{key}`"
-    if problem["type"] == "extra_forbidden":
-        return f"{where}: unknown setting (see {SCHEMA_FILE} for the known ones)"
-    allowed = str(problem["msg"]).removeprefix("Input should be ").replace("a valid ", "a ")
-    return f"{where} is {json.dumps(problem['input'], default=str)}; allowed: {allowed}"
-
-
-def _line_of(text: str, keys: list[str]) -> int | None:
-    """Line of the innermost named key, found by walking the keys in order through the text."""
-    position = 0
-    found = False
-    for key in keys:
-        at = text.find(json.dumps(key), position)
-        if at < 0:
-            break
-        position, found = at, True
-    return text.count("\n", 0, position) + 1 if found else None

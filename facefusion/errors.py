@@ -62,7 +62,7 @@ class ConfigError(FaceFusionError):
     """A setting is wrong; the message names key, value and what is allowed."""
 
     category = ErrorCategory.CONFIG
-    default_remedy = "Correct the value in automation_config.json; the last good settings stay in force."
+    default_remedy = "Correct it in automation_config.json."
 
 
 class ModelMissingError(FaceFusionError):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from facefusion.config import json_schema
+from facefusion.config_errors import allowed_values
 
 BEGIN, END = "<!-- settings -->", "<!-- end of settings -->"
 
@@ -21,7 +22,8 @@ def settings_table() -> str:
     rows = ["| setting | values | default | meaning |", "|---|---|---|---|"]
     for key, entry in _settings(schema, schema["properties"], ""):
         meaning = " ".join(entry["description"].split())
-        rows.append(f"| `{key}` | {_values(entry)} | `{json.dumps(entry.get('default'))}` | {meaning} |")
+        default = json.dumps(entry.get("default"))
+        rows.append(f"| `{key}` | {allowed_values(entry)} | `{default}` | {meaning} |")
     return "\n".join(rows) + "\n"
 
 
@@ -36,25 +38,6 @@ def _settings(
             yield from _settings(schema, section["properties"], f"{prefix}{key}.")
         else:
             yield prefix + key, entry
-
-
-def _values(entry: Mapping[str, Any]) -> str:
-    """What is allowed, as short as it can be said."""
-    if "anyOf" in entry:
-        return " or ".join(_values(choice) for choice in entry["anyOf"])
-    if "enum" in entry:
-        return ", ".join(f"`{value}`" for value in entry["enum"])
-    if "pattern" in entry:
-        return ", ".join(f"`{value}`" for value in entry["pattern"].strip("^()$").split("|"))
-    kind = entry.get("type", "")
-    if kind == "array":
-        return f"list of {_values(entry['items'])}"
-    if kind in ("integer", "number"):
-        low, high = entry.get("minimum"), entry.get("maximum")
-        if high is not None:
-            return f"{low:.16g} to {high:.16g}"
-        return kind if low is None else f"{low:.16g} or more"
-    return {"boolean": "`true`, `false`", "null": "`null`", "string": "text"}[kind]
 
 
 def update_readme(readme: Path) -> None:

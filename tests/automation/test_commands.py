@@ -259,7 +259,7 @@ def test_purge_forgets_hashes_and_the_history_of_what_is_gone_and_keeps_results(
     bench.run_once()
     gone.unlink()
     assert run(bench, "purge") == 0
-    assert "1 finished jobs" in capsys.readouterr().out
+    assert "1 finished job." in capsys.readouterr().out
     assert bench.results() == ["gone__alice.mp4", "kept__alice.mp4"]
     assert bench.run_once() == 0
     assert bench.results() == ["gone__alice.mp4", "kept__alice.mp4"], "what is there is not made again"
