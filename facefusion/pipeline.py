@@ -8,10 +8,8 @@ faces. It writes to a work file and verifies it; publishing under the final name
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
 
 import cv2
 
@@ -19,117 +17,43 @@ from facefusion.config import AutomationConfig
 from facefusion.errors import FaceNotFoundError
 from facefusion.faces.detect import FaceDetector
 from facefusion.faces.landmarks import Landmarker
-from facefusion.faces.topology import Topology, load_topology
+from facefusion.faces.topology import load_topology
 from facefusion.flow import signs_of_life
+from facefusion.jobspec import (
+    FrameInspector,
+    FrameMarker,
+    ProgressCallback,
+    StopRequested,
+    SwapProgress,
+    SwapRequest,
+    SwapResult,
+)
 from facefusion.media import imprint
 from facefusion.media import kernels as media_kernels
-from facefusion.media.frame import Frame
-from facefusion.media.labels import Label
 from facefusion.media.plan import plan_output
 from facefusion.media.probe import probe
 from facefusion.models.manager import ModelManager
-from facefusion.swap.contract import Canvas, SwapEngine
+from facefusion.swap.contract import SwapEngine
 from facefusion.swap.mesh import kernels as mesh_kernels
 from facefusion.swap.mesh.engine import MeshEngine
 from facefusion.swap.mesh.geometry import build_tables
 from facefusion.swap.neural.workshop import NeuralWorkshop
-from facefusion.system.threads import ThreadPlan, plan_threads
+from facefusion.system.threads import plan_threads
+from facefusion.targets import PreparedFace, Toolbox, swap_target
 
+__all__ = [
+    "FrameInspector",
+    "FrameMarker",
+    "ProgressCallback",
+    "StopRequested",
+    "SwapProgress",
+    "SwapRequest",
+    "SwapResult",
+    "SwapSession",
+    "compile_loops",
+    "planned_suffix",
+]
 
-class FrameMarker(Protocol):
-    """Writes an invisible mark into finished frames."""
-
-    def mark(self, frame: Frame) -> None:
-        """Mark a frame in place. Called once for every frame, from several threads."""
-        ...
-
-
-class FrameInspector(Protocol):
-    """Looks at what is about to be written."""
-
-    def inspect(self, frame: Canvas, seconds: float) -> None:
-        """Look at a finished frame, called in order of time, and leave it as it is.
-
-        Args:
-            seconds: time stamp of the frame, as the target counts.
-
-        Raises:
-            FaceFusionError: nothing of this target may be written; the job ends with this.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class SwapRequest:
-    """One target to be swapped.
-
-    Attributes:
-        target: the video or photo.
-        faces: pictures of the one source face (several pictures of one person are combined).
-        face_digest: identifies the content of `faces`; equal digests share the prepared source.
-        output: work file to be written (parent exists, file does not). Its suffix is decided by
-            `planned_suffix`.
-        config: the settings in force for this job.
-        label: what the output's metadata is to say about how it came about.
-        marker: marks every frame after it was painted.
-        inspector: sees every frame after it was painted and marked, before it is written.
-    """
-
-    target: Path
-    faces: tuple[Path, ...]
-    face_digest: str
-    output: Path
-    config: AutomationConfig
-    label: Label | None = None
-    marker: FrameMarker | None = None
-    inspector: FrameInspector | None = None
-
-
-@dataclass(frozen=True)
-class SwapProgress:
-    """How far a job is. `frames_total` is an estimate where the container does not say."""
-
-    stage: Literal["preparing", "swapping", "finishing"]
-    frames_done: int
-    frames_total: int | None
-    frames_per_second: float
-    seconds_left: float | None
-
-
-@dataclass(frozen=True)
-class SwapResult:
-    """What was really done.
-
-    Attributes:
-        outcome: `done`, or `no_face` when no face of the target could be swapped (then no output exists).
-        engine: `mesh` or `neural`.
-        models: name -> SHA-256 of every model file used.
-        provider: execution provider that really ran (for the mesh engine: its runtime on the CPU).
-        frames: frames written (1 for photos).
-        frames_swapped: frames in which at least one face was swapped.
-        tracks: one entry per followed face: id, first and last frame, frames swapped.
-        timings: seconds by stage.
-        media: container, codec, encoder, audio tracks ... as written.
-        left_out: processors of the quality preset that did not run, because no model for them is installed or
-            the engine has none; asked for by a preset, so no warning.
-        warnings: everything else done differently from what was asked, in sentences.
-    """
-
-    outcome: Literal["done", "no_face"]
-    engine: str
-    models: Mapping[str, str]
-    provider: str
-    frames: int
-    frames_swapped: int
-    tracks: tuple[Mapping[str, Any], ...]
-    timings: Mapping[str, float]
-    media: Mapping[str, Any]
-    left_out: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
-ProgressCallback = Callable[[SwapProgress], None]
-StopRequested = Callable[[], bool]
 
 _KEPT_SOURCES = 8
 
@@ -148,24 +72,6 @@ def planned_suffix(target: Path, config: AutomationConfig) -> str:
         MediaFormatError: the target cannot be read, or not be written faithfully.
     """
     return plan_output(probe(target), config).suffix
-
-
-@dataclass(frozen=True)
-class Toolbox:
-    """Warm models and the thread plan, shared by all jobs of a session."""
-
-    detector: FaceDetector
-    landmarker: Landmarker
-    topology: Topology
-    threads: ThreadPlan
-
-
-@dataclass(frozen=True)
-class PreparedFace:
-    """A source as the engine keeps it, and what had to be said about its pictures."""
-
-    source: object
-    warnings: tuple[str, ...]
 
 
 class SwapSession:
@@ -196,8 +102,6 @@ class SwapSession:
             CancelledError: `should_stop` answered true; the work file is gone.
             FaceFusionError: any other reason, each with category and remedy; the work file is gone.
         """
-        from facefusion.targets import swap_target
-
         # Opening a large model and measuring it for the first time takes longer than a job may be silent.
         with signs_of_life(lambda: on_progress(SwapProgress("preparing", 0, None, 0.0, None))):
             engine = self.engine(request.config)

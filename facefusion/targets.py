@@ -11,29 +11,41 @@ from typing import Any
 
 from facefusion.errors import CancelledError
 from facefusion.faces.align import canonicalise
-from facefusion.faces.landmarks import Face
+from facefusion.faces.detect import FaceDetector
+from facefusion.faces.landmarks import Face, Landmarker
 from facefusion.faces.recent import PerTrack
 from facefusion.faces.smooth import RADIUS, PosedFace, Smoother
 from facefusion.faces.topology import Topology
 from facefusion.faces.track import FaceTracker, Observation, find_faces
 from facefusion.flow import ByteBudget, Flow, Stopwatch, signs_of_life
+from facefusion.jobspec import ProgressCallback, StopRequested, SwapProgress, SwapRequest, SwapResult
 from facefusion.media.frame import PlanarFrame
 from facefusion.media.open import open_reader, open_writer
 from facefusion.media.photos import read_photo, write_photo
 from facefusion.media.plan import OutputPlan, plan_output
 from facefusion.media.probe import MediaInfo, probe
 from facefusion.media.verify import verify_photo, verify_video
-from facefusion.pipeline import (
-    PreparedFace,
-    ProgressCallback,
-    StopRequested,
-    SwapProgress,
-    SwapRequest,
-    SwapResult,
-    Toolbox,
-)
 from facefusion.swap.contract import Canvas, FramePainter, Painter, SwapEngine
 from facefusion.swap.lacking import left_out, unheeded
+from facefusion.system.threads import ThreadPlan
+
+
+@dataclass(frozen=True)
+class Toolbox:
+    """Warm models and the thread plan, shared by all jobs of a session."""
+
+    detector: FaceDetector
+    landmarker: Landmarker
+    topology: Topology
+    threads: ThreadPlan
+
+
+@dataclass(frozen=True)
+class PreparedFace:
+    """A source as the engine keeps it, and what had to be said about its pictures."""
+
+    source: object
+    warnings: tuple[str, ...]
 
 
 def swap_target(
