@@ -26,6 +26,7 @@ from facefusion.reports.analytics import Analytics
 from facefusion.reports.documents import write_failure_report, write_result_report
 from facefusion.reports.records import Failure, JobRecord, Outcome
 from facefusion.trust.privacy import make_shared_folder
+from facefusion.trust.sidecars import has_sidecar, sidecar_of
 from facefusion.wording import count
 
 logger = logging.getLogger(__name__)
@@ -84,22 +85,23 @@ class Finisher:
         """Publish, unless that was done before the program was killed."""
         if self._placed_before(job) is not None:
             self._conclude(job.id)
-        elif Path(job.work or "").is_file():
+        elif all(part.is_file() for part in _parts(job)):
             self._publish(job)
         else:
             self._queue.back_to_queue(job)
 
     def _publish(self, job: Job) -> None:
-        work = Path(job.work or "")
+        work, *beside = _parts(job)
         base = result_base(job.target, job.face_name)
         if job.work_sha256 is None:
             with storage(work):
                 self._at("sealing")
-                sync_file(work)
+                for part in (work, *beside):
+                    sync_file(part)
                 sha256, size = sha256_of(work), work.stat().st_size
             self._queue.sealed(job, sha256, size)
         self._at("placing")
-        placed = self._outbox.place(work, base)
+        placed = self._outbox.place(work, base, next(iter(beside), None), self._at)
         self._at("placed")
         self._queue.published(
             job, output=str(placed.output), report=str(placed.report), warnings=placed.warnings
@@ -224,6 +226,13 @@ class Finisher:
         with storage(final):
             sync_folder(final.parent)
         self._outbox.remove_work_dir(folder.name)
+
+
+def _parts(job: Job) -> list[Path]:
+    """The work file, and its signature where that lies beside it."""
+    work = Path(job.work or "")
+    provenance = (job.swap or {}).get("provenance")
+    return [work, sidecar_of(work)] if has_sidecar(provenance) else [work]
 
 
 def work_name(job: Job) -> str:

@@ -24,6 +24,7 @@ from facefusion.automation.workspace import Workspace, printable
 from facefusion.errors import FaceFusionError, StorageError
 from facefusion.reports.documents import TEMPORARY_PREFIX
 from facefusion.trust.privacy import share
+from facefusion.trust.sidecars import sidecar_of
 
 WORK_PREFIX = ".facefusion-work-"
 STEM_BYTES = 150
@@ -133,24 +134,51 @@ class Outbox:
         with contextlib.suppress(OSError):
             self.work_root.rmdir()
 
-    def place(self, work_file: Path, base: str) -> Placed:
+    def place(
+        self,
+        work_file: Path,
+        base: str,
+        sidecar: Path | None = None,
+        at: Callable[[str], None] = lambda step: None,
+    ) -> Placed:
         """Give a complete work file its final name, `base` plus its own suffix.
+
+        What belongs beside it gets its name first, and stays in the work folder too: a result is never seen
+        without it, and after a kill in between it is recognised by its content.
+
+        Args:
+            work_file: complete.
+            base: of the name.
+            sidecar: file that is to lie beside the result.
+            at: called with the name of each step that was taken (tests end the process there).
 
         Raises:
             StorageError: disk full, outbox gone or read-only; the work file is untouched.
         """
         suffix = work_file.suffix
         with storage(self.folder):
-            share(work_file)
+            for made in filter(None, (work_file, sidecar)):
+                share(made)
             for number in itertools.count(1):
                 name = numbered(base, number)
                 output, report = self.folder / f"{name}{suffix}", self.folder / f"{name}.json"
-                if os.path.lexists(report) or not move_without_replacing(work_file, output):
+                if os.path.lexists(report) or not self._place(work_file, output, sidecar, at):
+                    if sidecar is not None and _is_same(sidecar, sidecar_of(output)):
+                        sidecar_of(output).unlink()
                     continue
                 sync_folder(self.folder)
                 taken = f"The name {printable(base + suffix)} was taken; the result is {output.name}."
                 return Placed(output, report, (printable(taken),) if number > 1 else ())
         raise AssertionError("unreachable")
+
+    def _place(self, work_file: Path, output: Path, sidecar: Path | None, at: Callable[[str], None]) -> bool:
+        if sidecar is not None:
+            beside = sidecar_of(output)
+            if os.path.lexists(output) or not (_is_same(sidecar, beside) or _copy(sidecar, beside)):
+                return False
+            sync_folder(self.folder)
+            at("beside")
+        return move_without_replacing(work_file, output)
 
     def find(self, base: str, suffix: str, sha256: str, size: int) -> Placed | None:
         """A result placed earlier, recognised by its content."""
@@ -255,8 +283,34 @@ def _move_by_reservation(source: Path, destination: Path) -> bool:
         os.close(os.open(destination, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     except FileExistsError:
         return False
-    source.replace(destination)
+    try:
+        source.replace(destination)
+    except OSError:
+        with contextlib.suppress(OSError):
+            destination.unlink()
+        raise
     return True
+
+
+def _copy(source: Path, destination: Path) -> bool:
+    """Give a file a second name, or a copy where the file system has no such thing; False if it is taken."""
+    copy = source.with_name(f"{source.name}.copy")
+    copy.unlink(missing_ok=True)
+    try:
+        os.link(source, copy)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        shutil.copy(source, copy)
+        sync_file(copy)
+    return move_without_replacing(copy, destination)
+
+
+def _is_same(source: Path, destination: Path) -> bool:
+    try:
+        return destination.read_bytes() == source.read_bytes()
+    except OSError:
+        return False
 
 
 def _fit(text: str, limit: int) -> str:

@@ -14,6 +14,10 @@ Both are one JSON object with `"schema": 1`. Keys are only ever added; a change 
     queued_at, started_at, finished_at    ISO 8601 in UTC, to the millisecond; started_at may be null
     seconds         the work itself, without waiting in the queue
     frames_per_second   frames written by `seconds`; null where nothing was written
+    provenance      {"result_id", "manifest_id", "signer", "layers": {"content_credentials": "embedded" or
+                    "sidecar", "metadata_label", "invisible_mark"}, "sidecar": name of the file beside the
+                    output, or null}; null where there is no output
+    gate            what the content gate looked at and found; null where the job never came that far
     swap            what was really done (`facefusion.pipeline.SwapResult`): engine, provider, models by
                     SHA-256, frames, frames_swapped, tracks, timings in seconds by stage, media, left_out
                     (processors of the quality preset that no installed model serves: information); null
@@ -38,6 +42,7 @@ from typing import Any, Literal
 from facefusion.errors import StorageError
 from facefusion.reports.records import JobRecord
 from facefusion.trust.privacy import share
+from facefusion.trust.sidecars import has_sidecar, sidecar_of
 
 SCHEMA = 1
 TEMPORARY_PREFIX = ".report-"
@@ -120,6 +125,8 @@ def frames_per_second(record: JobRecord) -> float | None:
 
 def _document(kind: Literal["result", "failure"], record: JobRecord) -> dict[str, Any]:
     failure = record.failure
+    swap = dict(record.swap or {})
+    provenance, gate = swap.pop("provenance", None), swap.pop("gate", None)
     return {
         "schema": SCHEMA,
         "kind": kind,
@@ -147,7 +154,9 @@ def _document(kind: Literal["result", "failure"], record: JobRecord) -> dict[str
         "finished_at": iso_time(record.finished_at),
         "seconds": round(record.seconds, 3),
         "frames_per_second": frames_per_second(record),
-        "swap": record.swap,
+        "provenance": _provenance(provenance, record.output),
+        "gate": gate,
+        "swap": swap or None,
         "warnings": list(all_warnings(record)),
         "failure": None
         if failure is None
@@ -158,6 +167,13 @@ def _document(kind: Literal["result", "failure"], record: JobRecord) -> dict[str
             "detail": failure.detail,
         },
     }
+
+
+def _provenance(provenance: Mapping[str, Any] | None, output: Path | None) -> dict[str, Any] | None:
+    if provenance is None or output is None:
+        return None
+    sidecar = readable(sidecar_of(output).name) if has_sidecar(provenance) else None
+    return {**provenance, "sidecar": sidecar}
 
 
 def _plain(value: object) -> Any:

@@ -21,9 +21,6 @@ import c2pa
 from facefusion.media.sniff import identify
 from facefusion.trust.identity import ORGANISATION, Identity
 
-SIDECAR = ".c2pa"
-"""Suffix of a manifest that lies beside its file: `clip.mkv` and `clip.mkv.c2pa`."""
-
 _MEDIA_TYPES = {
     "mp4": "video/mp4",
     "mov": "video/quicktime",
@@ -101,11 +98,6 @@ def media_type(path: Path) -> str:
 def can_embed(kind: str) -> bool:
     """Whether credentials go into files of this media type."""
     return kind in c2pa.Builder.get_supported_mime_types()
-
-
-def sidecar_of(path: Path) -> Path:
-    """Where the credentials of a file lie that cannot hold them itself."""
-    return path.with_name(path.name + SIDECAR)
 
 
 def sign(

@@ -15,6 +15,7 @@ from facefusion.media.verify import verify_same
 from facefusion.trust import credentials
 from facefusion.trust.credentials import Credentials, CredentialsError, State, UnreadableParentError
 from facefusion.trust.identity import Identity
+from facefusion.trust.sidecars import sidecar_of
 
 _FRESH = ".signing"
 _TEMPORARY = ".spool"
@@ -88,7 +89,7 @@ def seal(
         at("checked")
         shutil.copymode(work, fresh)
         if not embedded:
-            _write(credentials.sidecar_of(work), manifest)
+            _write(sidecar_of(work), manifest)
         at("beside")
         fresh.replace(work)
     except CredentialsError as error:

@@ -193,3 +193,88 @@ def test_a_face_asked_for_by_name_stands_once_in_the_name_of_the_result(
     target: str, face: str, base: str
 ) -> None:
     assert result_base(target, face) == base
+
+
+def with_sidecar(outbox: Outbox, signature: bytes = b"signature") -> tuple[Path, Path]:
+    work = work_file(outbox)
+    sidecar = work.with_name(work.name + ".c2pa")
+    sidecar.write_bytes(signature)
+    return work, sidecar
+
+
+def names(outbox: Outbox) -> list[str]:
+    return sorted(path.name for path in outbox.folder.iterdir() if path.is_file() and path.suffix != ".md")
+
+
+def test_what_belongs_beside_a_result_is_there_before_it(outbox: Outbox) -> None:
+    work, sidecar = with_sidecar(outbox)
+    seen: list[list[str]] = []
+    placed = outbox.place(work, "clip__alice", sidecar, lambda step: seen.append(names(outbox)))
+    assert seen == [["clip__alice.mp4.c2pa"]]
+    assert placed.output.name == "clip__alice.mp4"
+    assert (outbox.folder / "clip__alice.mp4.c2pa").read_bytes() == b"signature"
+
+
+def test_a_second_try_recognises_its_own_sidecar(outbox: Outbox) -> None:
+    work, sidecar = with_sidecar(outbox)
+
+    def die(step: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        outbox.place(work, "clip__alice", sidecar, die)
+    assert names(outbox) == ["clip__alice.mp4.c2pa"]
+    assert outbox.place(work, "clip__alice", sidecar).output.name == "clip__alice.mp4"
+    assert names(outbox) == ["clip__alice.mp4", "clip__alice.mp4.c2pa"]
+
+
+def test_a_sidecar_of_something_else_is_left_alone(outbox: Outbox) -> None:
+    (outbox.folder / "clip__alice.mp4.c2pa").write_bytes(b"of another file")
+    work, sidecar = with_sidecar(outbox)
+    placed = outbox.place(work, "clip__alice", sidecar)
+    assert placed.output.name == "clip__alice-2.mp4"
+    assert (outbox.folder / "clip__alice.mp4.c2pa").read_bytes() == b"of another file"
+    assert (outbox.folder / "clip__alice-2.mp4.c2pa").read_bytes() == b"signature"
+
+
+def test_a_name_that_is_taken_in_the_last_moment_keeps_no_sidecar(outbox: Outbox) -> None:
+    work, sidecar = with_sidecar(outbox)
+
+    def somebody_is_quicker(step: str) -> None:
+        if not (outbox.folder / "clip__alice.mp4").exists():
+            (outbox.folder / "clip__alice.mp4").write_bytes(b"something else")
+
+    placed = outbox.place(work, "clip__alice", sidecar, somebody_is_quicker)
+    assert placed.output.name == "clip__alice-2.mp4"
+    assert names(outbox) == ["clip__alice-2.mp4", "clip__alice-2.mp4.c2pa", "clip__alice.mp4"]
+
+
+def test_a_file_system_without_hard_links_takes_sidecars_too(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    work, sidecar = with_sidecar(outbox)
+    outbox.place(work, "clip__alice", sidecar)
+    assert (outbox.folder / "clip__alice.mp4.c2pa").read_bytes() == b"signature"
+
+
+def test_a_reserved_name_is_given_back_when_the_move_fails(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = work_file(outbox)
+
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(StorageError):
+        outbox.place(work, "clip__alice")
+    assert names(outbox) == []
+    assert work.read_bytes() == b"result"
