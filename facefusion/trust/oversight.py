@@ -17,14 +17,15 @@ from typing import Any
 
 from facefusion.config import AutomationConfig
 from facefusion.errors import FaceFusionError
+from facefusion.jobspec import FrameInspector, FrameMarker
 from facefusion.media.labels import Label, read_label
-from facefusion.pipeline import FrameInspector, FrameMarker
 from facefusion.trust import claim
 from facefusion.trust.consent import Consent, consent_for
 from facefusion.trust.credentials import media_type
 from facefusion.trust.gate import ContentGate
 from facefusion.trust.identity import identity_of, known_authorities
 from facefusion.trust.sealing import seal
+from facefusion.trust.watermark import Watermark
 
 Alive = Callable[[], object]
 
@@ -87,7 +88,7 @@ class Case:
         self._gate = gate
         self._result_id = uuid.uuid4()
         self.label: Label | None = claim.LABEL
-        self.marker: FrameMarker | None = None
+        self.marker: FrameMarker | None = Watermark(claim.mark_payload(self._result_id))
         self.inspector: FrameInspector | None = gate.inspector()
 
     def close(self, work: Path, result: Mapping[str, Any]) -> dict[str, Any]:
