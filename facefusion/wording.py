@@ -1,20 +1,22 @@
-"""Small pieces of text that everything uses that speaks to people: counts, lengths of time, sizes, rows."""
+"""Small pieces of text that everything uses that speaks to people: counts, times, sizes, paths, rows."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 from rich.cells import cell_len, chop_cells
 
 
 def count(number: int, one: str, many: str = "") -> str:
     """`1 frame`, `12 frames`, `1,200 frames`; `many` where a plain `s` is wrong."""
-    return f"{number:,} {plural(number, one, many)}"
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def plural(number: int, one: str, many: str = "") -> str:
-    """The word alone: `frame` for 1, else `frames`."""
-    return one if number == 1 else many or one + "s"
+def progress(done: int, total: int | None, one: str) -> str:
+    """`150 of 300 frames`, or `150 frames` where nobody knows how many there will be."""
+    return f"{done:,} of {count(total, one)}" if total else count(done, one)
 
 
 def listed(names: Iterable[str], most: int = 3) -> str:
@@ -63,6 +65,12 @@ def wrap(text: str, width: int) -> list[str]:
                 rows.append("")
             rows[-1] += f" {piece}" if rows[-1] else piece
     return rows
+
+
+def near(path: str | os.PathLike[str], folder: Path) -> str:
+    """A path as a person in `folder` writes it: relative where it lies below, else whole."""
+    place = Path(path)
+    return os.path.relpath(place, folder) if place.is_relative_to(folder) else os.fspath(place)
 
 
 def _start(text: str, width: int) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from facefusion.automation.snapshot import (
     DaemonState,
@@ -20,7 +20,7 @@ from facefusion.automation.snapshot import (
     Snapshot,
 )
 from facefusion.automation.workspace import program_dir
-from facefusion.wording import count, duration, plural, wrap
+from facefusion.wording import count, duration, near, progress, wrap
 
 SHOWN = 5
 FILES_SHOWN = 40
@@ -98,14 +98,15 @@ def summary_lines(snapshot: Snapshot, *, all_files: bool, width: int | None = No
         counts.failed - SHOWN,
     )
     yield from _section(
-        "Latest results",
-        (_result(result, Path(snapshot.root)) for result in snapshot.results[:SHOWN]),
+        f"Latest results in {near(snapshot.outbox, Path.cwd())}",
+        (_result(result, Path(snapshot.outbox)) for result in snapshot.results[:SHOWN]),
         width,
         counts.done + counts.no_face - SHOWN,
     )
     told = {
         *(job.id for job in (*snapshot.running, *queued[:SHOWN], *held[:SHOWN])),
-        *(ended.id for ended in (*failed[:SHOWN], *snapshot.results[:SHOWN])),
+        *(failure.id for failure in failed[:SHOWN]),
+        *(result.id for result in snapshot.results[:SHOWN]),
     }
     yield from _files(snapshot.files, told, all_files=all_files, width=width)
 
@@ -155,8 +156,7 @@ def _held(job: JobView) -> str:
 def _running(job: JobView) -> str:
     facts = [_STAGES.get(job.stage, job.stage)]
     if job.frames_done and job.stage in ("swapping", "finishing"):
-        total = f"{job.frames_done:,} of {job.frames_total:,}" if job.frames_total else f"{job.frames_done:,}"
-        facts.append(f"{total} {plural(job.frames_total or job.frames_done, 'frame')}")
+        facts.append(progress(job.frames_done, job.frames_total, "frame"))
     if job.frames_per_second:
         facts.append(f"{job.frames_per_second:.1f} frames/s")
     if job.seconds_left:
@@ -168,13 +168,11 @@ def _running(job: JobView) -> str:
     return f"#{job.id} {job.target} with {job.face}: {', '.join(filter(None, facts))}"
 
 
-def _result(result: ResultView, root: Path) -> str:
+def _result(result: ResultView, outbox: Path) -> str:
     if result.output is None:
         return f"#{result.id} {result.target} with {result.face}: no face in it, so there is no result"
-    output = PurePath(result.output)
-    shown = output.relative_to(root) if output.is_relative_to(root) else output
     what = count(result.frames, "frame") if result.frames > 1 else "photo"
-    told = f"#{result.id} {shown}: {what} in {duration(result.seconds)}"
+    told = f"#{result.id} {near(result.output, outbox)}: {what} in {duration(result.seconds)}"
     return told + (f"; {count(len(result.warnings), 'remark')} in its report" if result.warnings else "")
 
 

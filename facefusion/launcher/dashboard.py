@@ -20,7 +20,7 @@ from facefusion.automation.snapshot import (
     Snapshot,
 )
 from facefusion.launcher.text import near, safe
-from facefusion.wording import count, cut, duration, wrap
+from facefusion.wording import count, cut, duration, progress, wrap
 
 SOFT = "grey58"
 LONG_START_SECONDS = 4.0
@@ -61,14 +61,12 @@ class Dashboard:
     """A rich renderable that always shows the latest snapshot.
 
     Args:
-        root: names are shown relative to it.
         hints: lines at the foot: where to drop files, how to stop.
         full_screen: fill the height of the screen, with the hints at its foot.
     """
 
-    def __init__(self, root: Path, hints: Sequence[str], *, full_screen: bool) -> None:
+    def __init__(self, hints: Sequence[str], *, full_screen: bool) -> None:
         self.snapshot: Snapshot | None = None
-        self._root = root
         self._hints = hints
         self._full_screen = full_screen
 
@@ -116,19 +114,18 @@ class Dashboard:
         return lines
 
     def _sections(self, snapshot: Snapshot, width: int) -> Iterable[Section]:
-        running = [line for job in snapshot.running for line in job_lines(job, self._root, width)]
+        outbox = Path(snapshot.outbox)
+        running = [line for job in snapshot.running for line in job_lines(job, width)]
         yield Section("In work", running, least=2)
-        yield Section(_queue_title(snapshot), queue_lines(snapshot.waiting, self._root, width), least=1)
+        yield Section(_queue_title(snapshot), queue_lines(snapshot.waiting, width), least=1)
         waiting = [entry for entry in snapshot.files if entry.state in ("waiting", "preparing", "refused")]
         yield Section("Waiting in the inbox", waiting_lines(waiting, width), least=2)
         held = [job for job in snapshot.waiting if job.state == "blocked"]
+        yield Section("Held back", [line for job in held for line in held_lines(job, width)], least=2)
         yield Section(
-            "Held back", [line for job in held for line in held_lines(job, self._root, width)], least=2
+            f"Latest results in {near(outbox)}", result_lines(snapshot.results, outbox, width), least=2
         )
-        yield Section("Latest results", result_lines(snapshot.results, self._root, width), least=2)
-        failures = [
-            line for failure in snapshot.failures for line in failure_lines(failure, self._root, width)
-        ]
+        failures = [line for failure in snapshot.failures for line in failure_lines(failure, width)]
         yield Section("Latest failures", failures, least=3)
 
 
@@ -138,10 +135,10 @@ def ready_faces(files: Sequence[InboxFile]) -> list[str]:
     return sorted({safe(path.parts[1] if len(path.parts) > 2 else path.stem) for path in ready})
 
 
-def job_lines(job: JobView, root: Path, width: int) -> list[Text]:
+def job_lines(job: JobView, width: int) -> list[Text]:
     """Two rows of a running job: what, and how far."""
     head = Text("  ")
-    head.append(cut(near(job.target, root), max(12, width - 40)), style="bold")
+    head.append(cut(near(job.target), max(12, width - 40)), style="bold")
     head.append("  with ", style=SOFT).append(cut(safe(job.face), 24))
     stage = STAGES.get(job.stage, job.stage)
     if job.stage == "starting" and job.seconds > LONG_START_SECONDS:
@@ -151,10 +148,8 @@ def job_lines(job: JobView, root: Path, width: int) -> list[Text]:
     if job.attempt > 1:
         head.append(f"   attempt {job.attempt} of {job.attempts_allowed}", style="yellow")
     facts = []
-    if job.frames_total:
-        facts.append(f"{job.frames_done:,} of {count(job.frames_total, 'frame')}")
-    elif job.frames_done:
-        facts.append(count(job.frames_done, "frame"))
+    if job.frames_total or job.frames_done:
+        facts.append(progress(job.frames_done, job.frames_total, "frame"))
     if job.frames_per_second > 0:
         facts.append(f"{job.frames_per_second:.0f} frames/s")
     if job.seconds_left is not None:
@@ -182,12 +177,12 @@ def bar(share: float | None, width: int) -> Text:
     return text
 
 
-def queue_lines(waiting: Sequence[JobView], root: Path, width: int) -> list[Text]:
+def queue_lines(waiting: Sequence[JobView], width: int) -> list[Text]:
     """One row for each face in the queue's order, with the targets that will get it."""
     lines = []
     queued = [job for job in waiting if job.state == "queued"]
     for face, jobs in groupby(queued, key=lambda job: job.face):
-        targets = [near(job.target, root) for job in jobs]
+        targets = [near(job.target) for job in jobs]
         name = cut(safe(face), 18)
         line = Text("  ").append(f"{name:<18}  ")
         told, room = "", width - 40
@@ -218,22 +213,26 @@ def waiting_lines(files: Sequence[InboxFile], width: int) -> list[Text]:
     return lines
 
 
-def held_lines(job: JobView, root: Path, width: int) -> list[Text]:
+def held_lines(job: JobView, width: int) -> list[Text]:
     """A job that is held back, and why."""
-    name = cut(near(job.target, root), max(16, width // 3))
+    name = cut(near(job.target), max(16, width // 3))
     return [
         Text("  ").append(name if first else " " * cell_len(name)).append("  " + row, style="yellow")
         for first, row in _rows(job.note or "held back", width - cell_len(name) - 5)
     ]
 
 
-def result_lines(results: Sequence[ResultView], root: Path, width: int) -> list[Text]:
+def result_lines(results: Sequence[ResultView], outbox: Path, width: int) -> list[Text]:
     """Finished jobs, one row each."""
-    names = [cut(near(result.output or result.target, root), max(16, width // 2)) for result in results]
+    names = [cut(_name(result, outbox), max(16, width // 2)) for result in results]
     column = max(map(cell_len, names), default=0)
     return [
         _result_line(result, set_cell_size(name, column)) for result, name in zip(results, names, strict=True)
     ]
+
+
+def _name(result: ResultView, outbox: Path) -> str:
+    return near(result.target) if result.output is None else near(result.output, outbox)
 
 
 def _result_line(result: ResultView, name: str) -> Text:
@@ -251,10 +250,10 @@ def _result_line(result: ResultView, name: str) -> Text:
     return line.append("  " + "  ".join(facts), style=SOFT)
 
 
-def failure_lines(failure: FailureView, root: Path, width: int) -> list[Text]:
+def failure_lines(failure: FailureView, width: int) -> list[Text]:
     """One failed job: what happened, and in the next row what helps."""
     line = Text(f"  {_clock(failure.finished_at)}  ", style=SOFT)
-    line.append("✗ ", style="red").append(cut(near(failure.target, root), max(16, width // 2)))
+    line.append("✗ ", style="red").append(cut(near(failure.target), max(16, width // 2)))
     lines = [line]
     lines += [Text("          " + row) for _, row in _rows(failure.message, width - 12)]
     lines += [

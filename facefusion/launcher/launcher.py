@@ -115,9 +115,10 @@ class FaceFusionAutomationLauncher:
     def _settings(self, config: AutomationConfig, *, first: bool) -> AutomationConfig:
         """The first start asks for each setting; later ones whether they are still right."""
         if not first or not self.conversation.interactive:
+            place = Workspace.of(self.arguments.root, config)
             self.console.print(
-                f"Profile {config.quality_preset}, inbox {safe(config.inbox)}, outbox {safe(config.outbox)}"
-                f" ({CONFIG_FILE} has more settings).",
+                f"Profile {config.quality_preset}, inbox {near(place.inbox)}, outbox {near(place.outbox)}"
+                f" (more settings in {near(self.arguments.root / CONFIG_FILE)}).",
                 markup=False,
             )
         if not first and self.conversation.confirm("Keep these settings?", default=True):
@@ -189,7 +190,7 @@ class FaceFusionAutomationLauncher:
             save_config(config, path)
         except OSError as error:
             raise StorageError(f"{safe(str(path))} cannot be written ({error.strerror}).") from error
-        self.console.print(f"Settings written to {near(path, Path.cwd())}.", style="dim", markup=False)
+        self.console.print(f"Settings written to {near(path)}.", style="dim", markup=False)
 
     def _make_inbox(self, workspace: Workspace) -> None:
         try:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from facefusion.automation.snapshot import InboxFile, Snapshot
 from facefusion.launcher.text import near, safe
-from facefusion.wording import count, duration
+from facefusion.wording import count, duration, progress
 
 PROGRESS_SECONDS = 10.0
 FILES_IN_FULL = 20
@@ -19,15 +18,11 @@ class LineView:
     """Writes what changed from one snapshot to the next.
 
     Args:
-        root: names are shown relative to it.
         write: takes one line without its end.
         clock: seconds since the epoch; given by tests.
     """
 
-    def __init__(
-        self, root: Path, write: Callable[[str], None], *, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._root = root
+    def __init__(self, write: Callable[[str], None], *, clock: Callable[[], float] = time.time) -> None:
         self._write = write
         self._clock = clock
         self._began = clock()
@@ -76,14 +71,13 @@ class LineView:
         for job in snapshot.running:
             if job.id not in self._jobs:
                 again = f" (attempt {job.attempt} of {job.attempts_allowed})" if job.attempt > 1 else ""
-                self._say(f"started {self._near(job.target)} with {job.face}{again}")
+                self._say(f"started {near(job.target)} with {job.face}{again}")
                 self._jobs[job.id] = now
             elif now - self._jobs[job.id] >= PROGRESS_SECONDS and job.frames_done:
                 self._jobs[job.id] = now
-                of = f" of {job.frames_total}" if job.frames_total else ""
                 left = "" if job.seconds_left is None else f", {duration(job.seconds_left)} left"
                 self._say(
-                    f"progress {self._near(job.target)}: {job.frames_done}{of} frames,"
+                    f"progress {near(job.target)}: {progress(job.frames_done, job.frames_total, 'frame')},"
                     f" {job.frames_per_second:.0f} frames/s{left}"
                 )
 
@@ -92,18 +86,18 @@ class LineView:
         ends: list[tuple[float, str, str]] = []
         for result in snapshot.results:
             if result.output is None:
-                told = f"no face {self._near(result.target)}: no face was found in it, so there is no result"
+                told = f"no face {near(result.target)}: no face was found in it, so there is no result"
             else:
                 frames = count(result.frames, "frame")
                 how = f"{frames}, {duration(result.seconds)}, {result.engine} engine"
-                told = f"done {near(result.output, self._root)} ({how})"
+                told = f"done {near(result.output)} ({how})"
                 told += "".join(f"; {warning}" for warning in result.warnings)
             ends.append((result.finished_at, result.id, told))
         ends += [
             (
                 failure.finished_at,
                 failure.id,
-                f"failed {self._near(failure.target)}: {failure.message} {failure.remedy}",
+                f"failed {near(failure.target)}: {failure.message} {failure.remedy}",
             )
             for failure in snapshot.failures
         ]
@@ -114,9 +108,6 @@ class LineView:
             if not (first and finished_at < self._began):
                 self._say(told)
         self._ended = {(job_id, finished_at) for finished_at, job_id, _ in ends}
-
-    def _near(self, target: str) -> str:
-        return near(target, self._root)
 
     def _changed(self, key: str, value: object) -> bool:
         changed = key not in self._said or self._said[key] != value

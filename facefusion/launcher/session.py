@@ -12,7 +12,7 @@ from rich.text import Text
 
 from facefusion.automation.processor import SimpleAutoProcessor
 from facefusion.automation.snapshot import Snapshot
-from facefusion.automation.workspace import Workspace
+from facefusion.automation.workspace import Workspace, program_dir
 from facefusion.config import AutomationConfig, save_config
 from facefusion.errors import StorageError
 from facefusion.launcher.demo import make_demo_media
@@ -64,14 +64,14 @@ def watch(console: Console, workspace: Workspace, make_processor: MakeProcessor 
     Raises:
         ConfigError, StorageError: the daemon cannot start.
     """
-    inbox = near(workspace.inbox, workspace.root)
+    inbox = near(workspace.inbox)
     hints = [
         f"Drop faces into {inbox}/faces, videos into {inbox}/videos, photos into {inbox}/photos."
-        f"  Results: {near(workspace.outbox, workspace.root)}",
+        f"  Results: {near(workspace.outbox)}",
         STOP_HINT,
     ]
     processor = make_processor(workspace.root, None)
-    with watch_daemon(console, workspace.root, hints, full_screen=True) as show:
+    with watch_daemon(console, hints, full_screen=True) as show:
         last = LastSnapshot(show)
         status = processor.run(last)
     told = "Stopped."
@@ -81,7 +81,7 @@ def watch(console: Console, workspace: Workspace, make_processor: MakeProcessor 
             f" {count(counts.done, 'result')}, {counts.failed:,} failed, {counts.open:,} still to be done."
         )
     console.print(told)
-    _print_places(console, workspace.root, [("Results", workspace.outbox), _report(workspace)])
+    _print_places(console, [("Results", workspace.outbox), _report(workspace)])
     return status
 
 
@@ -108,18 +108,19 @@ def run_demo(
     pairs = [(media.face, media.clip), (media.face, media.photo)]
     with (
         _demo_settings(workspace, config) as settings,
-        watch_daemon(console, workspace.root, ["Stop with Ctrl-C or q."], full_screen=False) as show,
+        watch_daemon(console, ["Stop with Ctrl-C or q."], full_screen=False) as show,
     ):
         records = make_processor(workspace.root, settings).process_videos_batch(pairs, show)
-    succeeded = [_print_record(console, workspace.root, record) for record in records]
+    succeeded = [_print_record(console, record) for record in records]
     places = [("Source face", media.face), ("Original clip", media.clip), ("Original photo", media.photo)]
-    _print_places(console, workspace.root, [*places, ("Results", workspace.outbox), _report(workspace)])
+    _print_places(console, [*places, ("Results", workspace.outbox), _report(workspace)])
     if len(records) < len(pairs):
         console.print("Stopped before it was finished; the same command goes on with it.")
         return STOPPED
     if not all(succeeded):
         return 1
-    console.print("Now your own: python3 launch_automation.py", style="bold")
+    place = "" if workspace.root == program_dir() else f" --root {near(workspace.root)}"
+    console.print(f"Now your own: python3 launch_automation.py{place}", style="bold", markup=False)
     return 0
 
 
@@ -137,13 +138,13 @@ def _demo_settings(workspace: Workspace, config: AutomationConfig) -> Iterator[P
         path.unlink(missing_ok=True)
 
 
-def _print_record(console: Console, root: Path, record: JobRecord) -> bool:
+def _print_record(console: Console, record: JobRecord) -> bool:
     """One line on what came of a job; True if its result is there."""
     if record.outcome == "done" and record.output is not None:
         swap = record.swap or {}
         frames = int(swap.get("frames", 0))
         what = "photo" if record.target_kind == "photo" else f"{frames} frames in {duration(record.seconds)}"
-        line = Text("  ✓ ", style="green").append(near(record.output, root), style="default")
+        line = Text("  ✓ ", style="green").append(near(record.output), style="default")
         console.print(line.append(f"   {what}, {swap.get('engine', '')} engine", style="dim"))
         return True
     reason = record.failure.message if record.failure else "no face was found"
@@ -159,7 +160,7 @@ def _report(workspace: Workspace) -> tuple[str, Path]:
     return "Report", workspace.analytics_dir / HTML_FILE
 
 
-def _print_places(console: Console, root: Path, places: Iterable[tuple[str, Path]]) -> None:
+def _print_places(console: Console, places: Iterable[tuple[str, Path]]) -> None:
     for title, path in places:
         if path.exists():
-            console.print(Text(f"  {title:<15}", style="dim").append(near(path, root), style="default"))
+            console.print(Text(f"  {title:<15}", style="dim").append(near(path), style="default"))

@@ -1,21 +1,19 @@
-"""Text from outside, and paths, as the launcher shows them."""
+"""Text from outside, as the launcher shows it: one line that cannot command the terminal."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from facefusion import wording
 from facefusion.automation.workspace import printable
 
 
 def safe(text: str) -> str:
-    """Text from outside (names, messages) as one line that cannot command the terminal."""
+    """A name or message."""
     return printable(text)
 
 
-def near(path: str | Path, root: Path) -> str:
-    """A path as a person at `root` would write it: relative where it lies below, else whole."""
-    place = Path(path)
-    if place.is_relative_to(root):
-        return safe(os.path.relpath(place, root))
-    return safe(os.fspath(place))
+def near(path: str | os.PathLike[str], folder: Path | None = None) -> str:
+    """A path as a person in `folder` (the current one if None) writes it."""
+    return safe(wording.near(path, folder or Path.cwd()))

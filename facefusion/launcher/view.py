@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
@@ -23,23 +22,20 @@ KEY_WAIT_SECONDS = 0.2
 
 
 @contextlib.contextmanager
-def watch_daemon(
-    console: Console, root: Path, hints: Sequence[str], *, full_screen: bool
-) -> Iterator[ShowSnapshot]:
+def watch_daemon(console: Console, hints: Sequence[str], *, full_screen: bool) -> Iterator[ShowSnapshot]:
     """Yields what the daemon calls with each snapshot.
 
     Args:
         console: decides between picture and lines: a terminal gets the picture.
-        root: names are shown relative to it.
         hints: where to drop files and how to stop; shown with the picture, or once before the lines.
         full_screen: take the whole screen; else draw below what is there. Either is given back at the end.
     """
     if not console.is_terminal or console.is_dumb_terminal:
         for hint in hints:
             _print_line(hint)
-        yield LineView(root, _print_line).show
+        yield LineView(_print_line).show
         return
-    dashboard = Dashboard(root, hints, full_screen=full_screen)
+    dashboard = Dashboard(hints, full_screen=full_screen)
 
     def show(snapshot: Snapshot) -> None:
         dashboard.snapshot = snapshot

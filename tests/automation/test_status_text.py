@@ -73,8 +73,8 @@ def test_a_file_whose_job_is_listed_is_not_listed_again() -> None:
         "Failed (`retry` tries all again, `retry NUMBER` one):",
         "  #2 videos/old.mp4 with anna: It is text.",
         "      -> Drop a video.",
-        "Latest results:",
-        "  #1 outbox/sea__anna.mp4: 50 frames in 2.0 s; 1 remark in its report",
+        f"Latest results in {ROOT}/outbox:",
+        "  #1 sea__anna.mp4: 50 frames in 2.0 s; 1 remark in its report",
         "Inbox: 1 face picture, 1 refused, 1 failed, 1 done",
         "  videos/link.mp4: refused: symbolic link: copy the file itself",
     ]

@@ -31,10 +31,11 @@ def start(root: Path, *words: str) -> Terminal:
     return Terminal([sys.executable, str(SCRIPT), str(root), str(root / "models"), *words], os.environ)
 
 
-def without_terminal(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def without_terminal(root: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(SCRIPT), str(root), str(root / "models"), *words],
         env={**os.environ, "IMAGINED_STEPS": "3"},
+        cwd=cwd,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -196,4 +197,13 @@ def test_a_mistake_in_the_settings_is_named(root: Path) -> None:
     refused = without_terminal(root, "--yes", "--accept-use-policy", "1")
     assert refused.returncode == 1
     assert "quality_preset" in refused.stdout
-    assert "'fast', 'balanced' or 'best'" in refused.stdout
+    assert "`fast`, `balanced`, `best`" in refused.stdout
+
+
+def test_paths_can_be_used_from_where_the_launcher_was_started(root: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    told = without_terminal(root, "--yes", "--accept-use-policy", "1", cwd=elsewhere).stdout
+    assert f"Drop faces into {root}/inbox/faces" in told
+    near_by = without_terminal(root, "--yes", cwd=root.parent).stdout
+    assert f"Drop faces into {root.name}/inbox/faces" in near_by

@@ -19,7 +19,7 @@ from facefusion.wording import count, cut, duration, listed, size, wrap
 
 def drawn(snapshot: Snapshot | None, *, width: int = 110, height: int = 50) -> list[str]:
     console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
-    dashboard = Dashboard(Path(ROOT), ["Drop faces into inbox/faces.", "Stop with q."], full_screen=True)
+    dashboard = Dashboard(["Drop faces into inbox/faces.", "Stop with q."], full_screen=True)
     dashboard.snapshot = snapshot
     with console.capture() as captured:
         console.print(dashboard)
@@ -42,7 +42,8 @@ def test_the_picture_shows_progress_queue_reasons_results_and_remedies() -> None
         "2 faces are there: rename the file",
         "a symbolic link is not followed",
         "the face carol is gone",
-        "outbox/done__alice.mp4",
+        f"Latest results in {ROOT}/outbox",
+        " done__alice.mp4",
         "1 remark",
         "no face was found in it",
         "broken.mp4 ends in the middle.",
@@ -129,7 +130,7 @@ class TestLines:
     def setup_method(self) -> None:
         self.now = NOON
         self.lines: list[str] = []
-        self.view = LineView(Path(ROOT), self.lines.append, clock=lambda: self.now)
+        self.view = LineView(self.lines.append, clock=lambda: self.now)
 
     def told(self, snapshot: Snapshot) -> list[str]:
         self.lines.clear()
@@ -142,7 +143,8 @@ class TestLines:
             "waiting videos/talk.mp4: 2 faces are there: rename the file",
             "waiting photos/link.jpg: a symbolic link is not followed",
             "started videos/party.mp4 with alice (attempt 2 of 3)",
-            "done outbox/done__alice.mp4 (300 frames, 6.0 s, mesh engine); the subtitles were left out",
+            f"done {ROOT}/outbox/done__alice.mp4 (300 frames, 6.0 s, mesh engine);"
+            " the subtitles were left out",
             "no face videos/sea.mp4: no face was found in it, so there is no result",
             "failed videos/broken.mp4: broken.mp4 ends in the middle. Copy it again.",
         ]
@@ -166,7 +168,7 @@ class TestLines:
 
     def test_what_ended_before_the_start_is_history(self) -> None:
         self.now = NOON + 100
-        self.view = LineView(Path(ROOT), self.lines.append, clock=lambda: self.now)
+        self.view = LineView(self.lines.append, clock=lambda: self.now)
         assert not [line for line in self.told(BUSY) if line.startswith(("done", "failed", "no face"))]
 
     def test_a_pause_and_a_settings_problem_are_told_with_their_reason(self) -> None:
