@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 if TYPE_CHECKING:
+    from facefusion.checkup.benchmark import PerformanceBenchmark
     from facefusion.config import AutomationConfig
-    from facefusion.system.benchmark import PerformanceBenchmark
 
 SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080), "2160p": (3840, 2160)}
 
@@ -55,11 +55,11 @@ def parser(description: str, *, sizes: list[str], seconds: float) -> argparse.Ar
 @contextmanager
 def prepared(arguments: argparse.Namespace, *, count: int = 1) -> Iterator[Setting]:
     """Samples, clips (`count` for each size) and a `PerformanceBenchmark` in a folder that goes away."""
+    from facefusion.checkup.benchmark import PerformanceBenchmark
+    from facefusion.checkup.benchmark_media import RATE, make_clip
     from facefusion.config import AutomationConfig
     from facefusion.models import ensure_samples
     from facefusion.pipeline import SwapSession
-    from facefusion.system.benchmark import PerformanceBenchmark
-    from facefusion.system.benchmark_media import RATE, make_clip
     from facefusion.system.hardware import detect_cores
     from facefusion.system.measure import machine_line
 

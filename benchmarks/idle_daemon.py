@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     import numpy as np
     import psutil
 
-    from facefusion.system.benchmark_media import make_clip
+    from facefusion.checkup.benchmark_media import make_clip
     from facefusion.system.measure import machine_line, megabytes, table
 
     with TemporaryDirectory(prefix="benchmark-") as folder:

@@ -50,8 +50,8 @@ def work(job: Job, wire: Connection) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    from facefusion.checkup.benchmark_media import lengthen
     from facefusion.pipeline import planned_suffix
-    from facefusion.system.benchmark_media import lengthen
     from facefusion.system.hardware import detect_cores
     from facefusion.system.measure import PeakMemory, megabytes, table
 

@@ -129,7 +129,7 @@ def cancel(given: argparse.Namespace, options: Options) -> int:
 
 def doctor(given: argparse.Namespace, options: Options) -> int:
     """Examine the installation."""
-    from facefusion.system.doctor import run_checks
+    from facefusion.checkup.doctor import run_checks
 
     processor = _processor(given, options)
     processor.settings.require_good()
@@ -221,7 +221,7 @@ def audit(given: argparse.Namespace, options: Options) -> int:
 
 def benchmark(given: argparse.Namespace, options: Options) -> int:
     """Measure this machine."""
-    from facefusion.system.benchmark import BATCH_SIZES, run_benchmark
+    from facefusion.checkup.benchmark import BATCH_SIZES, run_benchmark
 
     processor = _processor(given, options)
     processor.settings.require_good()

@@ -16,9 +16,9 @@ from workbench import REPOSITORY, Bench
 
 from facefusion.automation.snapshot import read_snapshot
 from facefusion.automation.workspace import program_dir
+from facefusion.checkup.benchmark_media import make_clip
 from facefusion.models.manager import ModelManager
 from facefusion.models.samples import Samples, ensure_samples
-from facefusion.system.benchmark_media import make_clip
 
 FRAMES = 20
 

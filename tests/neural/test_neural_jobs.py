@@ -54,7 +54,7 @@ def session(install: Install) -> SwapSession:
 
 @pytest.fixture(scope="module")
 def clip(samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from facefusion.system.benchmark_media import make_clip
+    from facefusion.checkup.benchmark_media import make_clip
 
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
     make_clip(samples.astronaut, path, width=320, height=240, frames=8)

@@ -1,7 +1,7 @@
 """Examine the installation and say, for every part, whether it is well and what to do if not.
 
-The doctor looks into rooms that otherwise lie above this one (models, policy). It imports them when it
-examines them, so that a room that is broken is a finding and not the end of the examination.
+Rooms are imported when they are examined, so that one that is broken is a finding and not the end of the
+examination.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ _MODULES = {
     "opencv-python-headless": "cv2",
     "ai-edge-litert": "ai_edge_litert.interpreter",
     "pillow": "PIL.Image",
+    "c2pa-python": "c2pa",
 }
 _ENCODERS = ("libx264", "libx265", "libvpx-vp9", "libsvtav1", "aac", "libopus", "mjpeg", "png")
 _DECODERS = ("h264", "hevc", "vp9", "av1", "mpeg4", "prores", "aac", "mp3", "opus")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from facefusion.checkup import doctor
+from facefusion.checkup.doctor import Check, run_checks
 from facefusion.config import AutomationConfig, LimitSettings, NeuralSettings
 from facefusion.models import ModelManager
-from facefusion.system import doctor
-from facefusion.system.doctor import Check, run_checks
 from facefusion.trust import policy
 
 

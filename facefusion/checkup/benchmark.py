@@ -1,8 +1,7 @@
 """How fast this machine does the main job, as ratios that hold on other machines too.
 
 Two questions are answered: how much longer a whole job takes than decoding and encoding alone, and what it
-saves to run many clips of one face in a batch. Like the doctor, this stands beside the rooms it measures and
-imports them only when it runs.
+saves to run many clips of one face in a batch.
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from facefusion.checkup.benchmark_media import make_clip, transcode
 from facefusion.config import AutomationConfig
 from facefusion.errors import FaceFusionError
-from facefusion.system.benchmark_media import make_clip, transcode
+from facefusion.jobspec import ProgressCallback, StopRequested, SwapProgress, SwapRequest, SwapResult
+from facefusion.media.plan import plan_output
+from facefusion.media.probe import probe
 from facefusion.system.hardware import detect_cores
 from facefusion.system.measure import Series, alternate, machine_line, megabytes, table
-
-if TYPE_CHECKING:
-    from facefusion.pipeline import ProgressCallback, StopRequested, SwapProgress, SwapRequest, SwapResult
 
 BATCH_SIZES = (1, 5, 10, 20)
 
@@ -164,9 +163,6 @@ class PerformanceBenchmark:
         Raises:
             FaceFusionError: the clip cannot be processed.
         """
-        from facefusion.media.plan import plan_output
-        from facefusion.media.probe import probe
-
         info = probe(clip)
         plan = plan_output(info, self._config)
         encode = plan.encode
@@ -243,7 +239,7 @@ class PerformanceBenchmark:
         return tuple(timings)
 
     def _swap(self, session: Session, clip: Path) -> _JobTimes:
-        from facefusion.pipeline import SwapRequest, planned_suffix
+        from facefusion.pipeline import planned_suffix
 
         output = self._work_dir / f"result{planned_suffix(clip, self._config)}"
         watch = _FrameWatch()

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from facefusion import pipeline
+from facefusion.checkup.benchmark import BatchTiming, BenchmarkReport, JobOverTranscode, PerformanceBenchmark
+from facefusion.checkup.benchmark_media import lengthen, make_clip, transcode
 from facefusion.config import AutomationConfig
 from facefusion.errors import FaceFusionError, MediaFormatError
 from facefusion.media.probe import probe
 from facefusion.pipeline import SwapProgress, SwapRequest, SwapResult
 from facefusion.system import measure
-from facefusion.system.benchmark import BatchTiming, BenchmarkReport, JobOverTranscode, PerformanceBenchmark
-from facefusion.system.benchmark_media import lengthen, make_clip, transcode
 from facefusion.system.measure import PeakMemory, Run, Series, alternate, measure_run, table
 
 
