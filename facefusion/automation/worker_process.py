@@ -42,13 +42,14 @@ from facefusion.config import AutomationConfig
 from facefusion.errors import (
     CancelledError,
     FaceFusionError,
+    InputFileError,
     OutOfMemoryError,
     StorageError,
     VanishedError,
 )
 
 PROGRESS_SECONDS = 0.1
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 class Channel:
@@ -230,9 +231,30 @@ def _translated(error: BaseException, order: Mapping[str, Any]) -> FaceFusionErr
         return OutOfMemoryError(f"Memory ran out: {what}.")
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         return StorageError(f"Writing failed: {what}.")
+    if isinstance(error, OSError) and error.errno == errno.EIO:
+        if _concerns_the_result(error, order):
+            return StorageError(f"Writing failed: {what}.")
+        return InputFileError(
+            f"{Path(order['target']).name} or its face cannot be read: {what}.",
+            remedy="Their disk or card has a fault; copy them to a sound one and drop the copy.",
+        )
     if isinstance(error, FileNotFoundError) and not Path(order["target"]).exists():
         return VanishedError(f"{Path(order['target']).name} was removed while it was being processed.")
     return FaceFusionError(f"{type(error).__name__}: {what}")
+
+
+def _concerns_the_result(error: OSError, order: Mapping[str, Any]) -> bool:
+    """Whether a disk's fault was met in writing: by the file's name, else by writing something there."""
+    folder = Path(order["work_dir"])
+    if isinstance(error.filename, str):
+        return Path(error.filename).is_relative_to(folder)
+    probe = folder / ".probe"
+    try:
+        probe.write_bytes(bytes(4096))
+        probe.unlink()
+    except OSError:
+        return True
+    return False
 
 
 def _read_orders(orders: queue.SimpleQueue[Mapping[str, Any]], runner: Runner) -> None:
