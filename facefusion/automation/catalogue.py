@@ -228,10 +228,6 @@ class Catalogue:
             self._listing = (*self._views.values(), *self._vanished.values())
         return self._listing
 
-    def counts_of_unsettled(self) -> int:
-        """Files that are still being watched until they are complete, or being read."""
-        return len(self.inbox.tracker)
-
     # -- inside ---------------------------------------------------------------------------------------------
 
     def _note(self, entry: Entry) -> None:

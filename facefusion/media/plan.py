@@ -6,7 +6,7 @@ result is known before work starts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
@@ -123,11 +123,6 @@ def plan_output(info: MediaInfo, config: AutomationConfig) -> OutputPlan:
         quality=config.output.photo_quality,
         warnings=tuple(notes),
     )
-
-
-def without_tracks(plan: OutputPlan) -> OutputPlan:
-    """The same plan for the pictures alone."""
-    return replace(plan, tracks=tuple(TrackPlan(track.stream, "drop") for track in plan.tracks))
 
 
 def _container(info: MediaInfo, config: AutomationConfig, notes: list[str]) -> Container:

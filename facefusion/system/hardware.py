@@ -88,11 +88,6 @@ class HardwareReport:
     gpus: tuple[Gpu, ...]
     notes: tuple[str, ...] = ()
 
-    @property
-    def apple_silicon(self) -> bool:
-        """Whether this is a Mac with Apple's own processor."""
-        return self.system == "Darwin" and self.machine == "arm64"
-
 
 @dataclass(frozen=True)
 class GpuCapability:
