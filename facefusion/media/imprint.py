@@ -33,8 +33,9 @@ class Strength:
 
 # Range of the samples in a cell, in 8-bit grey levels, below which it is even and above which it is rich.
 _EVEN, _RICH = 2.0, 10.0
-# Grey levels above black where the pattern begins, and where it has its full amplitude.
+# Grey levels above black, and below white, where the pattern begins, and where it has its full amplitude.
 _DARK, _LIT = 4.0, 40.0
+_BRIGHT, _DIMMED = 2.0, 10.0
 _SAMPLES = 4  # a cell is judged by this many samples in both directions, at most
 # What is added before rounding down, by the parity of row and column.
 _DITHER = ((0.125, 0.625), (0.875, 0.375))
@@ -51,7 +52,14 @@ def cell_edges(cells: int, pixels: int) -> Array:
 
 @njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def amplitudes(
-    luma: Array, size: tuple[int, int], signs: Array, even: float, rich: float, black: float, unit: float
+    luma: Array,
+    size: tuple[int, int],
+    signs: Array,
+    even: float,
+    rich: float,
+    black: float,
+    white: float,
+    unit: float,
 ) -> Array:
     """Signed amplitude of every cell, in samples of the picture.
 
@@ -62,6 +70,7 @@ def amplitudes(
         even: amplitude in even cells, in 8-bit grey levels.
         rich: amplitude in rich cells.
         black: sample value of black.
+        white: sample value of white.
         unit: samples per 8-bit grey level.
 
     Returns:
@@ -89,9 +98,11 @@ def amplitudes(
                     total += value
                     count += 1
             texture = ((most - least) / unit - _EVEN) / (_RICH - _EVEN)
-            light = ((total / count - black) / unit - _DARK) / (_LIT - _DARK)
+            mean = total / count
+            light = ((mean - black) / unit - _DARK) / (_LIT - _DARK)
+            shade = ((white - mean) / unit - _BRIGHT) / (_DIMMED - _BRIGHT)
             amplitude = even + (rich - even) * min(max(texture, 0.0), 1.0)
-            out[r, c] = amplitude * unit * min(max(light, 0.0), 1.0) * signs[r, c]
+            out[r, c] = amplitude * unit * min(max(min(light, shade), 0.0), 1.0) * signs[r, c]
     return out
 
 
@@ -142,6 +153,6 @@ def warm_up() -> None:
     signs = np.ones((1, 1), np.int8)
     for dtype in (np.uint8, np.uint16):
         plane = np.zeros((2, 6), dtype)
-        cells = amplitudes(plane, (2, 2), signs, 0.5, 1.0, 0.0, 1.0)
-        amplitudes(plane.reshape(2, 2, 3)[..., 1], (2, 2), signs, 0.5, 1.0, 0.0, 1.0)
+        cells = amplitudes(plane, (2, 2), signs, 0.5, 1.0, 0.0, 255.0, 1.0)
+        amplitudes(plane.reshape(2, 2, 3)[..., 1], (2, 2), signs, 0.5, 1.0, 0.0, 255.0, 1.0)
         add_cells(plane, (2, 2), cells, 1, 1, 0, 255)

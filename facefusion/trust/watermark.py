@@ -36,7 +36,7 @@ Floats = NDArray[np.float32]
 
 VIDEO_STRENGTH = Strength(even=0.5, rich=1.0)
 """Amplitude in videos, in 8-bit grey levels: the mark is read from many pictures."""
-PHOTO_STRENGTH = Strength(even=1.0, rich=2.5)
+PHOTO_STRENGTH = Strength(even=0.75, rich=1.5)
 """Amplitude in photos, where one picture has to do."""
 
 FOUND = 8.0
@@ -154,13 +154,16 @@ class _Listener:
         if evidence < FOUND:
             return Detection(False, None, round(evidence, 2), self._frames)
         further: list[int] = []
-        rest, strength = payload, evidence
-        while strength >= FOUND and len(further) < 4:
+        rest = payload
+        # The flag is the same in all marks: those beneath are told by their other words alone.
+        scores[0] = 0
+        while len(further) < 3:
             for word, value in enumerate(_bytes(rest)[1:], start=1):
                 scores[word, value] = -np.inf
             rest, strength = _decoded(scores)
-            if strength >= FOUND:
-                further.append(rest)
+            if strength < FOUND:
+                break
+            further.append(rest)
         return Detection(True, payload, round(evidence, 2), self._frames, tuple(further))
 
 
