@@ -238,6 +238,30 @@ def benchmark(given: argparse.Namespace, options: Options) -> int:
     return EXIT_DONE
 
 
+def verify(given: argparse.Namespace, options: Options) -> int:
+    """Say what files tell about how they came about, and whether it holds."""
+    from facefusion.trust.identity import known_authorities
+    from facefusion.trust.verify import Verdict, examine
+
+    authorities = known_authorities(_processor(given, options).workspace.state_dir)
+    worst, findings = Verdict.INTACT, []
+    for file in given.file:
+        try:
+            finding = examine(file, authorities)
+        except FaceFusionError as error:
+            print(error.message, file=sys.stderr)  # its remedy is about the inbox
+            findings.append({"file": str(file), "verdict": "unreadable", "problem": error.message})
+            worst = Verdict.NOTHING
+            continue
+        worst = max(worst, finding.verdict)
+        findings.append(finding.as_dict())
+        if not given.json:
+            print(*finding.lines(), sep="\n")
+    if given.json:
+        print(json.dumps(findings, indent=2))
+    return worst
+
+
 def purge(given: argparse.Namespace, options: Options) -> int:
     """Remove what is remembered about faces and finished jobs."""
     from facefusion.automation.purge import purge_everything, purge_leftovers
@@ -300,6 +324,9 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--face", type=Path, help="a picture of a face")
     bench.add_argument("--repeats", type=int, default=3)
     bench.add_argument("--no-batches", action="store_true", help="leave out the part about many clips")
+    check = add("verify", verify, "whether files are marked as altered, and intact")
+    check.add_argument("file", type=Path, nargs="+")
+    check.add_argument("--json", action="store_true", help="for programs")
     add("purge", purge, "remove what is remembered about faces").add_argument(
         "--everything", action="store_true", help="also the queue, the statistics and the log"
     )

@@ -18,6 +18,15 @@ from facefusion.trust import policy
 
 GENERATOR = {"name": "facefusion-automation", "version": __version__}
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+MACHINE_MADE = frozenset(
+    {
+        "trainedAlgorithmicMedia",
+        "compositeWithTrainedAlgorithmicMedia",
+        "algorithmicMedia",
+        "compositeSynthetic",
+    }
+)
+"""Digital source types that say that a machine made or altered what is seen."""
 LABEL = Label(SOURCE_TYPE, f"{GENERATOR['name']} {GENERATOR['version']}")
 MARK_ALGORITHM = "local.facefusion.mark.1"
 ATTESTATION = "local.facefusion.attestation"
@@ -51,6 +60,11 @@ class Claim:
     gate: Mapping[str, Any] | None = None
 
 
+def is_machine_made(source_type: str) -> bool:
+    """Whether a digital source type says that a machine made or altered what is seen."""
+    return source_type.rpartition("/")[2] in MACHINE_MADE
+
+
 def manifest_id(result_id: uuid.UUID) -> str:
     """Name of the manifest of a result."""
     return f"urn:c2pa:{result_id}"
@@ -59,6 +73,14 @@ def manifest_id(result_id: uuid.UUID) -> str:
 def mark_payload(result_id: uuid.UUID) -> int:
     """What the invisible mark of a result carries: its first 32 bits."""
     return result_id.int >> 96
+
+
+def mark_payload_of(manifest: str) -> int | None:
+    """What the mark of a result with this manifest carries; None where the name is not of our kind."""
+    try:
+        return mark_payload(uuid.UUID(manifest.removeprefix("urn:c2pa:")))
+    except ValueError:
+        return None
 
 
 def statement(claim: Claim) -> dict[str, Any]:

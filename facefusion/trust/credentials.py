@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 
 import c2pa
 
+from facefusion.errors import MediaFormatError
 from facefusion.media.sniff import identify
 from facefusion.trust.identity import ORGANISATION, Identity
 
@@ -64,6 +65,7 @@ class Credentials:
         generator: program that made the claim.
         assertions: label -> content.
         ingredients: what the file was made from, as the manifest lists it.
+        source_types: digital source types named in it or in its history.
         failures: codes of what did not hold.
     """
 
@@ -73,6 +75,7 @@ class Credentials:
     generator: str = ""
     assertions: Mapping[str, Any] = field(default_factory=dict)
     ingredients: Sequence[Mapping[str, Any]] = ()
+    source_types: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
 
 
@@ -160,9 +163,12 @@ def read_credentials(
         sidecar: the manifest, where it lies beside the file.
 
     Raises:
-        InputFileError, MediaFormatError, VanishedError: the file cannot be read, or is nothing known here.
+        InputFileError, VanishedError: the file cannot be read.
     """
-    kind = media_type(path)
+    try:
+        kind: str | None = media_type(path)
+    except MediaFormatError:
+        kind = None  # damaged, perhaps after it was signed: the library looks for itself
     try:
         with (
             _said(),
@@ -200,8 +206,25 @@ def _credentials(reader: Any) -> Credentials:
         generator=" ".join(filter(None, names)),
         assertions={entry["label"]: entry.get("data") for entry in manifest.get("assertions", ())},
         ingredients=tuple(manifest.get("ingredients", ())),
+        source_types=_source_types(json.loads(reader.json()).get("manifests", {}).values()),
         failures=failures,
     )
+
+
+def actions_in(assertions: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The actions that a manifest states."""
+    found = [data for label, data in assertions.items() if label.startswith("c2pa.actions")]
+    return [action for data in found if isinstance(data, Mapping) for action in data.get("actions", ())]
+
+
+def _source_types(manifests: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for manifest in manifests:
+        stated = {entry["label"]: entry.get("data") for entry in manifest.get("assertions", ())}
+        for action in actions_in(stated):
+            if action.get("digitalSourceType"):
+                found[str(action["digitalSourceType"])] = None
+    return tuple(found)
 
 
 def _add_target(builder: Any, target: Path) -> None:
