@@ -17,6 +17,7 @@ Both are one JSON object with `"schema": 1`. Keys are only ever added; a change 
     provenance      {"result_id", "manifest_id", "signer", "layers": {"content_credentials": "embedded" or
                     "sidecar", "metadata_label", "invisible_mark"}, "sidecar": name of the file beside the
                     output, or null}; null where there is no output
+    consent         {"basis", "scope", "expires"} as the operator states it for the face, or null
     gate            what the content gate looked at and found; null where the job never came that far
     swap            what was really done (`facefusion.pipeline.SwapResult`): engine, provider, models by
                     SHA-256, frames, frames_swapped, tracks, timings in seconds by stage, media, left_out
@@ -126,7 +127,7 @@ def frames_per_second(record: JobRecord) -> float | None:
 def _document(kind: Literal["result", "failure"], record: JobRecord) -> dict[str, Any]:
     failure = record.failure
     swap = dict(record.swap or {})
-    provenance, gate = swap.pop("provenance", None), swap.pop("gate", None)
+    provenance, gate, consent = (swap.pop(key, None) for key in ("provenance", "gate", "consent"))
     return {
         "schema": SCHEMA,
         "kind": kind,
@@ -156,6 +157,7 @@ def _document(kind: Literal["result", "failure"], record: JobRecord) -> dict[str
         "frames_per_second": frames_per_second(record),
         "provenance": _provenance(provenance, record.output),
         "gate": gate,
+        "consent": consent,
         "swap": swap or None,
         "warnings": list(all_warnings(record)),
         "failure": None

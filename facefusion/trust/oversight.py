@@ -99,15 +99,17 @@ class Case:
             result: what the pipeline said (`SwapResult` as plain JSON types).
 
         Returns:
-            What is added to it: `gate`, `provenance`, `warnings`.
+            What is added to it: `gate`, `consent`, and of a result `provenance` and `warnings`.
 
         Raises:
             SealingError: it could not be signed.
             StorageError: there is not enough room, or the identity cannot be read.
             VerificationError: what was signed is not what was checked.
         """
+        consent = None if self._consent is None else self._consent.as_dict()
+        seen = {"gate": self._gate.result, "consent": consent}
         if result["outcome"] != "done":
-            return {"gate": self._gate.result, "provenance": None}
+            return seen
         identity = identity_of(self._state_dir)
         facts = claim.Claim(
             result_id=self._result_id,
@@ -117,7 +119,7 @@ class Case:
             models=result["models"],
             labelled=read_label(work) is not None,
             marked=self.marker is not None,
-            consent=None if self._consent is None else self._consent.as_dict(),
+            consent=consent,
             gate=_in_public(self._gate.result),
         )
         sealed = seal(
@@ -128,8 +130,7 @@ class Case:
             known_authorities(self._state_dir),
         )
         noted = (identity.note,) if identity.note else ()
-        return {
-            "gate": self._gate.result,
+        return seen | {
             "provenance": {
                 "result_id": str(self._result_id),
                 "manifest_id": sealed.manifest_id,
