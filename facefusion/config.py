@@ -25,7 +25,7 @@ SCHEMA_FILE = "automation_config.schema.json"
 
 QualityPreset = Literal["fast", "balanced", "best"]
 EngineChoice = Literal["auto", "mesh", "neural"]
-FaceSelectorMode = Literal["largest", "all"]
+FaceSelectorMode = Literal["largest", "all", "reference"]
 PairingRule = Literal["auto", "all", "newest"]
 Container = Literal["same", "mp4", "mov", "mkv", "webm"]
 Encoder = Literal["auto", "libx264", "libx265", "libvpx-vp9", "libsvtav1"]
@@ -82,6 +82,18 @@ class MeshSettings(_Section):
 
     shape_strength: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
     """How much of the source face's proportions is carried over: 0 keeps the target's shape, 1 takes all."""
+
+
+class ReferenceSettings(_Section):
+    """Whose face is swapped where `face_selector_mode` is `reference`."""
+
+    pictures: list[str] = []
+    """Pictures of the person in the target whose face is swapped, better several; relative to this file."""
+    distance: Annotated[float, Field(gt=0.0, lt=1.5)] = 0.6
+    """Up to this distance to the nearest picture a face counts as that person (0 = the same picture,
+    1 = unrelated)."""
+    margin: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
+    """By so much a face must be nearer than the next one in the frame."""
 
 
 MaskKind = Literal["box", "occlusion", "region", "outline"]
@@ -155,7 +167,12 @@ class AutomationConfig(_Section):
     group_videos_by_face: bool = True
     """Run the jobs of one face one after another, so that its source is prepared once."""
     face_selector_mode: FaceSelectorMode = "largest"
-    """Which faces of the target are swapped: the `largest` one of the scene, or `all`."""
+    """Which faces of the target are swapped: the `largest` one of the scene, `all`, or the person on the
+    pictures of `reference`."""
+    reference: ReferenceSettings = ReferenceSettings()
+    """Whose face is swapped where `face_selector_mode` is `reference`."""
+    face_detector_model: str = "embedded"
+    """What finds faces: the `embedded` detector, or an installed one of `models list`."""
     watch_interval: Annotated[float, Field(ge=1, le=60)] = 5.0
     """Seconds between two scans of the inbox (file system events only make the next one come sooner)."""
     max_retries: Annotated[int, Field(ge=0, le=10)] = 2
@@ -196,6 +213,17 @@ class AutomationConfig(_Section):
             encoder_preset=self.output.encoder_preset or base.encoder_preset,
             processors=base.processors,
         )
+
+
+    def located(self, folder: Path) -> AutomationConfig:
+        """The same settings with the paths of reference pictures made absolute.
+
+        Args:
+            folder: the settings file's.
+        """
+        pictures = [str(folder / picture) for picture in self.reference.pictures]
+        reference = self.reference.model_copy(update={"pictures": pictures})
+        return self.model_copy(update={"reference": reference}) if pictures else self
 
 
 def parse_config(text: str, *, name: str = CONFIG_FILE) -> AutomationConfig:

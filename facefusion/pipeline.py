@@ -15,7 +15,7 @@ import cv2
 
 from facefusion.config import AutomationConfig
 from facefusion.errors import FaceNotFoundError
-from facefusion.faces.detect import FaceDetector
+from facefusion.faces.detect import FaceDetector, embedded_detector
 from facefusion.faces.landmarks import Landmarker
 from facefusion.faces.topology import load_topology
 from facefusion.flow import signs_of_life
@@ -33,6 +33,7 @@ from facefusion.media import kernels as media_kernels
 from facefusion.media.plan import plan_output
 from facefusion.media.probe import probe
 from facefusion.models.manager import ModelManager
+from facefusion.reference import find_person
 from facefusion.swap.contract import SwapEngine
 from facefusion.swap.mesh import kernels as mesh_kernels
 from facefusion.swap.mesh.engine import MeshEngine
@@ -105,12 +106,19 @@ class SwapSession:
         # Opening a large model and measuring it for the first time takes longer than a job may be silent.
         with signs_of_life(lambda: on_progress(SwapProgress("preparing", 0, None, 0.0, None))):
             engine = self.engine(request.config)
+            chooser = self._neural.chooser(request.config)
             prepared = self.source(request, engine)
             toolbox = self.toolbox()
-        if engine.identity.name == "neural":
+            if chooser.detector is not None:
+                toolbox = replace(toolbox, detector=chooser.detector)
+            if chooser.recogniser is not None:
+                person = find_person(request.config.reference, *chooser.recogniser, toolbox)
+                toolbox = replace(toolbox, person=person.finder)
+                prepared = replace(prepared, warnings=(*prepared.warnings, *person.warnings))
+        if engine.identity.name == "neural" or len(engine.identity.processors) > 1:
             toolbox = replace(toolbox, threads=self._heavy_plan)
         result = swap_target(request, engine, prepared, toolbox, on_progress, should_stop)
-        models = self._embedded_models() | dict(result.models)
+        models = self._embedded_models() | dict(result.models) | chooser.models
         return replace(result, models=models, warnings=(*self._notes, *result.warnings))
 
     def warm_up(self) -> None:
@@ -163,12 +171,14 @@ class SwapSession:
                 models=self._embedded_models(),
                 runtime=toolbox.landmarker.runtime,
             )
-        return self._engines["mesh"]
+        engine, notes = self._neural.processed(self._engines["mesh"], config)
+        self._notes += notes
+        return engine
 
     def _embedded_models(self) -> dict[str, str]:
         """File name -> SHA-256 of what follows faces, for every engine."""
         manager = ModelManager(self.models_dir)
-        detector = Path(self.toolbox().detector.model_name).stem
+        detector = Path(embedded_detector()).stem
         used = [detector, "face_landmark", "iris_landmark", "face_mesh_connections"]
         return {manager.path(name).name: manager.registry.find(name).sha256 or "" for name in used}
 

@@ -11,12 +11,13 @@ from typing import Any
 
 from facefusion.errors import CancelledError
 from facefusion.faces.align import canonicalise
-from facefusion.faces.detect import FaceDetector
+from facefusion.faces.chosen import PersonFinder, PersonTracker
+from facefusion.faces.finder_detector import Detector
 from facefusion.faces.landmarks import Face, Landmarker
 from facefusion.faces.recent import PerTrack
 from facefusion.faces.smooth import RADIUS, PosedFace, Smoother
 from facefusion.faces.topology import Topology
-from facefusion.faces.track import FaceTracker, Observation, find_faces
+from facefusion.faces.track import FaceTracker, Observation, SelectorMode, find_faces
 from facefusion.flow import ByteBudget, Flow, Stopwatch, signs_of_life
 from facefusion.jobspec import ProgressCallback, StopRequested, SwapProgress, SwapRequest, SwapResult
 from facefusion.media.frame import PlanarFrame
@@ -34,10 +35,12 @@ from facefusion.system.threads import ThreadPlan
 class Toolbox:
     """Warm models and the thread plan, shared by all jobs of a session."""
 
-    detector: FaceDetector
+    detector: Detector
     landmarker: Landmarker
     topology: Topology
     threads: ThreadPlan
+    person: PersonFinder | None = None
+    """Whose face alone is swapped; None where the settings do not name a person."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ def swap_target(
     work = _swap_photo if info.kind == "photo" else _swap_video
     ledger = work(request, info, plan, painter, toolbox, watch, on_progress, should_stop)
     done = ledger.frames_swapped > 0
+    if not done and toolbox.person is not None:
+        ledger.warnings.append(toolbox.person.refusal())
     if not done:
         request.output.unlink(missing_ok=True)
     identity = engine.identity
@@ -127,7 +132,7 @@ class _Task:
 class _Analyst:
     """Follows faces, looks ahead, and hands out frames whose faces have come to rest."""
 
-    def __init__(self, tracker: FaceTracker, painter: Painter, topology: Topology) -> None:
+    def __init__(self, tracker: FaceTracker | PersonTracker, painter: Painter, topology: Topology) -> None:
         self._tracker = tracker
         self._painter = painter
         self._mirror = topology.mirror
@@ -197,7 +202,7 @@ def _swap_video(
     ledger = _Ledger()
     clock = _Clock(info.frames, on_progress)
     threads = toolbox.threads
-    tracker = FaceTracker(toolbox.detector, toolbox.landmarker, mode=request.config.face_selector_mode)
+    tracker = _tracker(request, toolbox)
     budget = ByteBudget(request.config.limits.queue_megabytes << 20, least=RADIUS + 5)
     with (
         open_reader(request.target, info, threads=threads.decode) as reader,
@@ -244,6 +249,12 @@ def _swap_video(
     return ledger
 
 
+def _tracker(request: SwapRequest, toolbox: Toolbox) -> FaceTracker | PersonTracker:
+    mode: SelectorMode = "largest" if request.config.face_selector_mode == "largest" else "all"
+    tracker = FaceTracker(toolbox.detector, toolbox.landmarker, mode=mode)
+    return tracker if toolbox.person is None else PersonTracker(tracker, toolbox.person)
+
+
 def _swap_photo(
     request: SwapRequest,
     info: MediaInfo,
@@ -260,6 +271,9 @@ def _swap_photo(
     with watch.time("analyse"):
         limit = 1 if request.config.face_selector_mode == "largest" else None
         faces = find_faces(photo.frame, toolbox.detector, toolbox.landmarker, limit=limit)
+        if toolbox.person is not None:
+            chosen = toolbox.person.among(photo.frame, faces)
+            faces = [] if chosen is None else [chosen]
         tasks = [
             (number, face, painter.study(photo.frame, number, face)) for number, face in enumerate(faces)
         ]

@@ -35,7 +35,7 @@ class Settings:
         self._next_look = clock() + LOOK_SECONDS
         self._never_good: ConfigError | None = None
         try:
-            self.current = load_config(path)
+            self.current = load_config(path).located(path.parent)
         except ConfigError as error:
             self.current = AutomationConfig()
             self._never_good = error
@@ -60,7 +60,7 @@ class Settings:
             return False
         self._version = version
         try:
-            new = load_config(self.path)
+            new = load_config(self.path).located(self.path.parent)
         except ConfigError as error:
             self.problem = f"{error.message} The last good settings stay in force."
             logger.error("%s", self.problem)

@@ -63,7 +63,7 @@ class FaceDetector:
     """
 
     def __init__(self, models_dir: Path, *, threshold: float = 0.55, threads: int = 1) -> None:
-        name = FULL_RANGE if has_litert() else SHORT_RANGE
+        name = embedded_detector()
         self._model = load_model(models_dir / name, threads=threads)
         self._size = 192 if name == FULL_RANGE else 128
         self._anchors = _grid(48, 1) if name == FULL_RANGE else np.concatenate([_grid(16, 2), _grid(8, 6)])
@@ -112,6 +112,11 @@ class FaceDetector:
         points = raw[:, 4:].reshape(-1, 6, 2) + anchors[:, None]
         boxes = np.concatenate([centre - half, centre + half, points.reshape(-1, 12)], axis=1)
         return boxes, scores[chosen]
+
+
+def embedded_detector() -> str:
+    """File name of the detector that runs here."""
+    return FULL_RANGE if has_litert() else SHORT_RANGE
 
 
 def overlap(a: tuple[float, ...] | Floats, b: tuple[float, ...] | Floats) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.errors import FaceFusionError
-from facefusion.faces.detect import FaceDetector
+from facefusion.faces.finder_detector import Detector
 from facefusion.faces.landmarks import Face, Landmarker
 from facefusion.faces.track import find_faces
 from facefusion.media.frame import PackedFrame
@@ -28,7 +28,7 @@ class Portraits:
     warnings: list[str]
 
 
-def read_portraits(paths: Sequence[Path], detector: FaceDetector, landmarker: Landmarker) -> Portraits:
+def read_portraits(paths: Sequence[Path], detector: Detector, landmarker: Landmarker) -> Portraits:
     """Read the pictures of one person and find the face in each; the largest face of a picture counts.
 
     A picture that cannot be used is left out with a sentence; whether the rest suffices is for the caller

@@ -9,7 +9,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from facefusion.faces.detect import Detection, FaceDetector, overlap
+from facefusion.faces.detect import Detection, overlap
+from facefusion.faces.finder_detector import Detector
 from facefusion.faces.landmarks import Face, Landmarker, Readable
 
 Box = tuple[float, float, float, float]
@@ -59,7 +60,7 @@ class FaceTracker:
     """
 
     def __init__(
-        self, detector: FaceDetector, landmarker: Landmarker, *, mode: SelectorMode, detect_every: int = 12
+        self, detector: Detector, landmarker: Landmarker, *, mode: SelectorMode, detect_every: int = 12
     ) -> None:
         self._detector = detector
         self._landmarker = landmarker
@@ -163,7 +164,7 @@ class FaceTracker:
 
 
 def find_faces(
-    frame: Trackable, detector: FaceDetector, landmarker: Landmarker, *, limit: int | None = None
+    frame: Trackable, detector: Detector, landmarker: Landmarker, *, limit: int | None = None
 ) -> list[Face]:
     """All faces of a single picture, largest first: at most `limit` of them."""
     found = _look(frame, detector)
@@ -185,13 +186,13 @@ def largest(faces: Sequence[Face]) -> Face:
     return max(faces, key=lambda face: face.size)
 
 
-def _look(frame: Trackable, detector: FaceDetector) -> list[Detection]:
+def _look(frame: Trackable, detector: Detector) -> list[Detection]:
     """What looks like a face when the whole picture is seen at once."""
     small, scale = frame.thumbnail(detector.input_size)
     return detector.detect(small, scale=scale)
 
 
-def _look_closely(frame: Trackable, detector: FaceDetector) -> list[Detection]:
+def _look_closely(frame: Trackable, detector: Detector) -> list[Detection]:
     """What looks like a face in overlapping quarters: faces too small for one look at the whole picture."""
     found: list[Detection] = []
     if max(frame.width, frame.height) < 2 * detector.input_size:

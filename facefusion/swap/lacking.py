@@ -1,4 +1,4 @@
-"""What an engine does not do of the settings: quietly told for the preset, a warning for a person's own wish."""
+"""What an engine does not do of the settings: told for the preset, a warning for a person's own wish."""
 
 from __future__ import annotations
 
@@ -20,14 +20,11 @@ def left_out(config: AutomationConfig, processors: Collection[str]) -> tuple[str
     return tuple(name for name in config.profile.processors if name not in processors)
 
 
-def told_left_out(names: Sequence[str], engine: str, preset: str) -> str:
+def told_left_out(names: Sequence[str], preset: str) -> str:
     """One sentence on them; empty where nothing is left out."""
     if not names:
         return ""
     listed, them = " and ".join(names), "it" if len(names) == 1 else "them"
-    if engine == "mesh":
-        needs = "needs" if len(names) == 1 else "need"
-        return f"The profile {preset} runs without {listed}, which {needs} the neural engine."
     return f"The profile {preset} runs without {listed}: no model for {them} is installed."
 
 
@@ -40,7 +37,7 @@ def unheeded(config: AutomationConfig, engine: str, processors: Collection[str])
         key = _NAMED_MODELS.get(name, "")
         wanted = getattr(config.neural, key, "auto")
         if wanted != "auto":
-            warnings.append(f"`neural.{key}` asks for {wanted}, but the mesh engine has no {name}.")
-    if config.neural.age is not None:
-        warnings.append(f"An age of {config.neural.age} was asked for, but the mesh engine changes no ages.")
+            warnings.append(f"`neural.{key}` asks for {wanted}, which is not installed; {name} was left out.")
+    if config.neural.age is not None and "age_modifier" not in processors:
+        warnings.append(f"An age of {config.neural.age} was asked for, but no model for that is installed.")
     return tuple(warnings)

@@ -51,9 +51,18 @@ class Processor(Protocol):
         ...
 
 
-def process(frame: Canvas, view: FaceView, processors: Sequence[Processor]) -> Patch | None:
-    """Run processors on one face of a frame; the frame stays as it is."""
-    corners = np.concatenate([processor.reach(view.five) for processor in processors])
+def process(
+    frame: Canvas, view: FaceView, processors: Sequence[Processor], *, first: Patch | None = None
+) -> Patch | None:
+    """Run processors on one face of a frame; the frame stays as it is.
+
+    Args:
+        first: what was drawn for the frame before; the processors see it, and it is part of the answer.
+    """
+    reached = [processor.reach(view.five) for processor in processors]
+    if first is not None:
+        reached.append(np.array(first.box, np.float64).reshape(2, 2) - (0, 1))
+    corners = np.concatenate(reached)
     x0, y0 = (int(v) for v in np.maximum(np.floor(corners.min(0)).astype(int), 0))
     high = np.ceil(corners.max(0)).astype(int) + 1
     x1, y1 = min(int(high[0]), frame.width), min(int(high[1]), frame.height)
@@ -61,19 +70,25 @@ def process(frame: Canvas, view: FaceView, processors: Sequence[Processor]) -> P
         return None
     region = PackedFrame(frame.read((x0, y0, x1, y1)))
     local = view.shifted(-x0, -y0)
-    if len(processors) == 1:
+    if len(processors) == 1 and first is None:
         patch = processors[0].apply(region, local)
         if patch is None:
             return None
         a, b, c, d = patch.box
         return Patch((a + x0, b + y0, c + x0, d + y0), patch.colour, patch.alpha)
     changed = np.zeros((y1 - y0, x1 - x0), np.uint8)
-    for processor in processors:
-        patch = processor.apply(region, local)
+
+    def lay(patch: Patch | None) -> None:
         if patch is not None:
             region.blend(patch.box, patch.colour, patch.alpha)
             a, b, c, d = patch.box
             changed[b:d, a:c] |= patch.alpha
+
+    if first is not None:
+        a, b, c, d = first.box
+        lay(Patch((a - x0, b - y0, c - x0, d - y0), first.colour, first.alpha))
+    for processor in processors:
+        lay(processor.apply(region, local))
     if not changed.any():
         return None
     # What the layers mixed is final; where none of them was, the frame's own samples stay.

@@ -8,7 +8,7 @@ from facefusion.config import AutomationConfig
 from facefusion.errors import ModelMissingError
 from facefusion.models.manager import ModelManager
 from facefusion.swap.lacking import left_out, told_left_out, unheeded
-from facefusion.swap.neural.choice import choose_models
+from facefusion.swap.neural.choice import choose_models, installed_further
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,17 @@ def plan_engine(config: AutomationConfig, manager: ModelManager) -> Plan:
                 raise ModelMissingError(error.message, remedy=remedy) from error
             remarks.append(f"{error.message} The mesh engine runs instead.")
     engine = "mesh" if neural is None else "neural"
-    models = {"face_enhancer": neural and neural.enhancer, "frame_enhancer": neural and neural.frame_enhancer}
+    further = neural or installed_further(manager, config)
+    models = {
+        "face_enhancer": further.enhancer,
+        "frame_enhancer": further.frame_enhancer,
+        "age_modifier": further.ager,
+    }
     processors = ["face_swapper", *(name for name, model in models.items() if model)]
     missing = left_out(config, processors)
-    remarks += filter(None, [told_left_out(missing, engine, config.quality_preset)])
+    remarks += filter(None, [told_left_out(missing, config.quality_preset)])
     remarks += unheeded(config, engine, processors)
-    if neural is not None:
+    if neural is not None and neural.swapper is not None:
         # The mesh follows the faces for this engine too.
         why = f"the swap model {neural.swapper.name} is installed"
         return Plan("neural", why, ("mesh",), (*remarks, *neural.notes))

@@ -7,7 +7,7 @@ What cannot be done as asked is done on the next provider, and a sentence about 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -248,7 +248,7 @@ class NetworkFactory:
         self._threads = threads
         self._cache_dir = cache_dir
         self._memory_limit = memory_limit
-        self._opened: dict[Path, Network] = {}
+        self._opened: dict[Path, tuple[tuple[int, int], Network]] = {}
         self._warnings: list[str] = list(providers.warnings)
         self.failures = _failures(self._runtime)
         prepare_libraries(self._runtime, providers.chosen.name)
@@ -274,7 +274,7 @@ class NetworkFactory:
             self._warnings.append(sentence)
 
     def open(self, path: Path, *, half_precision: bool = False, model: Graph | None = None) -> Network:
-        """The network in a file; opened once, then shared.
+        """The network in a file; opened once, then shared until the file changes.
 
         Args:
             path: the file.
@@ -284,14 +284,23 @@ class NetworkFactory:
         Raises:
             ModelMissingError: the file is absent or not a readable model.
         """
-        if path not in self._opened:
-            if not path.is_file():
-                raise ModelMissingError(f"The model file {path.name} is not installed.")
-            network = Network(self, path, self.provider, graph=model)
-            if half_precision:
-                network.check_half_precision()
-            self._opened[path] = network
-        return self._opened[path]
+        if not path.is_file():
+            raise ModelMissingError(f"The model file {path.name} is not installed.")
+        if self.is_open(path):
+            return self._opened[path][1]
+        network = Network(self, path, self.provider, graph=model)
+        if half_precision:
+            network.check_half_precision()
+        self._opened[path] = (_version(path), network)
+        return network
+
+    def is_open(self, path: Path) -> bool:
+        """Whether the file is open as it now is."""
+        return path in self._opened and self._opened[path][0] == _version(path)
+
+    def keep(self, paths: Collection[Path]) -> None:
+        """Forget the networks of all other files; they would only take memory."""
+        self._opened = {path: entry for path, entry in self._opened.items() if path in paths}
 
     def session(self, model: Path | Graph, title: str, provider: str) -> tuple[Any, str]:
         """A session on `provider`, or on the CPU with a warning; and the word of what it really is.
@@ -327,6 +336,11 @@ class NetworkFactory:
             self.warn(f"{title} was to run on {PROVIDERS[provider].title}, but ONNX Runtime took {first}.")
         words = {kind.ort_name: word for word, kind in PROVIDERS.items()}
         return session, words.get(first, "cpu")
+
+
+def _version(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 def _port(value: Any) -> Port:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from facefusion.config import AutomationConfig
 from facefusion.errors import ModelMissingError
 from facefusion.faces.finders import face_finder
+from facefusion.faces.finding import FaceFinder
 from facefusion.faces.recognise import Recogniser
 from facefusion.models.contracts import (
     AgerContract,
@@ -33,6 +34,7 @@ from facefusion.swap.neural.matrix import embedding_matrix
 from facefusion.swap.neural.points import FivePoints
 from facefusion.swap.neural.swapper import Swapper
 from facefusion.swap.neural.tuning import ConvolutionTuner
+from facefusion.swap.processed import FurtherParts
 from facefusion.system.networks import Network, NetworkFactory
 
 C = TypeVar("C")
@@ -52,42 +54,73 @@ class EngineBuilder:
         self._networks = networks
         self._tuner = tuner
 
-    def build(self, models: NeuralModels, config: AutomationConfig) -> NeuralEngine:
+    def build(self, swapper: Model, models: NeuralModels, config: AutomationConfig) -> NeuralEngine:
         """An engine for these models and settings.
+
+        Args:
+            swapper: the one of `models`.
 
         Raises:
             ModelMissingError: a file is not what its contract says; the message names it.
             EngineError: a network fails its check.
         """
         templates = self._manager.registry.templates
-        contract = _contract(models.swapper, SwapperContract)
-        recogniser = None
-        if models.recogniser is not None:
-            own = _contract(models.recogniser, RecogniserContract)
-            recogniser = Recogniser(self._open(models.recogniser), own, templates[own.template])
-        finder = None
-        if models.detector is not None:
-            finder = face_finder(self._open(models.detector), _contract(models.detector, DetectorContract))
+        contract = _contract(swapper, SwapperContract)
         parts = NeuralParts(
-            swapper=self._swapper(models, contract),
-            recogniser=recogniser,
+            swapper=self._swapper(swapper, models, contract),
+            recogniser=self.recogniser(models.recogniser) if models.recogniser else None,
             source_template=templates[contract.source_template] if contract.source_template else None,
-            points=FivePoints(finder, templates["arcface_112_v2"]),
+            points=self.points(models.detector),
             masks=tuple(self._masks(models, config.neural.masks)),
             box="box" in config.neural.masks,
             further=tuple(self._further(models, config)),
             frame_enhancer=self._frame_enhancer(models),
-            models={model.file: self._manager.status(model.name).sha256 for model in models.used},
+            models=self.hashes(models.used),
             notes=models.notes,
         )
         return NeuralEngine(parts, self._networks)
 
-    def _swapper(self, models: NeuralModels, contract: SwapperContract) -> Swapper:
+    def further(self, models: NeuralModels, config: AutomationConfig) -> FurtherParts:
+        """What runs after the swap of another engine.
+
+        Raises:
+            ModelMissingError, EngineError: see `build`.
+        """
+        processors = tuple(self._further(models, config))
+        detector = models.detector if processors else None
+        used = [model for model in models.used if model is not models.detector or model is detector]
+        return FurtherParts(
+            processors,
+            self._frame_enhancer(models),
+            self.points(detector),
+            self.hashes(used),
+            models.notes,
+        )
+
+    def recogniser(self, model: Model) -> Recogniser:
+        """What tells people apart."""
+        own = _contract(model, RecogniserContract)
+        return Recogniser(self._open(model), own, self._manager.registry.templates[own.template])
+
+    def finder(self, model: Model) -> FaceFinder:
+        """A face detector."""
+        return face_finder(self._open(model), _contract(model, DetectorContract))
+
+    def points(self, detector: Model | None) -> FivePoints:
+        """Five landmarks, from a detector or from the mesh."""
+        template = self._manager.registry.templates["arcface_112_v2"]
+        return FivePoints(self.finder(detector) if detector else None, template)
+
+    def hashes(self, models: Iterable[Model]) -> dict[str, str]:
+        """File name -> SHA-256."""
+        return {model.file: self._manager.status(model.name).sha256 for model in models}
+
+    def _swapper(self, swapper: Model, models: NeuralModels, contract: SwapperContract) -> Swapper:
         matrix = None
         if contract.source == "projected":
-            matrix = embedding_matrix(self._manager.path(models.swapper.name))
+            matrix = embedding_matrix(self._manager.path(swapper.name))
         return Swapper(
-            self._open_tuned(models.swapper, half_precision=contract.half_precision),
+            self._open_tuned(swapper, half_precision=contract.half_precision),
             contract,
             self._manager.registry.templates[contract.template],
             matrix=matrix,
@@ -154,6 +187,8 @@ class EngineBuilder:
         if half_precision or self._networks.provider != "cpu":
             return self._open(model, half_precision=half_precision)
         path = self._manager.path(model.name)
+        if self._networks.is_open(path):
+            return self._networks.open(path)
         graph = self._tuner.faster(path, self._manager.status(model.name).sha256)
         return self._networks.open(path, model=graph)
 

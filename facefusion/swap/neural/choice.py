@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from facefusion.config import AutomationConfig
-from facefusion.errors import ModelMissingError
+from facefusion.errors import ConfigError, ModelMissingError
 from facefusion.models.contracts import SwapperContract
 from facefusion.models.manager import ModelManager
 from facefusion.models.registry import Model
@@ -19,7 +19,7 @@ class NeuralModels:
     """Models of one job, all installed and verified.
 
     Attributes:
-        swapper: what swaps.
+        swapper: what swaps; None where another engine does.
         recogniser: makes embeddings; None for swappers that take a picture.
         converter: of embeddings, where the swapper needs one.
         detector: refines landmarks; None leaves that to the mesh.
@@ -28,7 +28,7 @@ class NeuralModels:
         notes: what is done differently from what was asked, in sentences.
     """
 
-    swapper: Model
+    swapper: Model | None = None
     recogniser: Model | None = None
     converter: Model | None = None
     detector: Model | None = None
@@ -50,21 +50,15 @@ class NeuralModels:
 
 
 def choose_models(manager: ModelManager, config: AutomationConfig) -> NeuralModels:
-    """Models for a job.
+    """Models for a job of the neural engine.
 
     Raises:
         ModelMissingError: no swapper can be used; the message says what is missing.
         ConfigError: a model that the settings name is not known.
     """
-    notes: list[str] = []
     swapper, recogniser, converter = _swapper(manager, config.neural.swapper)
-    processors = config.profile.processors
-
-    def for_processor(name: str, wanted: str) -> Model | None:
-        if name not in processors:
-            return None
-        return _named_or_first(manager, _PROCESSOR_KINDS[name], wanted)
-
+    further = choose_further(manager, config)
+    notes = list(further.notes)
     masks = []
     for mask in config.neural.masks:
         kind = _MASK_KINDS.get(mask)
@@ -73,6 +67,31 @@ def choose_models(manager: ModelManager, config: AutomationConfig) -> NeuralMode
             masks.append((mask, model))
         elif kind and mask != "occlusion":
             notes.append(f"The mask `{mask}` was asked for, but no model for it is installed.")
+    return replace(
+        further,
+        swapper=swapper,
+        recogniser=recogniser,
+        converter=converter,
+        masks=tuple(masks),
+        notes=tuple(notes),
+    )
+
+
+def choose_further(manager: ModelManager, config: AutomationConfig) -> NeuralModels:
+    """Models of what runs after a swap, whichever engine swaps; without a swapper.
+
+    Raises:
+        ModelMissingError: a model that the settings name is not installed or of another kind.
+        ConfigError: a model that the settings name is not known.
+    """
+    notes: list[str] = []
+    processors = config.profile.processors
+
+    def for_processor(name: str, wanted: str) -> Model | None:
+        if name not in processors:
+            return None
+        return _named_or_first(manager, _PROCESSOR_KINDS[name], wanted)
+
     ager = classifier = None
     if config.neural.age is not None:
         ager, classifier = _first(manager, "ager"), _first(manager, "classifier")
@@ -81,17 +100,81 @@ def choose_models(manager: ModelManager, config: AutomationConfig) -> NeuralMode
         elif classifier is None:
             notes.append("No model that estimates ages is installed; faces were taken to be 35 years old.")
     return NeuralModels(
-        swapper,
-        recogniser,
-        converter,
-        _first(manager, "detector"),
-        tuple(masks),
-        for_processor("face_enhancer", config.neural.enhancer),
-        for_processor("frame_enhancer", config.neural.frame_enhancer),
-        ager,
-        classifier,
-        tuple(notes),
+        detector=_first(manager, "detector"),
+        enhancer=for_processor("face_enhancer", config.neural.enhancer),
+        frame_enhancer=for_processor("frame_enhancer", config.neural.frame_enhancer),
+        ager=ager,
+        classifier=classifier,
+        notes=tuple(notes),
     )
+
+
+def installed_further(manager: ModelManager, config: AutomationConfig) -> NeuralModels:
+    """The same for an engine that does without what is not installed.
+
+    Raises:
+        ConfigError: a model that the settings name is not known.
+    """
+    try:
+        return choose_further(manager, config)
+    except ModelMissingError:
+        lost = {
+            kind
+            for kind, name in (
+                ("enhancer", config.neural.enhancer),
+                ("frame_enhancer", config.neural.frame_enhancer),
+            )
+            if not _usable(manager, kind, name)
+        }
+        neural = config.neural.model_copy(update=dict.fromkeys(lost, "auto"))
+        models = choose_further(manager, config.model_copy(update={"neural": neural}))
+        return replace(
+            models,
+            enhancer=None if "enhancer" in lost else models.enhancer,
+            frame_enhancer=None if "frame_enhancer" in lost else models.frame_enhancer,
+        )
+
+
+def _usable(manager: ModelManager, kind: str, name: str) -> bool:
+    if name == "auto":
+        return True
+    return manager.registry.find(name).kind == kind and manager.status(name).state == "ok"
+
+
+def choose_recogniser(manager: ModelManager) -> Model:
+    """What tells people apart.
+
+    Raises:
+        ModelMissingError: none is installed.
+    """
+    model = _first(manager, "recogniser")
+    if model is None:
+        raise ModelMissingError(
+            "`face_selector_mode` is `reference`, but no model that recognises people is installed.",
+            remedy="Run `python simple_auto_processor.py models install arcface_w600k_r50`, "
+            "or set `face_selector_mode` to `largest`.",
+        )
+    return model
+
+
+def choose_detector(manager: ModelManager, name: str) -> Model:
+    """The detector that the settings name.
+
+    Raises:
+        ModelMissingError: it is not installed, or it is no detector.
+        ConfigError: there is no such model.
+    """
+    model = manager.registry.find(name)
+    if model.kind != "detector":
+        known = ", ".join(one.name for one in manager.registry.of_kind("detector"))
+        raise ConfigError(f"`face_detector_model`: {name} is no face detector; known: embedded, {known}.")
+    if manager.status(name).state != "ok":
+        raise ModelMissingError(
+            f"`face_detector_model` is {name}, which is not installed.",
+            remedy=f"Run `python simple_auto_processor.py models install {name}`, "
+            "or set `face_detector_model` to `embedded`.",
+        )
+    return model
 
 
 def _swapper(manager: ModelManager, wanted: str) -> tuple[Model, Model | None, Model | None]:

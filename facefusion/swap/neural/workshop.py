@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from facefusion.config import AutomationConfig
-from facefusion.errors import ModelMissingError, ProviderError
+from facefusion.errors import EngineError, ModelMissingError, ProviderError
+from facefusion.faces.finder_detector import FinderDetector
+from facefusion.faces.recognise import Recogniser
+from facefusion.models.contracts import DetectorContract
 from facefusion.models.manager import ModelManager
+from facefusion.models.registry import Model
+from facefusion.swap.contract import SwapEngine
 from facefusion.swap.neural.build import EngineBuilder
-from facefusion.swap.neural.choice import NeuralModels, choose_models
+from facefusion.swap.neural.choice import (
+    NeuralModels,
+    choose_detector,
+    choose_models,
+    choose_recogniser,
+    installed_further,
+)
 from facefusion.swap.neural.engine import NeuralEngine
+from facefusion.swap.neural.points import FivePoints
 from facefusion.swap.neural.tuning import ConvolutionTuner
+from facefusion.swap.processed import ProcessedEngine
 from facefusion.system.networks import NetworkFactory
 from facefusion.system.providers import prove_providers
 
@@ -18,8 +32,23 @@ CACHE_FOLDER = ".neural"
 """Below the models folder: what was found out about providers and networks, and what they compiled."""
 
 
+@dataclass(frozen=True)
+class Chooser:
+    """What picks faces for a job beside the embedded models.
+
+    Attributes:
+        detector: in the place of the embedded one; None leaves that.
+        recogniser: tells people apart, with the landmarks it wants; None where nobody is to be picked.
+        models: file name -> SHA-256.
+    """
+
+    detector: FinderDetector | None
+    recogniser: tuple[Recogniser, FivePoints] | None
+    models: dict[str, str]
+
+
 class NeuralWorkshop:
-    """Neural engines of one models folder.
+    """Neural engines and networks of one models folder.
 
     Args:
         models_dir: where installed model files lie.
@@ -29,8 +58,8 @@ class NeuralWorkshop:
     def __init__(self, models_dir: Path, *, threads: int) -> None:
         self._models_dir = models_dir
         self._threads = threads
-        self._networks: dict[tuple[str, ...], NetworkFactory] = {}
-        self._engines: dict[object, NeuralEngine] = {}
+        self._networks: tuple[tuple[str, ...], NetworkFactory] | None = None
+        self._engines: dict[object, SwapEngine] = {}
 
     def engine(self, config: AutomationConfig) -> tuple[NeuralEngine | None, tuple[str, ...]]:
         """The engine these settings ask for, and what has to be said where `auto` does without it.
@@ -46,7 +75,7 @@ class NeuralWorkshop:
         if config.engine == "auto" and config.neural.swapper == "auto" and not manager.installed("swapper"):
             return None, ()
         try:
-            return self._engine(manager, choose_models(manager, config), config), ()
+            return self._neural(manager, choose_models(manager, config), config), ()
         except (ModelMissingError, ProviderError) as error:
             if config.engine == "neural":
                 raise type(error)(
@@ -55,28 +84,96 @@ class NeuralWorkshop:
                 ) from error
             return None, (f"{error.message} The embedded mesh engine was used instead.",)
 
+    def processed(self, engine: SwapEngine, config: AutomationConfig) -> tuple[SwapEngine, tuple[str, ...]]:
+        """Another engine with the processors that these settings ask for and that have a model here; and
+        what has to be said where they cannot run.
+
+        Raises:
+            ConfigError: a model that the settings name is not known.
+        """
+        manager = ModelManager(self._models_dir)
+        models = installed_further(manager, config)
+        if not (models.enhancer or models.frame_enhancer or models.ager):
+            return engine, ()
+        key = self._key(manager, models, config, engine)
+        if key not in self._engines:
+            try:
+                builder = self._builder(manager, config, models.used)
+                parts = builder.further(models, config)
+            except (ModelMissingError, ProviderError, EngineError) as error:
+                return engine, (f"{error.message} The faces were swapped without enhancer and age.",)
+            self._engines = {key: ProcessedEngine(engine, parts, self._factory(config))}
+        return self._engines[key], ()
+
+    def chooser(self, config: AutomationConfig) -> Chooser:
+        """What finds and picks faces, as these settings ask for.
+
+        Raises:
+            ModelMissingError: a model for that is missing or damaged.
+            ProviderError: ONNX Runtime does not work.
+            ConfigError: the settings name no detector.
+        """
+        wanted, by_person = config.face_detector_model, config.face_selector_mode == "reference"
+        if wanted == "embedded" and not by_person:
+            return Chooser(None, None, {})
+        manager = ModelManager(self._models_dir)
+        builder = EngineBuilder(manager, self._factory(config), self._tuner(config))
+        detector, recogniser = None, None
+        used: list[Model] = []
+        if wanted != "embedded":
+            model = choose_detector(manager, wanted)
+            assert isinstance(model.contract, DetectorContract)
+            detector = FinderDetector(builder.finder(model), model.contract.size)
+            used.append(model)
+        if by_person:
+            model = choose_recogniser(manager)
+            points = next(iter(manager.installed("detector")), None)
+            recogniser = (builder.recogniser(model), builder.points(points))
+            used += [model, *([points] if points else [])]
+        return Chooser(detector, recogniser, builder.hashes(used))
+
     def close(self) -> None:
         """Forget engines and networks."""
         self._engines.clear()
-        self._networks.clear()
+        self._networks = None
 
-    def _engine(self, manager: ModelManager, models: NeuralModels, config: AutomationConfig) -> NeuralEngine:
+    def _neural(self, manager: ModelManager, models: NeuralModels, config: AutomationConfig) -> NeuralEngine:
+        assert models.swapper is not None
+        key = self._key(manager, models, config, None)
+        engine = self._engines.get(key)
+        if not isinstance(engine, NeuralEngine):
+            builder = self._builder(manager, config, models.used)
+            engine = builder.build(models.swapper, models, config)
+            self._engines = {key: engine}
+        return engine
+
+    def _key(
+        self, manager: ModelManager, models: NeuralModels, config: AutomationConfig, inner: SwapEngine | None
+    ) -> object:
         hashes = tuple((model.file, manager.status(model.name).sha256) for model in models.used)
-        key = (hashes, tuple(config.execution_providers), config.neural.model_dump_json(), models.notes)
-        if key not in self._engines:
-            # Networks of other settings would only take memory.
-            self._engines.clear()
-            networks = self._factory(tuple(config.execution_providers), hashes)
-            tuner = ConvolutionTuner(self._models_dir / CACHE_FOLDER, networks, threads=self._threads)
-            self._engines[key] = EngineBuilder(manager, networks, tuner).build(models, config)
-        return self._engines[key]
+        processors = config.profile.processors
+        settings = config.neural.model_dump_json()
+        return hashes, tuple(config.execution_providers), processors, settings, models.notes, id(inner)
 
-    def _factory(self, providers: tuple[str, ...], hashes: tuple[tuple[str, str], ...]) -> NetworkFactory:
-        """Networks of one set of files on one chain of providers; replaced files are opened anew."""
-        key = (*providers, *(digest for _, digest in hashes))
-        if key not in self._networks:
+    def _builder(
+        self, manager: ModelManager, config: AutomationConfig, used: tuple[Model, ...]
+    ) -> EngineBuilder:
+        """A builder for another engine; the last one and networks of its own are forgotten first."""
+        self._engines = {}
+        networks = self._factory(config)
+        networks.keep([manager.path(model.name) for model in used])
+        return EngineBuilder(manager, networks, self._tuner(config))
+
+    def _tuner(self, config: AutomationConfig) -> ConvolutionTuner:
+        return ConvolutionTuner(self._models_dir / CACHE_FOLDER, self._factory(config), threads=self._threads)
+
+    def _factory(self, config: AutomationConfig) -> NetworkFactory:
+        """Networks of one chain of providers."""
+        chain = tuple(config.execution_providers)
+        if self._networks is None or self._networks[0] != chain:
             cache = self._models_dir / CACHE_FOLDER
-            self._networks.clear()
-            report = prove_providers(list(providers), state_dir=cache)
-            self._networks[key] = NetworkFactory(report, threads=self._threads, cache_dir=cache)
-        return self._networks[key]
+            self._engines = {}
+            self._networks = None
+            report = prove_providers(list(chain), state_dir=cache)
+            self._networks = (chain, NetworkFactory(report, threads=self._threads, cache_dir=cache))
+        return self._networks[1]
