@@ -47,7 +47,7 @@ def audit_entry(job: Job, state_dir: Path) -> dict[str, Any]:
         "target": None if job.target_sha256.startswith(UNREAD) else job.target_sha256,
         "face": face_mark(state_dir, job.face_sha256) if job.face_sha256 else None,
         "output": job.work_sha256 if job.output is not None else None,
-        "manifest": swap.get("provenance", {}).get("manifest_id"),
+        "manifest": (swap.get("provenance") or {}).get("manifest_id"),
         "models": swap.get("models", {}),
         "gate": swap.get("gate"),
         "consent": swap.get("consent"),
