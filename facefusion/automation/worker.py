@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from facefusion.automation.children import child_environment, private_log
 from facefusion.automation.logs import without_numbers
-from facefusion.automation.workspace import program_dir
 from facefusion.config import AutomationConfig
 from facefusion.errors import (
     FaceFusionError,
@@ -28,7 +28,6 @@ from facefusion.errors import (
 
 DEFAULT_FACTORY = "facefusion.pipeline:SwapSession"
 TAIL_BYTES = 4000
-LOG_BYTES = 1_000_000
 LOADING_SECONDS = 60.0
 """Added to the time without progress while a new process still loads libraries and models."""
 HELD_BACK = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -335,20 +334,14 @@ class _Words:
 
 
 def _spawn(spec: WorkerSpec) -> tuple[subprocess.Popen[bytes], _Words]:
-    environment = dict(os.environ)
-    environment["PYTHONPATH"] = os.pathsep.join(
-        filter(None, (str(program_dir()), os.environ.get("PYTHONPATH")))
-    )
-    environment["ORT_DISABLE_TELEMETRY"] = "1"
-    environment["OMP_NUM_THREADS"] = environment["OPENBLAS_NUM_THREADS"] = str(spec.threads)
-    with _private_log(spec.log) as log, _signals_held_back():
+    with private_log(spec.log) as log, _signals_held_back():
         words = _Words(log, spec.log)
         process = subprocess.Popen(
             _command(spec),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=environment,
+            env=child_environment(spec.threads),
         )
     return process, words
 
@@ -364,14 +357,6 @@ def _signals_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _private_log(path: Path) -> BinaryIO:
-    """The log for appending; a long one is put aside first, replacing the one before."""
-    with contextlib.suppress(OSError):
-        if path.stat().st_size > LOG_BYTES:
-            path.replace(path.with_name(f"{path.name}.1"))
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
 def _command(spec: WorkerSpec) -> Sequence[str]:

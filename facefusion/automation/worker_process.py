@@ -24,8 +24,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import faulthandler
-import importlib
 import json
 import os
 import queue
@@ -38,6 +36,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from facefusion.automation.children import die_with_the_parent, load_factory, take_over_stdout
 from facefusion.config import AutomationConfig
 from facefusion.errors import (
     CancelledError,
@@ -189,13 +188,6 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def load_factory(name: str) -> Callable[..., Any]:
-    """What `module:callable` names."""
-    module, _, attribute = name.partition(":")
-    factory: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-    return factory
-
-
 def oversight_of(factory: Callable[..., Any]) -> Callable[..., Any]:
     """What watches over the jobs of a session: the program's own, unless the session is of another make."""
     own: Callable[..., Any] | None = getattr(factory, "make_oversight", None)
@@ -208,9 +200,9 @@ def oversight_of(factory: Callable[..., Any]) -> Callable[..., Any]:
 
 def main(arguments: list[str]) -> int:
     """Serve orders until standard input ends."""
-    channel = _take_over_stdout()
+    channel = Channel(take_over_stdout())
     _leave_signals_to_the_parent()
-    _die_with_the_parent()
+    die_with_the_parent()
     factory_name, models_dir, state_dir, threads = arguments
     runner = Runner(
         lambda: load_factory(factory_name)(Path(models_dir), threads=int(threads)),
@@ -268,15 +260,6 @@ def _read_orders(orders: queue.SimpleQueue[Mapping[str, Any]], runner: Runner) -
     os._exit(0)
 
 
-def _take_over_stdout() -> Channel:
-    """Keep standard output for messages; whatever libraries print goes to standard error instead."""
-    stream = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
-    os.dup2(2, 1)
-    sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    faulthandler.enable()
-    return Channel(stream)
-
-
 def _leave_signals_to_the_parent() -> None:
     """Ctrl-C and a service manager's stop reach the whole group; only the parent decides what follows."""
     names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
@@ -285,17 +268,6 @@ def _leave_signals_to_the_parent() -> None:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)  # held back by the parent until now
-
-
-def _die_with_the_parent() -> None:
-    """Linux: be killed when the parent is, even while a codec keeps the interpreter from noticing."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    pr_set_pdeathsig = 1
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ import psutil
 import pytest
 from workbench import FACTORY, Bench
 
+from facefusion.automation import children
 from facefusion.automation import crew as crew_module
-from facefusion.automation import worker as worker_module
 from facefusion.automation.publish import Outbox
 from facefusion.automation.snapshot import Snapshot
 from facefusion.automation.worker import Broken, Order, Progress, Worker, WorkerSpec
@@ -72,7 +72,7 @@ def test_d4_a_crash_is_explained_with_the_worker_s_last_words(bench: Bench) -> N
 def test_d4_last_words_are_the_worker_s_own_also_when_the_log_was_put_aside_for_it(
     spec: WorkerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "LOG_BYTES", 10_000)
+    monkeypatch.setattr(children, "LOG_BYTES", 10_000)
     spec.log.write_bytes(b"words of a worker long dead\n" * 1000)
     told: list[object] = []
     ended = threading.Event()

@@ -1,0 +1,76 @@
+"""What every child process of the daemon begins with, seen from both sides."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+from facefusion.automation.workspace import program_dir
+
+LOG_BYTES = 1_000_000
+
+# -- the parent's side ---------------------------------------------------------------------------------------
+
+
+def child_environment(threads: int) -> dict[str, str]:
+    """Environment of a child: it finds the program, reports to nobody, and its libraries keep to their share.
+
+    Args:
+        threads: of each library that does not ask this program.
+    """
+    environment = dict(os.environ)
+    environment["PYTHONPATH"] = os.pathsep.join(
+        filter(None, (str(program_dir()), os.environ.get("PYTHONPATH")))
+    )
+    environment["ORT_DISABLE_TELEMETRY"] = "1"
+    environment["OMP_NUM_THREADS"] = environment["OPENBLAS_NUM_THREADS"] = str(threads)
+    return environment
+
+
+def private_log(path: Path) -> BinaryIO:
+    """A log for appending; a long one is put aside first, replacing the one before.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    with contextlib.suppress(OSError):
+        if path.stat().st_size > LOG_BYTES:
+            path.replace(path.with_name(f"{path.name}.1"))
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+
+
+# -- the child's side ----------------------------------------------------------------------------------------
+
+
+def take_over_stdout() -> TextIO:
+    """Keep standard output for messages; whatever libraries print goes to standard error instead."""
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
+    os.dup2(2, 1)
+    sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    faulthandler.enable()
+    return stream
+
+
+def die_with_the_parent() -> None:
+    """Linux: be killed when the parent is, even while a codec keeps the interpreter from noticing."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    pr_set_pdeathsig = 1
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def load_factory(name: str) -> Callable[..., Any]:
+    """What `module:callable` names."""
+    module, _, attribute = name.partition(":")
+    factory: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return factory
