@@ -28,6 +28,7 @@ from facefusion.trust.sealing import seal
 from facefusion.trust.watermark import Watermark
 
 Alive = Callable[[], object]
+At = Callable[[str], None]
 
 
 class Oversight:
@@ -36,11 +37,13 @@ class Oversight:
     Args:
         state_dir: the installation's private folder.
         models_dir: where the gate's model is installed.
+        at: called with the name of each step of sealing (tests end the process there).
     """
 
-    def __init__(self, state_dir: Path, models_dir: Path) -> None:
+    def __init__(self, state_dir: Path, models_dir: Path, at: At = lambda step: None) -> None:
         self._state_dir = state_dir
         self._models_dir = models_dir
+        self._at = at
 
     def open(
         self,
@@ -66,7 +69,7 @@ class Oversight:
         gate = ContentGate(self._models_dir, config)
         gate.check_target(target, alive)
         gate.check_sources(faces)
-        return Case(self._state_dir, target, _type_of(faces), consent, gate)
+        return Case(self._state_dir, target, _type_of(faces), consent, gate, self._at)
 
 
 class Case:
@@ -79,9 +82,16 @@ class Case:
     """
 
     def __init__(
-        self, state_dir: Path, target: Path, face_type: str, consent: Consent | None, gate: ContentGate
+        self,
+        state_dir: Path,
+        target: Path,
+        face_type: str,
+        consent: Consent | None,
+        gate: ContentGate,
+        at: At = lambda step: None,
     ) -> None:
         self._state_dir = state_dir
+        self._at = at
         self._target = target
         self._face_type = face_type
         self._consent = consent
@@ -128,6 +138,7 @@ class Case:
             self._target,
             identity,
             known_authorities(self._state_dir),
+            self._at,
         )
         noted = (identity.note,) if identity.note else ()
         return seen | {
