@@ -64,6 +64,8 @@ def put(registry: Registry, folder: Path, name: str, changes: dict[str, Any]) ->
         source = (1, 3, contract.source_size, contract.source_size) if contract.source == "face" else (1, 512)
         matrix = np.eye(512) if contract.source == "projected" else None
         synthetic.swapper(path, size=contract.size, source=source, matrix=matrix, **changes)
+    elif model.kind == "detector":
+        synthetic.constant_outputs(path, changes["outputs"], size=contract.size)
     elif model.kind == "recogniser":
         synthetic.recogniser(path)
     elif model.kind == "converter":

@@ -201,6 +201,45 @@ def test_processors_run_where_their_model_is_installed(
     assert (two - one).max() > 30  # the synthetic enhancer brightens
 
 
+def test_enhancer_age_and_frame_enhancer_run_on_the_mesh_engines_faces(
+    install: Install, samples: Samples, tmp_path: Path
+) -> None:
+    folder = install("gpen_bfr_256", "span_kendata_x4", "fran")
+    settings = config(quality_preset="best", engine="mesh", neural={"age": 60})
+    plain = config(quality_preset="best", engine="mesh")
+    bare, first = swap(
+        SwapSession(install(), threads=2),
+        tmp_path,
+        samples.astronaut,
+        [samples.group],
+        plain.model_copy(update={"quality_preset": "fast"}),
+    )
+    full, second = swap(
+        SwapSession(folder, threads=2), tmp_path, samples.astronaut, [samples.group], settings
+    )
+    assert (bare.engine, full.engine, full.left_out) == ("mesh", "mesh", ())
+    assert {"gpen_bfr_256.onnx", "span_kendata_x4.onnx", "fran.onnx"} <= set(full.models)
+    assert full.provider.endswith("ONNX Runtime (CPU)") and full.provider != bare.provider
+    one, two = (cv2.imread(str(path)).astype(int) for path in (first, second))
+    assert (two - one).max() > 30  # the synthetic enhancer brightens
+    assert 0 < (np.abs(two - one).max(axis=2) > 30).mean() < 0.25  # the face, not the picture
+
+
+def test_an_enhancer_named_and_not_installed_is_said_by_the_mesh_engine(
+    install: Install, samples: Samples, tmp_path: Path
+) -> None:
+    settings = config(quality_preset="balanced", engine="mesh", neural={"enhancer": "gfpgan_1.4"})
+    result, _ = swap(
+        SwapSession(install("gpen_bfr_256"), threads=2),
+        tmp_path,
+        samples.group,
+        [samples.astronaut],
+        settings,
+    )
+    assert result.left_out == ("face_enhancer",)
+    assert any("asks for gfpgan_1.4, which is not installed" in warning for warning in result.warnings)
+
+
 def test_an_age_without_a_model_for_it_is_said(
     session: SwapSession, samples: Samples, tmp_path: Path
 ) -> None:
