@@ -109,7 +109,7 @@ def _read(folder: Path) -> Identity | str | None:
         return "was damaged"
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
         return "was damaged"
-    now = datetime.datetime.now(datetime.UTC)
+    now = _now()
     if now < certificate.not_valid_before_utc:
         raise SealingError(
             f"The clock of this computer stands at {now:%Y-%m-%d}, before its signing identity was made.",
@@ -182,7 +182,7 @@ def _certificate(
     authority: bool,
 ) -> x509.Certificate:
     # An hour back: clocks of other computers may be slow.
-    start = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
+    start = _now() - datetime.timedelta(hours=1)
     builder = (
         x509.CertificateBuilder()
         .subject_name(_name(name))
@@ -218,6 +218,10 @@ def _usage(*, authority: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
 
 
 def _name(common_name: str) -> x509.Name:
