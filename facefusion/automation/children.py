@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
+from facefusion.automation.logs import DiscreetStream
 from facefusion.automation.workspace import program_dir
+from facefusion.trust.privacy import PRIVATE
 
 LOG_BYTES = 1_000_000
 
@@ -50,11 +52,17 @@ def private_log(path: Path) -> BinaryIO:
 
 
 def take_over_stdout() -> TextIO:
-    """Keep standard output for messages; whatever libraries print goes to standard error instead."""
+    """Keep standard output for messages; whatever libraries print goes to the log, by the rules of the log.
+
+    What the process writes from here on can be read by this user alone.
+    """
+    os.umask(PRIVATE)
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     os.dup2(2, 1)
     sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     faulthandler.enable()
+    sys.stdout = DiscreetStream(sys.stdout)  # type: ignore[assignment]
+    sys.stderr = DiscreetStream(sys.stderr)  # type: ignore[assignment]
     return stream
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from facefusion.automation.daemon import Options
 from facefusion.automation.job import JobState, failure_from
 from facefusion.automation.lock import holder
+from facefusion.automation.logs import DiscreetFormatter
 from facefusion.automation.processor import EXIT_DONE, EXIT_FAILED, EXIT_NO_FACE, SimpleAutoProcessor
 from facefusion.automation.statustext import status_lines, summary_lines
 from facefusion.automation.worker import DEFAULT_FACTORY
@@ -358,7 +359,7 @@ def _install_models(processor: SimpleAutoProcessor, options: Options) -> None:
 def _log_to_terminal() -> None:
     """One line for each event, on standard error."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
+    handler.setFormatter(DiscreetFormatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
     logging.raiseExceptions = False  # a terminal that was closed is no reason to stop
     root = logging.getLogger("facefusion")
     root.addHandler(handler)

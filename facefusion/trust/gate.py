@@ -152,6 +152,15 @@ class ContentGate:
         refuse = self._refuse_for
         return OutputInspector(judge, self._score, lambda found: refuse("The result", found), self._still)
 
+    def require_passed(self) -> None:
+        """Return only if target, sources and result have been looked at, and nothing was refused.
+
+        Raises:
+            ContentBlockedError: otherwise; what was made is no result.
+        """
+        if self.result["verdict"] != "passed":
+            raise _unavailable("A result was made that it has not looked at.")
+
     def _judge(self, part: str) -> Judge:
         self._parts[part] = Judge(self._settings)
         return self._parts[part]

@@ -112,6 +112,7 @@ class Case:
             What is added to it: `gate`, `consent`, and of a result `provenance` and `warnings`.
 
         Raises:
+            ContentBlockedError: the gate has not looked at all of it.
             SealingError: it could not be signed.
             StorageError: there is not enough room, or the identity cannot be read.
             VerificationError: what was signed is not what was checked.
@@ -120,6 +121,7 @@ class Case:
         seen = {"gate": self._gate.result, "consent": consent}
         if result["outcome"] != "done":
             return seen
+        self._gate.require_passed()
         identity = identity_of(self._state_dir)
         facts = claim.Claim(
             result_id=self._result_id,
