@@ -18,23 +18,12 @@ from facefusion.trust import identity
 from facefusion.trust.identity import Identity, identity_of, known_authorities
 
 
-class Clock(datetime.datetime):
-    """Stands still on a day."""
-
-    day = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-
-    @classmethod
-    def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
-        return cls.day
-
-
 @pytest.fixture
 def on(monkeypatch: pytest.MonkeyPatch):
     """Set the clock of the identity's module."""
 
     def set_to(year: int) -> None:
-        monkeypatch.setattr(identity.datetime, "datetime", Clock)
-        monkeypatch.setattr(Clock, "day", datetime.datetime(year, 1, 1, tzinfo=datetime.UTC))
+        monkeypatch.setattr(identity, "_now", lambda: datetime.datetime(year, 1, 1, tzinfo=datetime.UTC))
 
     return set_to
 
@@ -106,14 +95,12 @@ def damaged(folder: Path, how: str) -> None:
         case "certificate empty":
             (folder / "certificate.pem").write_bytes(b"")
         case "key of another":
-            other = folder.parent / "other"
+            other = folder.parent.parent / "other"
             (folder / "key.pem").write_bytes(identity_of(other).key)
 
 
 @pytest.mark.parametrize("how", ["key missing", "key cut off", "certificate empty", "key of another"])
-def test_a_damaged_one_is_replaced_its_authority_stays_known_and_that_is_said(
-    tmp_path: Path, how: str
-) -> None:
+def test_a_damaged_one_is_replaced_and_said_so_its_authority_stays_known(tmp_path: Path, how: str) -> None:
     state = tmp_path / "state"
     old = identity_of(state)
     authority = known_authorities(state)
