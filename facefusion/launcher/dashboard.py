@@ -20,10 +20,13 @@ from facefusion.automation.snapshot import (
     Snapshot,
 )
 from facefusion.launcher.text import near, safe
-from facefusion.wording import count, cut, duration, progress, wrap
+from facefusion.wording import count, cut, duration, listed, progress, wrap
 
 SOFT = "grey58"
 LONG_START_SECONDS = 4.0
+ROOMY_WIDTH = 100
+FACTS_WIDTH, SPEED_WIDTH = 47, 14
+"""Of a row of the latest results: all but the name; the speed, which only a wide screen shows."""
 MOST_ROWS = 100
 """No screen has more rows; the inbox may hold far more files."""
 EMPTY = "Drop a picture of a face and a video; what happens with them is shown here."
@@ -92,14 +95,7 @@ class Dashboard:
         line = Text(no_wrap=True, overflow="ellipsis")
         line.append(" FaceFusion ", style="bold reverse")
         line.append("  ● ", style=colour).append(words, style=f"bold {colour}")
-        facts = [f"{snapshot.engine} engine" if snapshot.engine else "", snapshot.quality_preset]
-        done = snapshot.counts.done + snapshot.counts.no_face
-        facts.append(count(done, "result"))
-        if snapshot.counts.failed:
-            facts.append(f"{snapshot.counts.failed:,} failed")
-        if snapshot.seconds_left is not None and snapshot.counts.open:
-            facts.append(f"about {duration(snapshot.seconds_left)} left")
-        line.append("   " + "  ·  ".join(safe(fact) for fact in facts if fact), style=SOFT)
+        line.append("   " + "  ·  ".join(map(safe, _facts(snapshot))), style=SOFT)
         lines = [line, Text("─" * width, style="grey30")]
         if faces := ready_faces(snapshot.files):
             lines.append(Text("  Faces: " + ", ".join(faces), style=SOFT, no_wrap=True, overflow="ellipsis"))
@@ -125,8 +121,26 @@ class Dashboard:
         yield Section(
             f"Latest results in {near(outbox)}", result_lines(snapshot.results, outbox, width), least=2
         )
-        failures = [line for failure in snapshot.failures for line in failure_lines(failure, width)]
-        yield Section("Latest failures", failures, least=3)
+        failures = [failure_lines(failure, width) for failure in snapshot.failures]
+        least = len(failures[0]) if failures else 0  # what happened is of little use without what helps
+        yield Section("Latest failures", [row for rows in failures for row in rows], least)
+
+
+def _facts(snapshot: Snapshot) -> Iterable[str]:
+    """The headline, the most urgent first, because a narrow screen cuts its end off."""
+    counts = snapshot.counts
+    if snapshot.seconds_left is not None and counts.open:
+        yield f"about {duration(snapshot.seconds_left)} left"
+    yield count(counts.done, "result")
+    if counts.no_face:
+        yield f"{counts.no_face:,} without a face"
+    if counts.failed:
+        yield f"{counts.failed:,} failed"
+    if snapshot.engine:
+        yield f"{snapshot.engine} engine"
+    if snapshot.quality_preset:
+        without = f" without {listed(snapshot.left_out)}" if snapshot.left_out else ""
+        yield snapshot.quality_preset + without
 
 
 def ready_faces(files: Sequence[InboxFile]) -> list[str]:
@@ -137,16 +151,18 @@ def ready_faces(files: Sequence[InboxFile]) -> list[str]:
 
 def job_lines(job: JobView, width: int) -> list[Text]:
     """Two rows of a running job: what, and how far."""
-    head = Text("  ")
-    head.append(cut(near(job.target), max(12, width - 40)), style="bold")
-    head.append("  with ", style=SOFT).append(cut(safe(job.face), 24))
+    tail = Text("  with ", style=SOFT).append(
+        cut(safe(job.face), max(8, min(24, width // 4))), style="default"
+    )
     stage = STAGES.get(job.stage, job.stage)
     if job.stage == "starting" and job.seconds > LONG_START_SECONDS:
         stage += " (the very first start takes longer)"
     if stage:
-        head.append(f"   {stage}", style=SOFT)
+        tail.append(f"   {stage}", style=SOFT)
     if job.attempt > 1:
-        head.append(f"   attempt {job.attempt} of {job.attempts_allowed}", style="yellow")
+        tail.append(f"   attempt {job.attempt} of {job.attempts_allowed}", style="yellow")
+    room = max(12, width - 2 - tail.cell_len)
+    head = Text("  ").append(cut(near(job.target), room), style="bold").append_text(tail)
     facts = []
     if job.frames_total or job.frames_done:
         facts.append(progress(job.frames_done, job.frames_total, "frame"))
@@ -224,10 +240,12 @@ def held_lines(job: JobView, width: int) -> list[Text]:
 
 def result_lines(results: Sequence[ResultView], outbox: Path, width: int) -> list[Text]:
     """Finished jobs, one row each."""
-    names = [cut(_name(result, outbox), max(16, width // 2)) for result in results]
+    room = width - (FACTS_WIDTH if width < ROOMY_WIDTH else FACTS_WIDTH + SPEED_WIDTH)
+    names = [cut(_name(result, outbox), max(16, room)) for result in results]
     column = max(map(cell_len, names), default=0)
     return [
-        _result_line(result, set_cell_size(name, column)) for result, name in zip(results, names, strict=True)
+        _result_line(result, set_cell_size(name, column), width)
+        for result, name in zip(results, names, strict=True)
     ]
 
 
@@ -235,15 +253,15 @@ def _name(result: ResultView, outbox: Path) -> str:
     return near(result.target) if result.output is None else near(result.output, outbox)
 
 
-def _result_line(result: ResultView, name: str) -> Text:
+def _result_line(result: ResultView, name: str, width: int) -> Text:
     line = Text(f"  {_clock(result.finished_at)}  ", style=SOFT)
     if result.output is None:
         line.append("○ ", style="yellow").append(name, style="default")
-        return line.append("  no face was found in it", style=SOFT)
+        return line.append("  no face in it, so there is no result", style=SOFT)
     line.append("✓ ", style="green").append(name, style="default")
     facts = [f"{count(result.frames, 'frame') if result.frames > 1 else 'photo':>12}"]
     facts.append(f"{duration(result.seconds):>8}")
-    if result.frames > 1 and result.seconds > 0:
+    if width >= ROOMY_WIDTH and result.frames > 1 and result.seconds > 0:
         facts.append(f"{result.frames / result.seconds:5.0f} frames/s")
     if result.warnings:
         facts.append(count(len(result.warnings), "remark"))

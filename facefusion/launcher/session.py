@@ -64,12 +64,8 @@ def watch(console: Console, workspace: Workspace, make_processor: MakeProcessor 
     Raises:
         ConfigError, StorageError: the daemon cannot start.
     """
-    inbox = near(workspace.inbox)
-    hints = [
-        f"Drop faces into {inbox}/faces, videos into {inbox}/videos, photos into {inbox}/photos."
-        f"  Results: {near(workspace.outbox)}",
-        STOP_HINT,
-    ]
+    folders = f"Drop files into {near(workspace.inbox)} (faces, videos, photos)"
+    hints = [f"{folders}; results come out in {near(workspace.outbox)}.", STOP_HINT]
     processor = make_processor(workspace.root, None)
     with watch_daemon(console, hints, full_screen=True) as show:
         last = LastSnapshot(show)

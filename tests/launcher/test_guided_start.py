@@ -204,6 +204,6 @@ def test_paths_can_be_used_from_where_the_launcher_was_started(root: Path, tmp_p
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     told = without_terminal(root, "--yes", "--accept-use-policy", "1", cwd=elsewhere).stdout
-    assert f"Drop faces into {root}/inbox/faces" in told
+    assert f"Drop files into {root}/inbox (faces, videos, photos); results come out in {root}/outbox." in told
     near_by = without_terminal(root, "--yes", cwd=root.parent).stdout
-    assert f"Drop faces into {root.name}/inbox/faces" in near_by
+    assert f"Drop files into {root.name}/inbox " in near_by

@@ -45,7 +45,7 @@ def test_the_picture_shows_progress_queue_reasons_results_and_remedies() -> None
         f"Latest results in {ROOT}/outbox",
         " done__alice.mp4",
         "1 remark",
-        "no face was found in it",
+        "no face in it, so there is no result",
         "broken.mp4 ends in the middle.",
         "Copy it again.",
         "Drop faces into inbox/faces.",
