@@ -270,7 +270,12 @@ def purge(given: argparse.Namespace, options: Options) -> int:
     workspace = _processor(given, options).workspace
     if (pid := holder(workspace.state_dir)) is not None:
         raise ConfigError(f"A daemon (process {pid}) works on this folder.", remedy="Stop it first.")
-    for line in (purge_everything if given.everything else purge_leftovers)(workspace):
+    if given.discard_unpublished and not given.everything:
+        raise ConfigError("--discard-unpublished goes with --everything.", remedy="Leave it out, or add that.")
+    lines = purge_leftovers(workspace)
+    if given.everything:
+        lines = purge_everything(workspace, discard_unpublished=given.discard_unpublished)
+    for line in lines:
         print(line)
     return EXIT_DONE
 
@@ -328,8 +333,12 @@ def _parser() -> argparse.ArgumentParser:
     check = add("verify", verify, "whether files are marked as altered, and intact")
     check.add_argument("file", type=Path, nargs="+")
     check.add_argument("--json", action="store_true", help="for programs")
-    add("purge", purge, "remove what is remembered about faces").add_argument(
+    purging = add("purge", purge, "remove what is remembered about faces")
+    purging.add_argument(
         "--everything", action="store_true", help="also the queue, the statistics and the log"
+    )
+    purging.add_argument(
+        "--discard-unpublished", action="store_true", help="also finished results that wait to be published"
     )
     return parser
 

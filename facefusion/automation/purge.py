@@ -6,22 +6,26 @@ import shutil
 from collections.abc import Iterator
 
 from facefusion.automation.database import Database
-from facefusion.automation.job import ENDED
+from facefusion.automation.finishing import work_name
+from facefusion.automation.job import ENDED, JobState
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.kinds import worth_entering
 from facefusion.automation.publish import Outbox
 from facefusion.automation.sightings import sweep
 from facefusion.automation.snapshot import INBOX_FILE, STATUS_FILE
 from facefusion.automation.workspace import Workspace
+from facefusion.errors import ConfigError
 from facefusion.reports.usage import DATABASE_FILE
+from facefusion.trust.audit import forget_faces
 from facefusion.wording import count
 
 
 def purge_leftovers(workspace: Workspace) -> Iterator[str]:
     """Remove content hashes, unfinished work, and the history of jobs whose target is no longer in the inbox.
 
-    Jobs of targets that still lie there are kept: without them these would be processed again. Results and
-    their reports stay where they are. Yields what was done.
+    Jobs of targets that still lie there are kept: without them these would be processed again. So are
+    results that are finished and wait to be published. Results and their reports stay where they are; the
+    audit log stays, but its lines can no longer be matched to a face. Yields what was done.
 
     Raises:
         StorageError: the queue cannot be written.
@@ -38,26 +42,67 @@ def purge_leftovers(workspace: Workspace) -> Iterator[str]:
         queue.forget(gone)
         with database.transaction() as connection:
             removed = connection.execute("DELETE FROM files").rowcount
-        Outbox(workspace, database.fact("installation") or "").tidy(frozenset())
+        waiting = frozenset(map(work_name, queue.in_state(JobState.PUBLISHING)))
+        Outbox(workspace, database.fact("installation") or "").tidy(waiting)
         database.shrink()
     finally:
         database.close()
     for name in (STATUS_FILE, INBOX_FILE):
         (workspace.state_dir / name).unlink(missing_ok=True)
+    forget_faces(workspace.state_dir)
     yield f"Removed the content hashes of {count(removed, 'file')} and {count(len(gone), 'finished job')}."
+    if waiting:
+        yield f"Kept {count(len(waiting), 'finished result')} not published yet: start the program to get them."
 
 
-def purge_everything(workspace: Workspace) -> Iterator[str]:
-    """Remove queue, statistics and log as well; only the acceptance of the use policy stays.
+def purge_everything(workspace: Workspace, *, discard_unpublished: bool = False) -> Iterator[str]:
+    """Remove queue, statistics and log as well.
 
-    Whatever still lies in the inbox is processed again at the next start. Yields what was done.
+    What stays says nothing about faces: the acceptance of the use policy, the signing identity and the audit
+    log. Whatever still lies in the inbox is processed again at the next start. Yields what was done.
+
+    Args:
+        discard_unpublished: also throw away finished results that wait to be published.
+
+    Raises:
+        ConfigError: there are such results, and they are not to be thrown away.
+        StorageError: the queue cannot be read or written.
     """
+    if not discard_unpublished and (waiting := _unpublished(workspace)):
+        raise ConfigError(
+            f"{count(waiting, 'finished result')} not published yet would be lost.",
+            remedy="Start the program once to get them, or add --discard-unpublished.",
+        )
     yield from purge_leftovers(workspace)
+    _discard_work(workspace)
     for name in (workspace.database.name, DATABASE_FILE):
         for suffix in ("", "-wal", "-shm"):
             (workspace.state_dir / f"{name}{suffix}").unlink(missing_ok=True)
-    shutil.rmtree(workspace.log_dir, ignore_errors=True)
+    for folder in (workspace.log_dir, workspace.analytics_dir):
+        shutil.rmtree(folder, ignore_errors=True)
     yield "Removed the queue, the statistics and the log; what lies in the inbox will be processed again."
+
+
+def _unpublished(workspace: Workspace) -> int:
+    if not workspace.database.exists():
+        return 0
+    database = Database(workspace.database)
+    try:
+        return len(JobQueue(database).in_state(JobState.PUBLISHING))
+    finally:
+        database.close()
+
+
+def _discard_work(workspace: Workspace) -> None:
+    if not workspace.database.exists():
+        return
+    database = Database(workspace.database)
+    try:
+        outbox = Outbox(workspace, database.fact("installation") or "")
+    finally:
+        database.close()
+    outbox.tidy(frozenset())
+    outbox.close()
 
 
 def _present(workspace: Workspace) -> set[str] | None:
