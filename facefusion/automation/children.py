@@ -61,8 +61,8 @@ def take_over_stdout() -> TextIO:
     os.dup2(2, 1)
     sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     faulthandler.enable()
-    sys.stdout = DiscreetStream(sys.stdout)  # type: ignore[assignment]
-    sys.stderr = DiscreetStream(sys.stderr)  # type: ignore[assignment]
+    sys.stdout = DiscreetStream(sys.stdout)
+    sys.stderr = DiscreetStream(sys.stderr)
     return stream
 
 
