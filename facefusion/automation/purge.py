@@ -52,7 +52,8 @@ def purge_leftovers(workspace: Workspace) -> Iterator[str]:
     forget_faces(workspace.state_dir)
     yield f"Removed the content hashes of {count(removed, 'file')} and {count(len(gone), 'finished job')}."
     if waiting:
-        yield f"Kept {count(len(waiting), 'finished result')} not published yet: start the program to get them."
+        kept = count(len(waiting), "finished result")
+        yield f"Kept {kept} not published yet: start the program to get them."
 
 
 def purge_everything(workspace: Workspace, *, discard_unpublished: bool = False) -> Iterator[str]:
