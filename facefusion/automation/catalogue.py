@@ -19,6 +19,7 @@ from facefusion.automation.pairing import Face, Faces, Pairing, Picture, Target,
 from facefusion.automation.snapshot import FileState, InboxFile
 from facefusion.automation.workspace import printable
 from facefusion.config import PairingRule
+from facefusion.errors import FaceNotFoundError
 
 VANISHED_SHOWN = 100
 """How many files that are gone are still listed, so that a person sees what became of them."""
@@ -65,6 +66,7 @@ class Catalogue:
         inbox: phases of the files.
         memory: contents by path and signature.
         brief: what is known about a job.
+        verdict: why no face can be taken from a picture: empty if one can, None while nobody knows.
         clock: seconds since the epoch; orders files by arrival.
     """
 
@@ -73,11 +75,13 @@ class Catalogue:
         inbox: Inbox,
         memory: FileMemory,
         brief: Callable[[int], Brief | None],
+        verdict: Callable[[KnownFile], str | None] = lambda picture: "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.inbox = inbox
         self._memory = memory
         self._brief = brief
+        self._verdict = verdict
         self._clock = clock
         self._contents: dict[str, KnownFile] = {}
         self._unsaved: dict[str, KnownFile] = {}
@@ -154,6 +158,11 @@ class Catalogue:
         else:
             self._undecided.update(paths)
 
+    def pictures_judged(self) -> None:
+        """More is known about the pictures of faces."""
+        self._faces_changed = True
+        self._stale_views |= self._face_paths
+
     def decide(self, rule: PairingRule, paired: Callable[[str, str], bool]) -> list[Decision]:
         """Pair the targets about which something changed.
 
@@ -168,7 +177,7 @@ class Catalogue:
         self._to_forget.clear()
         self._memory.put(self._unsaved.values())
         self._unsaved.clear()
-        faces = Faces(self._faces())
+        faces = self._faces()
         decisions = []
         for path in sorted(self._contents if self._faces_changed else self._undecided, key=self._turn):
             entry, known = self.inbox.entries.get(path), self._contents.get(path)
@@ -281,21 +290,34 @@ class Catalogue:
             for job_id in jobs:
                 self._paths[job_id].add(path)
 
-    def _faces(self) -> dict[str, Face]:
+    def _faces(self) -> Faces:
         pictures: defaultdict[str, list[Picture]] = defaultdict(list)
         for path in self._face_paths:
             entry = self.inbox.entries[path]
-            if entry.face is None or entry.phase == "refused":
-                continue
-            known = self._contents.get(path)
-            if known is None:
-                arrived = (self._clock(), entry.signature.ctime_ns)
-                waits = entry.reason or "its picture is being read"
-                pictures[entry.face].append(Picture(path, None, waits, arrived))
+            if entry.face is not None:
+                pictures[entry.face].append(self._picture(entry))
+        usable, unusable = {}, {}
+        for name, found in pictures.items():
+            good = [picture for picture in found if not picture.unusable]
+            if good:
+                # A picture without a face beside good ones is for the engine to leave out and to mention.
+                usable[name] = make_face(name, (p for p in found if not p.unusable or p.sha256 is not None))
             else:
-                arrived = (known.seen_at, entry.signature.ctime_ns)
-                pictures[entry.face].append(Picture(path, known.sha256, "", arrived))
-        return {name: make_face(name, found) for name, found in pictures.items()}
+                unusable[name] = found[0].unusable
+        return Faces(usable, unusable)
+
+    def _picture(self, entry: Entry) -> Picture:
+        if entry.phase == "refused":
+            return Picture(entry.path, None, unusable=f"{printable(entry.path)}: {entry.reason}")
+        known = self._contents.get(entry.path)
+        if known is None:
+            arrived = (self._clock(), entry.signature.ctime_ns)
+            return Picture(entry.path, None, entry.reason or "its picture is being read", arrived)
+        arrived = (known.seen_at, entry.signature.ctime_ns)
+        unusable = self._verdict(known)
+        if unusable is None:
+            return Picture(entry.path, None, "its picture is being looked at", arrived)
+        return Picture(entry.path, known.sha256, "", arrived, unusable)
 
     def _target(self, entry: Entry, known: KnownFile, paired: Callable[[str, str], bool]) -> Target:
         before = known.paired_with
@@ -326,7 +348,7 @@ class Catalogue:
         if entry.path not in self._contents:
             return "preparing", "being read"
         if entry.path in self._face_paths:
-            return "ready", "a face that can be used"
+            return _say_face(self._verdict(self._contents[entry.path]))
         briefs = [brief for job_id in self.jobs_of(entry.path) if (brief := self._brief(job_id)) is not None]
         if not briefs:
             return "waiting", self._reasons.get(entry.path) or "being paired"
@@ -337,6 +359,14 @@ class Catalogue:
         if brief.target == entry.path:
             return brief.text
         return f"same content as {printable(brief.target)}: {brief.text}"
+
+
+def _say_face(unusable: str | None) -> tuple[FileState, str]:
+    if unusable is None:
+        return "preparing", "being looked at"
+    if unusable:
+        return "refused", f"{unusable} {FaceNotFoundError.default_remedy}"
+    return "ready", "a face that can be used"
 
 
 def _target_kind(entry: Entry) -> Literal["video", "photo"]:

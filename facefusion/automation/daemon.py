@@ -15,6 +15,8 @@ from facefusion.automation.catalogue import Catalogue
 from facefusion.automation.crew import Crew
 from facefusion.automation.database import Database, FileMemory
 from facefusion.automation.display import Display, SnapshotCallback
+from facefusion.automation.facecheck import FaceCheck, LookProcess, PictureMemory
+from facefusion.automation.facecheck_process import PORTRAITS
 from facefusion.automation.finishing import Finisher, work_name
 from facefusion.automation.inbox import Inbox
 from facefusion.automation.intake import Intake
@@ -56,6 +58,8 @@ class Options:
 
     Attributes:
         session_factory: `module:callable` that makes the worker's session.
+        look_factory: `module:callable` for `LookProcess`; None for the session's own: faces are found by the
+            models that the real session uses, and every picture is good enough for another.
         disk_free: bytes free on the disk of a folder.
         at: called with the name of each step of publishing (tests end the process there).
         watch: hints from the system are wanted.
@@ -63,6 +67,7 @@ class Options:
     """
 
     session_factory: str = DEFAULT_FACTORY
+    look_factory: str | None = None
     disk_free: DiskFree | None = None
     at: Callable[[str], None] = field(default=lambda step: None)
     watch: bool = True
@@ -155,13 +160,15 @@ class Daemon:
         self._publisher = Background("publisher", self.loop)
         memory = FileMemory(self._database)
         inbox = Inbox(self._settings.current.limits.settle_seconds, memory.signature)
-        self.catalogue = Catalogue(inbox, memory, self.book.brief)
+        facecheck = FaceCheck(workspace.inbox, self.loop, PictureMemory(self._database), self._look())
+        self.catalogue = Catalogue(inbox, memory, self.book.brief, facecheck.verdict)
         self.intake = Intake(
             workspace,
             self.loop,
             self.queue,
             self.catalogue,
             InboxPresence(workspace.inbox, self._database),
+            facecheck,
             lambda: self._settings.current,
             on_replaced=self._file_replaced,
             on_outdated=self._take_back,
@@ -382,6 +389,14 @@ class Daemon:
             self.catalogue.job_changed(job.id)
             if job.state is JobState.RUNNING and job.stop_requested:
                 self.crew.stop_requested(job.id)
+
+    def _look(self) -> LookProcess | None:
+        factory = self._options.look_factory
+        if factory is None and self._options.session_factory == DEFAULT_FACTORY:
+            factory = PORTRAITS
+        if factory is None:
+            return None
+        return LookProcess(factory, self._workspace.models_dir, self._workspace.log_dir / "faces.log")
 
     def _worker_spec(self, workers: int) -> WorkerSpec:
         return WorkerSpec(

@@ -15,7 +15,7 @@ from pathlib import Path
 from facefusion.automation.sightings import Signature
 from facefusion.errors import StorageError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 30.0
 DAMAGED_REMEDY = (
     "Stop the program, move queue.sqlite3 and the files queue.sqlite3-* beside it out of that folder, and "
@@ -24,7 +24,15 @@ DAMAGED_REMEDY = (
     "what is done."
 )
 
-SCHEMA = """
+PICTURES = """
+CREATE TABLE pictures (              -- what was found in pictures of faces, so that each is looked at once
+    sha256 TEXT PRIMARY KEY,
+    look INTEGER NOT NULL,           -- version of the way of looking
+    unusable TEXT NOT NULL           -- why no face can be taken from it; empty if one can
+) WITHOUT ROWID;
+"""
+SCHEMA = (
+    """
 CREATE TABLE jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     target_sha256 TEXT NOT NULL,
@@ -81,6 +89,10 @@ CREATE TABLE files (                 -- content of inbox files, so that each is 
 ) WITHOUT ROWID;
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
+    + PICTURES
+)
+UPGRADES = {1: PICTURES}
+"""What turns a file of this version into one of the next."""
 
 
 class Database:
@@ -213,8 +225,13 @@ class Database:
                     "INSERT INTO facts VALUES ('installation', ?)",
                     (secrets.token_hex(4),),
                 )
+            while version in UPGRADES:
+                for statement in _statements(UPGRADES[version]):
+                    connection.execute(statement)
+                version += 1
+            if version in (0, SCHEMA_VERSION):
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif version != SCHEMA_VERSION:
+            else:
                 raise StorageError(
                     f"The queue {self.path} was written by another version of the program ({version}).",
                     remedy="Start the newer program, or move the file away to start a new queue.",

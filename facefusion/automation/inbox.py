@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from facefusion.automation.kinds import OURS, Entry, judge
 from facefusion.automation.sightings import Sighting, Signature, Sweep
 
+EMPTY = "the file is empty"
 EMPTY_FILE_PATIENCE = 3.0
 """An empty file is usually the beginning of a copy; it is given this many times the settling time."""
 
@@ -198,7 +199,7 @@ class Inbox:
         if entry.phase == "refused":
             entry = replace(entry, confirmed=True)
         elif entry.signature.size == 0:
-            entry = replace(entry, phase="refused", reason="the file is empty", confirmed=True)
+            entry = replace(entry, phase="refused", reason=EMPTY, confirmed=True)
         else:
             entry = replace(entry, phase="settled", reason="")
         self.entries[entry.path] = entry

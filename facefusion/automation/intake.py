@@ -14,6 +14,7 @@ from typing import Literal
 
 from facefusion.automation.catalogue import Catalogue, Decision
 from facefusion.automation.content import Examined, examine, signature_of
+from facefusion.automation.facecheck import FaceCheck
 from facefusion.automation.inbox import Changes
 from facefusion.automation.job import Inputs, Job, JobRequest, failure_from
 from facefusion.automation.jobs import JobQueue
@@ -54,7 +55,7 @@ class Intake:
     Args:
         workspace: of the root.
         loop: this object lives in the loop's thread.
-        queue, catalogue, presence: of the root.
+        queue, catalogue, presence, facecheck: of the root.
         config: the settings in force.
         on_replaced: told of every file that is new, has changed or is gone.
         on_outdated: told of failed jobs whose file has been replaced by a good one.
@@ -70,6 +71,7 @@ class Intake:
         queue: JobQueue,
         catalogue: Catalogue,
         presence: InboxPresence,
+        facecheck: FaceCheck,
         config: Callable[[], AutomationConfig],
         on_replaced: Callable[[str], object],
         on_outdated: Callable[[Job], object],
@@ -86,6 +88,8 @@ class Intake:
         self._queue = queue
         self._catalogue = catalogue
         self._presence = presence
+        self._facecheck = facecheck
+        facecheck.on_found = catalogue.pictures_judged
         self._config = config
         self._on_replaced = on_replaced
         self._on_outdated = on_outdated
@@ -121,6 +125,8 @@ class Intake:
             self._decide()
         if self._refusals:
             self._settle_refusals()
+        if not self._to_read[True]:
+            self._facecheck.tick()
 
     def seconds_to_next(self) -> float:
         """How long nothing has to be done here."""
@@ -138,6 +144,7 @@ class Intake:
             or bool(self._reading or self._refusals or any(self._to_read.values()))
             or len(self._catalogue.inbox.tracker) > 0
             or self._catalogue.undecided
+            or self._facecheck.busy
         )
 
     @property
@@ -175,6 +182,7 @@ class Intake:
         self._stopping = True
         if self._watch is not None:
             self._watch.close()
+        self._facecheck.close()
         self._scanner.close(timeout=0.5)
         self._reader.close(timeout=0.5)
 
@@ -384,8 +392,11 @@ class Intake:
     def _settle_refusals(self) -> None:
         """Targets that may not be processed fail, so that they are reported like everything else."""
         for path, entry in self._refusals.items():
-            kind = MediaFormatError if entry.signature.size == 0 else InputFileError
-            failure = failure_from(kind(f"{printable(path)}: {entry.reason}."))
+            said = f"{printable(path)}: {entry.reason}."
+            error: FaceFusionError = InputFileError(said)
+            if entry.signature.size == 0:
+                error = MediaFormatError(said, remedy="Nothing of it has arrived; copy it again.")
+            failure = failure_from(error)
             target_kind: Literal["video", "photo"] = "video" if entry.kind == "video" else "photo"
             job = self._queue.refuse(path, entry.signature, target_kind, failure)
             if job is not None:

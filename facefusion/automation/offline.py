@@ -7,7 +7,8 @@ import time
 from facefusion.automation.book import JobBook
 from facefusion.automation.catalogue import Catalogue
 from facefusion.automation.database import Database, FileMemory
-from facefusion.automation.inbox import Inbox
+from facefusion.automation.facecheck import PictureMemory
+from facefusion.automation.inbox import EMPTY, Inbox
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.kinds import worth_entering
 from facefusion.automation.settings import Settings
@@ -57,7 +58,9 @@ def _look(
     workspace: Workspace, database: Database, book: JobBook, config: AutomationConfig
 ) -> tuple[tuple[InboxFile, ...], str | None]:
     queue, memory = JobQueue(database), FileMemory(database)
-    catalogue = Catalogue(Inbox(config.limits.settle_seconds, memory.signature), memory, book.brief)
+    pictures = PictureMemory(database)
+    inbox = Inbox(config.limits.settle_seconds, memory.signature)
+    catalogue = Catalogue(inbox, memory, book.brief, lambda picture: pictures.get(picture.sha256) or "")
     try:
         seen = sweep(workspace.inbox, worth_entering)
     except FileNotFoundError:
@@ -67,7 +70,10 @@ def _look(
     for entry in catalogue.absorb(catalogue.inbox.update(seen)):
         catalogue.send_back(entry.path, NOT_YET_SEEN, 0.0)
     for path in list(catalogue.inbox.tracker):
-        if catalogue.inbox.entries[path].phase == "waiting":
+        entry = catalogue.inbox.entries[path]
+        if entry.phase == "waiting" and entry.signature.size == 0:
+            catalogue.refuse(path, EMPTY)
+        elif entry.phase == "waiting":
             catalogue.send_back(path, NOT_YET_SEEN, 0.0)
     noted = []
     for decision in catalogue.decide(config.pairing, queue.is_paired):

@@ -14,6 +14,7 @@ taken away makes old targets run again.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -24,6 +25,7 @@ from facefusion.automation.workspace import printable
 from facefusion.config import PairingRule
 
 SEPARATOR = "__"
+UNUSABLE_SHOWN = 3
 
 F = TypeVar("F")
 V = TypeVar("V")
@@ -38,12 +40,14 @@ class Picture:
         sha256: of its content; None while it is not ready.
         waits_for: why it is not ready.
         dropped: orders pictures by arrival; the larger the later.
+        unusable: why no face can be taken from it.
     """
 
     path: str
     sha256: str | None
     waits_for: str = ""
     dropped: tuple[float, int] = (0.0, 0)
+    unusable: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,9 +130,14 @@ class Faces:
 
     The exact name comes first; then one that differs only in case or in how accents are encoded, if there
     is just one.
+
+    Attributes:
+        by_name: those that can be used, or soon can.
+        unusable: names of others, and why no picture of theirs can be used.
     """
 
     by_name: Mapping[str, Face]
+    unusable: Mapping[str, str] = field(default_factory=dict)
     _folded: Mapping[str, list[Face]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -143,6 +152,11 @@ class Faces:
             return [self.by_name[name]]
         return self._folded.get(_folded(name), [])
 
+    def why_unusable(self, name: str) -> str:
+        """Why there is no face of this name though there are pictures; empty if there are none."""
+        found = (why for other, why in self.unusable.items() if _folded(other) == _folded(name))
+        return self.unusable.get(name) or next(found, "")
+
 
 def pair(target: Target, faces: Faces, rule: PairingRule) -> Pairing:
     """Decide for one target."""
@@ -155,11 +169,16 @@ def pair(target: Target, faces: Faces, rule: PairingRule) -> Pairing:
     if target.before is not None:
         face = faces.by_name.get(target.before)
         if face is None:
+            why = faces.why_unusable(target.before)
             reason = f"its face {printable(target.before)} is no longer in the inbox"
+            if why:
+                reason = f"its face {printable(target.before)} cannot be used ({why})"
             return Pairing(reason=reason, stays_with=target.before)
         return _ready((face,), by_rule=True)
     if not faces.by_name:
-        return Pairing(reason="waiting for a face: put a picture into inbox/faces")
+        others = "; ".join(itertools.islice(faces.unusable.values(), UNUSABLE_SHOWN))
+        also = f" (none can be taken from what lies there: {others})" if others else ""
+        return Pairing(reason=f"waiting for a face: put a picture into inbox/faces{also}")
     if rule == "newest":
         return _ready((max(faces.by_name.values(), key=lambda face: face.dropped),), by_rule=True)
     if len(faces.by_name) == 1:
@@ -196,6 +215,8 @@ def _named(name: str, faces: Faces, way_out: str) -> Pairing:
     shown = printable(name)
     if found:
         return Pairing(reason=f"several faces are named like {shown}: use the exact spelling of one of them")
+    if why := faces.why_unusable(name):
+        return Pairing(reason=f"waiting for the face {shown}: it needs another picture ({why}), or {way_out}")
     return Pairing(reason=f"waiting for the face {shown}: add inbox/faces/{shown}.jpg, or {way_out}")
 
 

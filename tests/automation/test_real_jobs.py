@@ -67,6 +67,8 @@ def frames_of(path: Path) -> list[np.ndarray]:
 def test_videos_photos_and_failures_side_by_side(tmp_path: Path, samples: Samples, clips: list[Path]) -> None:
     bench = Bench(tmp_path, quality_preset="fast")
     shutil.copy(samples.astronaut, bench.inbox / "faces" / "astronaut.png")
+    shutil.copy(clips[0].with_name("wall.png"), bench.inbox / "faces" / "wall.png")
+    (bench.inbox / "faces" / "words.jpg").write_text("no picture")
     for clip in clips:
         shutil.copy(clip, bench.inbox / "videos" / clip.name)
     shutil.copy(samples.group, bench.inbox / "photos" / "group.jpg")
@@ -77,6 +79,13 @@ def test_videos_photos_and_failures_side_by_side(tmp_path: Path, samples: Sample
 
     assert done.returncode == 1, done.stdout + done.stderr
     assert bench.results() == ["clip0__astronaut.mp4", "clip1__astronaut.mp4", "group__astronaut.jpg"]
+    faces = {file.path: (file.state, file.reason) for file in bench.status().files if file.kind == "face"}
+    assert {path: state for path, (state, _) in faces.items()} == {
+        "faces/astronaut.png": "ready",
+        "faces/wall.png": "refused",
+        "faces/words.jpg": "refused",
+    }, "what shows no face does not count for the rule of the only face"
+    assert "no face" in faces["faces/wall.png"][1]
     for clip in clips[:2]:
         before, after = frames_of(clip), frames_of(bench.outbox / f"{clip.stem}__astronaut.mp4")
         assert len(after) == len(before) == FRAMES

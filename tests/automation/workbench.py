@@ -21,6 +21,7 @@ from facefusion.automation.snapshot import InboxFile, Snapshot, read_snapshot
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 FACTORY = "scripted_session:ScriptedSession"
+LOOK = "scripted_session:scripted_look"
 
 # The daemon's own pace is made for people; tests look more often.
 daemon.HOUSEKEEPING_SECONDS = daemon.FIRST_PAUSE_SECONDS = 0.1
