@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,15 @@ class Glance:
 
 @dataclass(frozen=True)
 class _Map:
-    """Time stamps in seconds of the key frames, ascending, and of the last picture."""
+    """Time stamps in seconds of the key frames, ascending, and of the last picture.
+
+    Attributes:
+        seeks: key frame -> time to seek it by.
+    """
 
     keys: tuple[float, ...]
     end: float
+    seeks: Mapping[float, float]
 
 
 class VideoSkimmer:
@@ -91,7 +96,10 @@ class VideoSkimmer:
         if self._map is None and self._info.kind != "animation":
             with contextlib.ExitStack() as stack, translated(self._path.name):
                 container, stream, _ = open_stream(stack, self._path, self._info, 1)
-                keys, last = [], -math.inf
+                seeks: dict[float, float] = {}
+                last = -math.inf
+                # Streams without an index are searched by the times of decoding.
+                by_decoding = self._info.container in ("ts", "mpeg")
                 with contextlib.suppress(av.error.InvalidDataError):
                     for packet in read_packets(container, stream):
                         moment = _seconds(packet, stream)
@@ -99,8 +107,9 @@ class VideoSkimmer:
                             return None
                         last = max(last, moment)
                         if packet.is_keyframe:
-                            keys.append(moment)
-            self._map = _Map(tuple(sorted(set(keys))), last) if keys else None
+                            decoded = packet.dts if by_decoding else None
+                            seeks[moment] = moment if decoded is None else float(decoded * stream.time_base)
+            self._map = _Map(tuple(sorted(seeks)), last, seeks) if seeks else None
         return self._map
 
     def _at(self, found: _Map, moments: Sequence[float]) -> Iterator[Glance]:
@@ -111,7 +120,8 @@ class VideoSkimmer:
             for key, group in itertools.groupby(moments, lambda moment: _key_before(found, moment)):
                 wanted = list(group)
                 try:
-                    container.seek(math.floor(key / float(stream.time_base)), stream=stream, backward=True)
+                    place = math.floor(found.seeks[key] / float(stream.time_base))
+                    container.seek(place, stream=stream, backward=True)
                 except av.error.FFmpegError:
                     yield from _chosen(self._straight_through(), wanted)
                     continue
