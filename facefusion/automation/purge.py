@@ -42,6 +42,7 @@ def purge_leftovers(workspace: Workspace) -> Iterator[str]:
         queue.forget(gone)
         with database.transaction() as connection:
             removed = connection.execute("DELETE FROM files").rowcount
+            connection.execute("DELETE FROM pictures")
         waiting = frozenset(map(work_name, queue.in_state(JobState.PUBLISHING)))
         Outbox(workspace, database.fact("installation") or "").tidy(waiting)
         database.shrink()

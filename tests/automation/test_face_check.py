@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from workbench import FACTORY, LOOK, Bench
 
+from facefusion.automation.commands import main
 from facefusion.automation.daemon import Options
 from facefusion.automation.database import SCHEMA_VERSION, Database
 from facefusion.automation.processor import SimpleAutoProcessor
@@ -72,6 +73,17 @@ def test_each_content_is_looked_at_once_also_over_restarts_and_under_other_names
         "faces/landscape.jpg": "refused",
         "faces/same landscape.jpg": "refused",
     }, "also when no daemon runs"
+
+
+def test_what_was_found_of_faces_is_purged_with_the_rest(bench: LookingBench) -> None:
+    bench.face("landscape", b"a wall")
+    bench.once()
+    assert main(["purge", "--root", str(bench.root)]) == 0
+    with sqlite3.connect(bench.root / ".automation" / "queue.sqlite3") as database:
+        assert database.execute("SELECT count(*) FROM pictures").fetchone() == (0,)
+    database.close()
+    bench.once()
+    assert bench.looks() == ["landscape.jpg"] * 2
 
 
 def test_a_target_that_asks_for_such_a_face_waits_and_says_what_is_needed(bench: LookingBench) -> None:
