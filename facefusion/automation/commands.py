@@ -145,22 +145,24 @@ def doctor(given: argparse.Namespace, options: Options) -> int:
 
 def models(given: argparse.Namespace, options: Options) -> int:
     """List, install or check model files."""
+    from facefusion.models import commands
     from facefusion.models.manager import ModelManager
 
-    manager = ModelManager(_processor(given, options).workspace.models_dir)
-    if given.action == "install":
-        manager.ensure_models_available(given.names or ["mesh"], on_progress=_Progress())
-        print("Installed.")
+    processor = _processor(given, options)
+    manager = ModelManager(processor.workspace.models_dir)
+    if given.action == "check":
+        return EXIT_FAILED if commands.check_models(manager, print, online=given.online) else EXIT_DONE
+    if given.action == "list":
+        everything = given.all
+        print(
+            commands.list_all_models(manager)
+            if everything
+            else commands.list_models(manager, processor.settings.current)
+        )
         return EXIT_DONE
-    statuses = manager.check(full=True) if given.action == "check" else manager.list()
-    for status in statuses:
-        model = status.model
-        print(f"{model.name:<24} {status.state:<10} {model.size / 1e6:>7.1f} MB  {model.licence.title}")
-        print(f"{'':<24} {model.purpose}; needed by {', '.join(model.needed_by)}")
-    wrong = [status for status in statuses if status.state in ("damaged", "outdated")]
-    for status in wrong:
-        print(status.text)
-    return EXIT_FAILED if given.action == "check" and wrong else EXIT_DONE
+    ask = commands.ask_in_terminal if sys.stdin.isatty() and sys.stdout.isatty() else None
+    commands.install_models(manager, given.names, print, ask=ask, accept_licences=given.accept_licence)
+    return EXIT_DONE
 
 
 def config(given: argparse.Namespace, options: Options) -> int:
@@ -271,7 +273,9 @@ def purge(given: argparse.Namespace, options: Options) -> int:
     if (pid := holder(workspace.state_dir)) is not None:
         raise ConfigError(f"A daemon (process {pid}) works on this folder.", remedy="Stop it first.")
     if given.discard_unpublished and not given.everything:
-        raise ConfigError("--discard-unpublished goes with --everything.", remedy="Leave it out, or add that.")
+        raise ConfigError(
+            "--discard-unpublished goes with --everything.", remedy="Leave it out, or add that."
+        )
     lines = purge_leftovers(workspace)
     if given.everything:
         lines = purge_everything(workspace, discard_unpublished=given.discard_unpublished)
@@ -317,7 +321,12 @@ def _parser() -> argparse.ArgumentParser:
     add("doctor", doctor, "examine the installation")
     model = add("models", models, "list, install or check model files")
     model.add_argument("action", choices=("list", "install", "check"))
-    model.add_argument("names", nargs="*", help="models or engines to install (default: mesh)")
+    model.add_argument("names", nargs="*", help="models, engines or processors to install (default: mesh)")
+    model.add_argument("--all", action="store_true", help="list every model")
+    model.add_argument(
+        "--accept-licence", action="store_true", help="accept the licences of the models that are installed"
+    )
+    model.add_argument("--online", action="store_true", help="also ask whether there is something newer")
     add("config", config, "check the settings, or print their schema").add_argument(
         "action", choices=("check", "schema")
     )

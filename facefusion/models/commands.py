@@ -6,8 +6,10 @@ line and tests share them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from facefusion.config import AutomationConfig
+from facefusion.models.contracts import SwapperContract
 from facefusion.models.licences import LicenceQuestion
 from facefusion.models.manager import ModelManager
 from facefusion.models.registry import Licence, Model
@@ -24,32 +26,44 @@ _STATES = {
     "unknown": "to be checked",
 }
 _EVERY_MEBIBYTES = 16
+_COMMAND = "python simple_auto_processor.py models"
 
 
-def list_models(manager: ModelManager, *, only_installed: bool = False) -> str:
-    """A table of all models: name, kind, size, state, licence, purpose."""
-    rows = [("name", "kind", "MB", "state", "licence", "purpose")]
-    for status in manager.list():
-        if only_installed and status.state == "missing":
-            continue
-        model = status.model
-        rows.append(
-            (
-                model.name,
-                model.kind.replace("_", " "),
-                f"{model.size / 1e6:.1f}" if model.size else "?",
-                _STATES[status.state],
-                model.licence.key,
-                model.purpose,
-            )
+def list_models(manager: ModelManager, config: AutomationConfig) -> str:
+    """What a person wants to know first: what is there, what the settings lack, which swappers there are."""
+    statuses = manager.list()
+    installed = [status for status in statuses if status.state != "missing"]
+    parts = ["Installed:", *_rows((*_row(status)[:2], _STATES[status.state]) for status in installed)]
+    if not installed:
+        parts.append("  nothing yet")
+    parts += ["", f"For these settings (engine {config.engine}, profile {config.quality_preset}):"]
+    parts += [f"  {line}" for line in _lacking(manager, config)]
+    swappers = [status for status in statuses if status.model.kind == "swapper" and status.state == "missing"]
+    if swappers:
+        parts += ["", "Swap models that can be installed (the embedded engine needs none):"]
+        parts += _rows(_row(status) for status in swappers)
+    parts += ["", f"Install one with `{_COMMAND} install NAME`; `{_COMMAND} list --all` shows all models."]
+    return "\n".join(parts)
+
+
+def list_all_models(manager: ModelManager) -> str:
+    """A table of all models: name, size, licence, kind, state, purpose."""
+    statuses = manager.list()
+    header = ("name", "size", "licence", "kind", "state", "purpose")
+    rows = [
+        (
+            *_row(status)[:2],
+            model.licence.key,
+            model.kind.replace("_", " "),
+            _STATES[status.state],
+            model.purpose,
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    used = {status.model.licence for status in manager.list()}
-    terms = [
-        f"  {licence.key}: {licence.title} ({licence.url})" for licence in sorted(used, key=lambda x: x.key)
+        for status in statuses
+        for model in (status.model,)
     ]
-    return "\n".join([*(line.rstrip() for line in lines), "", "Licences:", *terms])
+    used = sorted({status.model.licence for status in statuses}, key=lambda licence: licence.key)
+    terms = [f"  {licence.key}: {licence.title} ({licence.url})" for licence in used]
+    return "\n".join([*_rows([header, *rows]), "", "Licences:", *terms])
 
 
 def install_models(
@@ -58,17 +72,17 @@ def install_models(
     say: Say,
     *,
     ask: LicenceQuestion | None = None,
-    accept_licences: Collection[str] = (),
+    accept_licences: bool = False,
     should_stop: Callable[[], bool] | None = None,
 ) -> None:
-    """Install models and say what happens.
+    """Install models and say what happens. A swapper brings the recogniser that it cannot do without.
 
     Args:
         manager: of the folder.
         names: models, engines or processors; empty = what the embedded engine needs.
         say: gets one line at a time.
         ask: shows a licence to a person; None = nobody is there.
-        accept_licences: keys of licences that were accepted on the command line.
+        accept_licences: the licences of these models were accepted on the command line.
         should_stop: asked often; answering true ends the work with `CancelledError`.
 
     Raises:
@@ -77,16 +91,25 @@ def install_models(
 
     def answer(licence: Licence, models: Sequence[Model]) -> bool:
         say(licence_text(licence, models))
-        if licence.key in accept_licences:
-            say(f"Accepted on the command line: {licence.key}.")
+        if accept_licences:
+            say("Accepted on the command line; this is noted beside the models.")
             return True
         return ask is not None and ask(licence, models)
 
+    wanted = [*(names or ["mesh"])]
+    wanted += _recogniser_for(manager, manager.registry.expand(wanted))
     manager.ensure_models_available(
-        names or ["mesh"], on_progress=progress_lines(say), ask_licence=answer, should_stop=should_stop
+        wanted, on_progress=progress_lines(say), ask_licence=answer, should_stop=should_stop
     )
-    installed = ", ".join(model.name for model in manager.registry.expand(names or ["mesh"]))
-    say(f"Ready: {installed}.")
+    say(f"Ready: {', '.join(model.name for model in manager.registry.expand(wanted))}.")
+
+
+def ask_in_terminal(licence: Licence, models: Sequence[Model]) -> bool:
+    """Ask a person who sits at the terminal; see `LicenceQuestion`."""
+    try:
+        return input("Do you accept this licence? Type yes or no: ").strip().casefold() in ("yes", "y")
+    except EOFError:
+        return False
 
 
 def check_models(manager: ModelManager, say: Say, *, online: bool = False) -> int:
@@ -130,6 +153,71 @@ def progress_lines(say: Say) -> Callable[[InstallProgress], None]:
         say(progress.text)
 
     return on_progress
+
+
+def wanted_names(config: AutomationConfig) -> tuple[str, ...]:
+    """What the settings ask for, in names of engines, processors and models; see `Registry.expand`."""
+    neural = config.neural
+    names = ["mesh"]
+    if config.engine == "neural" and neural.swapper == "auto":
+        names.append("neural")
+    named = {"face_enhancer": neural.enhancer, "frame_enhancer": neural.frame_enhancer}
+    for processor in config.profile.processors:
+        if processor != "face_swapper":
+            wanted = named.get(processor, "auto")
+            names.append(processor if wanted == "auto" else wanted)
+    if neural.swapper != "auto":
+        names.append(neural.swapper)
+    if neural.age is not None:
+        names.append("age_modifier")
+    if config.face_selector_mode == "reference":
+        names.append("reference")
+    if config.face_detector_model != "embedded":
+        names.append(config.face_detector_model)
+    return tuple(names)
+
+
+def _lacking(manager: ModelManager, config: AutomationConfig) -> Iterable[str]:
+    """What of the settings has no model here, a line each."""
+    lines = []
+    for name in wanted_names(config):
+        models = manager.registry.expand([name])
+        kind = models[0].kind
+        # Any installed model of its kind serves a processor; the embedded engine needs all of its files.
+        if kind != "embedded" and name in manager.registry.needs and manager.installed(kind):
+            continue
+        missing = [model for model in models if manager.status(model.name).state != "ok"]
+        if missing:
+            size = _size(sum(model.size for model in missing), all(model.size for model in missing))
+            terms = "; ".join(sorted({model.licence.title for model in missing}))
+            lines.append(f"{name} is not installed: `{_COMMAND} install {name}` ({size}; {terms})")
+    return lines or ["nothing is missing"]
+
+
+def _recogniser_for(manager: ModelManager, wanted: Sequence[Model]) -> list[str]:
+    """The recogniser that swappers among these models need, where none is there."""
+    needed = any(
+        isinstance(model.contract, SwapperContract) and model.contract.source != "face" for model in wanted
+    )
+    if not needed or any(model.kind == "recogniser" for model in wanted) or manager.installed("recogniser"):
+        return []
+    return [model.name for model in manager.registry.of_kind("recogniser")[:1]]
+
+
+def _row(status: ModelStatus) -> tuple[str, str, str]:
+    model = status.model
+    return model.name, _size(model.size, bool(model.size)), model.licence.title
+
+
+def _size(size: int, known: bool) -> str:
+    return f"{size / 1e6:.1f} MB" if known else "size unknown"
+
+
+def _rows(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Rows as aligned lines."""
+    table = list(rows)
+    widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
+    return ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
 
 
 def _summary(statuses: Sequence[ModelStatus], bad: Sequence[ModelStatus]) -> str:

@@ -64,7 +64,7 @@ class LicenceBook:
                     f"{names}: the licence has not been accepted ({licence.title}; {licence.url}).",
                     remedy=(
                         "Run `python simple_auto_processor.py models install "
-                        f"{' '.join(model.name for model in concerned)} --accept-licence {licence.key}`."
+                        f"{' '.join(model.name for model in concerned)} --accept-licence`."
                     ),
                 )
             self.accept(licence.key)

@@ -191,11 +191,13 @@ class Registry:
         """
         wanted: dict[str, Model] = {}
         for name in names:
-            for member in self.needs.get(name, (name,)):
-                model = self.find(member)
-                wanted[model.name] = model
-                if isinstance(model.contract, SwapperContract) and model.contract.converter:
-                    wanted[model.contract.converter] = self.find(model.contract.converter)
+            if name in self.needs:
+                wanted |= {model.name: model for model in self.expand(self.needs[name])}
+                continue
+            model = self.find(name)
+            wanted[model.name] = model
+            if isinstance(model.contract, SwapperContract) and model.contract.converter:
+                wanted[model.contract.converter] = self.find(model.contract.converter)
         return tuple(wanted.values())
 
     def of_kind(self, kind: str) -> tuple[Model, ...]:
@@ -284,7 +286,8 @@ class _Builder:
         for name, members in self._entries("needs"):
             for member in members:
                 self._at = name
-                self._require(member in models, f"unknown model {member!r}")
+                nested = member in needs and not any(inner in needs for inner in needs[member])
+                self._require(member in models or nested, f"unknown model {member!r}")
         self._check_references(models)
         return Registry(
             models=MappingProxyType(models),
@@ -316,7 +319,11 @@ class _Builder:
             accepted=self._accepted(entry),
             kind=kind,
             contract=contract,
-            needed_by=tuple(need for need, members in needs.items() if name in members),
+            needed_by=tuple(
+                need
+                for need, members in needs.items()
+                if name in members or any(name in needs.get(member, ()) for member in members)
+            ),
         )
 
     def _source(self, entry: Mapping[str, Any], file: str) -> ArchiveMember | Download:

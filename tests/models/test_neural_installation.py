@@ -13,12 +13,19 @@ from pathlib import Path
 import pytest
 from bad_server import Site, serve_site
 
+from facefusion.config import AutomationConfig
 from facefusion.errors import ModelMissingError, NetworkError
 from facefusion.models import InstallProgress, Licence, Model, ModelManager
-from facefusion.models.commands import check_models, install_models, list_models
+from facefusion.models.commands import (
+    check_models,
+    install_models,
+    list_all_models,
+    list_models,
+    wanted_names,
+)
 from facefusion.models.download import Patience
 from facefusion.models.ledger import LEDGER_FILE
-from facefusion.models.registry import OWN_TABLE, Registry, parse_registry
+from facefusion.models.registry import OWN_TABLE, Registry, load_registry, parse_registry
 
 SWAP = b"a swapper " * 30000
 OTHER = b"something " * 30000
@@ -128,7 +135,7 @@ def test_nothing_is_downloaded_before_the_licence_is_accepted(
     manager = ModelManager(folder, registry=registry, patience=PATIENCE)
     with pytest.raises(ModelMissingError, match="For research only") as raised:
         manager.ensure_models_available(["known"])
-    assert "--accept-licence research" in raised.value.remedy
+    assert "models install known helper --accept-licence" in raised.value.remedy
     with pytest.raises(ModelMissingError):
         manager.ensure_models_available(["known"], ask_licence=lambda licence, models: False)
     assert site.asked == []
@@ -335,12 +342,12 @@ def test_a_swapper_of_ones_own_counts_as_installed(tmp_path: Path) -> None:
 def test_the_commands_list_install_and_check(folder: Path, registry: Registry) -> None:
     manager = ModelManager(folder, registry=registry, patience=PATIENCE)
     said: list[str] = []
-    install_models(manager, ["known"], said.append, accept_licences=["research"])
+    install_models(manager, ["known"], said.append, accept_licences=True)
     assert any("For research only (not for commercial use)" in line for line in said)
     assert said[-1] == "Ready: known, helper."
-    table = list_models(again(manager))
+    table = list_all_models(again(manager))
     assert "known" in table and "installed" in table and "research: For research only" in table
-    assert "packed" not in list_models(again(manager), only_installed=True)
+    assert "packed" in table
     assert check_models(again(manager), said.append) == 0
     (folder / "known.onnx").write_bytes(SWAP[:-1])
     said.clear()
@@ -353,3 +360,93 @@ def test_a_command_without_a_person_does_not_accept_for_them(folder: Path, regis
     manager = ModelManager(folder, registry=registry, patience=PATIENCE)
     with pytest.raises(ModelMissingError, match="licence has not been accepted"):
         install_models(manager, ["known"], lambda line: None)
+
+
+def test_the_list_says_first_what_is_there_what_is_lacking_and_what_there_is(
+    folder: Path, registry: Registry
+) -> None:
+    manager = ModelManager(folder, registry=load_registry(), patience=PATIENCE)
+    text = list_models(manager, AutomationConfig())
+    assert "nothing yet" in text
+    assert "mesh is not installed: `python simple_auto_processor.py models install mesh`" in text
+    assert "face_enhancer is not installed" in text and "frame_enhancer is not" not in text
+    assert "inswapper_128 " in text and "non-commercial research" in text
+    assert "xseg_1" not in text and len(text.splitlines()) < 30
+    assert "xseg_1" in list_all_models(manager)
+
+
+def test_what_a_processor_needs_is_served_by_any_installed_model_of_its_kind(folder: Path) -> None:
+    folder.mkdir()
+    content = b"an enhancer of one's own"
+    (folder / "own.onnx").write_bytes(content)
+    (folder / OWN_TABLE).write_text(
+        f"""
+        [models.own]
+        kind = "enhancer"
+        file = "own.onnx"
+        purpose = "Trained at home"
+        licence = "mit"
+        urls = ["https://example.org/own.onnx"]
+        accepted = [{{ size = {len(content)}, sha256 = "{hashlib.sha256(content).hexdigest()}" }}]
+        contract = {{ template = "ffhq_512", size = 512, pixels = "rgb_signed" }}
+        """
+    )
+    text = list_models(ModelManager(folder), AutomationConfig())
+    assert "face_enhancer is not installed" not in text and "own " in text
+
+
+def test_settings_ask_for_no_more_than_they_use() -> None:
+    fast = AutomationConfig(quality_preset="fast")
+    assert wanted_names(fast) == ("mesh",)
+    much = AutomationConfig.model_validate(
+        {
+            "quality_preset": "best",
+            "engine": "neural",
+            "face_selector_mode": "reference",
+            "face_detector_model": "yunet_2023_mar",
+            "neural": {"enhancer": "codeformer", "age": 30},
+        }
+    )
+    names = wanted_names(much)
+    assert set(names) == {
+        *("mesh", "neural", "codeformer", "frame_enhancer", "age_modifier", "reference", "yunet_2023_mar")
+    }
+    installed = {model.name for model in load_registry().expand(names)}
+    assert {"inswapper_128", "arcface_w600k_r50", "codeformer", "fran"} <= installed
+    assert "gfpgan_1.4" not in installed and "hyperswap_1a_256" not in installed
+
+
+@pytest.mark.parametrize("processor", ["face_swapper", "face_enhancer", "frame_enhancer", "age_modifier"])
+def test_every_processor_of_the_profiles_knows_what_it_needs(processor: str) -> None:
+    assert load_registry().expand([processor])
+
+
+def test_a_licence_accepted_on_the_command_line_is_noted_and_not_asked_again(
+    folder: Path, registry: Registry
+) -> None:
+    said: list[str] = []
+    install_models(
+        ModelManager(folder, registry=registry, patience=PATIENCE),
+        ["known"],
+        said.append,
+        accept_licences=True,
+    )
+    assert sum("For research only" in line for line in said) == 1
+    (folder / "known.onnx").unlink()
+    later: list[str] = []
+    install_models(ModelManager(folder, registry=registry, patience=PATIENCE), ["known"], later.append)
+    assert not any("icence" in line for line in later) and later[-1] == "Ready: known, helper."
+
+
+def test_a_swapper_brings_a_recogniser_where_none_is_installed(folder: Path) -> None:
+    manager = ModelManager(folder, patience=PATIENCE)
+    asked: list[str] = []
+
+    def ask(licence: Licence, models: Sequence[Model]) -> bool:
+        asked.extend(model.name for model in models)
+        return False
+
+    for name in ("inswapper_128", "blendswap_256"):
+        with pytest.raises(ModelMissingError):
+            install_models(manager, [name], lambda line: None, ask=ask)
+    assert asked == ["inswapper_128", "arcface_w600k_r50", "blendswap_256"]
