@@ -29,6 +29,7 @@ FaceSelectorMode = Literal["largest", "all", "reference"]
 PairingRule = Literal["auto", "all", "newest"]
 Container = Literal["same", "mp4", "mov", "mkv", "webm"]
 Encoder = Literal["auto", "libx264", "libx265", "libvpx-vp9", "libsvtav1"]
+HardwareEncoder = Literal["auto", "off", "nvenc", "videotoolbox", "qsv", "amf"]
 Provider = Literal["auto", "cuda", "tensorrt", "coreml", "openvino", "directml", "cpu"]
 
 
@@ -67,6 +68,9 @@ class OutputSettings(_Section):
     """Container of result videos. `same` keeps the target's wherever this program can write it."""
     video_encoder: Encoder = "auto"
     """`auto` keeps the target's codec family where it can be written (H.264, HEVC, VP9, AV1), else H.264."""
+    hardware_encoder: HardwareEncoder = "auto"
+    """Encoder of the graphics processor in the place of the software's. `auto` takes one that is proved to
+    work on this machine and to be faster; `off` never does."""
     video_quality: Annotated[int, Field(ge=0, le=100)] | None = None
     """0 to 100. `null` takes the number of the quality preset."""
     encoder_preset: str | None = Field(

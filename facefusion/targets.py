@@ -21,6 +21,7 @@ from facefusion.faces.track import FaceTracker, Observation, SelectorMode, find_
 from facefusion.flow import ByteBudget, Flow, Stopwatch, signs_of_life
 from facefusion.jobspec import ProgressCallback, StopRequested, SwapProgress, SwapRequest, SwapResult
 from facefusion.media.frame import PlanarFrame
+from facefusion.media.hardware import accelerated
 from facefusion.media.open import open_reader, open_writer
 from facefusion.media.photos import read_photo, write_photo
 from facefusion.media.plan import OutputPlan, plan_output
@@ -64,6 +65,7 @@ def swap_target(
     with watch.time("probe"):
         info = probe(request.target)
         plan = replace(plan_output(info, request.config), label=request.label)
+        plan = accelerated(plan, info, request.config, threads=toolbox.threads.encode)
     if should_stop():
         raise CancelledError(f"{request.target.name} was stopped.")
     painter = engine.painter(prepared.source, request.config)

@@ -80,6 +80,7 @@ def run_checks(root: Path, config: AutomationConfig, models_dir: Path | None = N
         ("models", lambda: check_models(models_dir or _PROGRAM / MODELS_FOLDER)),
         ("engine", lambda: check_engine(models_dir or _PROGRAM / MODELS_FOLDER, config)),
         ("providers", lambda: check_providers(root / STATE_FOLDER, config)),
+        ("hardware encoders", lambda: check_hardware_encoders(config)),
         ("use policy", lambda: check_policy(root / STATE_FOLDER, config)),
     ]
     return [_examine(name, examination) for name, examination in examinations]
@@ -236,6 +237,13 @@ def check_engine(folder: Path, config: AutomationConfig) -> Check:
 
     planned = plan_engine(config, ModelManager(folder))
     return Check("engine", True, " ".join([f"{planned.engine}: {planned.why}.", *planned.remarks]))
+
+
+def check_hardware_encoders(config: AutomationConfig) -> Check:
+    """Which encoders of the graphics processor really work; a finding that is always well."""
+    from facefusion.media.hardware import survey
+
+    return Check("hardware encoders", True, survey(config))
 
 
 def check_providers(state_dir: Path, config: AutomationConfig) -> Check:

@@ -34,7 +34,9 @@ class FrameConverter:
 
     def __init__(self, info: MediaInfo, plan: OutputPlan) -> None:
         assert plan.encode is not None
-        self._name = plan.encode.pix_fmt
+        self._stored = plan.encode.pix_fmt
+        # Encoders of graphics processors take interleaved chroma.
+        self._name = planar_equivalent(self._stored) or self._stored
         self._layout = layout_of(self._name)
         self._size = (plan.width, plan.height)
         self._reformatter = VideoReformatter()
@@ -57,6 +59,10 @@ class FrameConverter:
             frame = self._change_format(frame)
         if (frame.width, frame.height) != self._size:
             frame = pad(frame, *self._size)
+        if self._stored != self._name:
+            duration = frame.duration
+            frame = self._reformatter.reformat(frame, format=self._stored, threads=1)
+            frame.duration = duration
         return frame
 
     def _change_format(self, frame: Any) -> Any:

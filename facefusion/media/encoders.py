@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import av
 
@@ -29,6 +32,62 @@ _NEAR_SIGHTED = frozenset({"ultrafast", "superfast", "veryfast"})
 
 
 @dataclass(frozen=True)
+class Device:
+    """Encoders of one kind of graphics processor.
+
+    Attributes:
+        name: as the settings say it.
+        title: as people know it.
+        encoders: software encoder -> libav's encoder that takes its place.
+        traces: files that tell that there may be such a device; none: it is always tried.
+        platforms: of `sys.platform` that have it.
+    """
+
+    name: str
+    title: str
+    encoders: Mapping[str, str]
+    traces: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ("linux", "win32")
+
+    def present(self) -> bool:
+        """Whether it is worth trying: the machine may have it, and this build knows one of its encoders."""
+        if sys.platform not in self.platforms:
+            return False
+        if self.traces and not any(Path(trace).exists() for trace in self.traces):
+            return False
+        return any(name in av.codecs_available for name in self.encoders.values())
+
+
+def _family(suffix: str, *codecs: str) -> dict[str, str]:
+    software = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
+    return {software[codec]: f"{codec}_{suffix}" for codec in codecs}
+
+
+HARDWARE = {
+    device.name: device
+    for device in (
+        Device(
+            "nvenc",
+            "NVIDIA NVENC",
+            _family("nvenc", "h264", "hevc", "av1"),
+            ("/dev/nvidiactl", "/dev/dxg", "C:/Windows/System32/nvEncodeAPI64.dll"),
+        ),
+        Device(
+            "videotoolbox", "VideoToolbox", _family("videotoolbox", "h264", "hevc"), platforms=("darwin",)
+        ),
+        Device(
+            "qsv",
+            "Intel Quick Sync",
+            _family("qsv", "h264", "hevc", "av1"),
+            ("/dev/dri/renderD128", "C:/Windows/System32/libvpl.dll", "C:/Windows/System32/libmfxhw64.dll"),
+        ),
+        Device("amf", "AMD AMF", _family("amf", "h264", "hevc", "av1"), ("C:/Windows/System32/amfrt64.dll",)),
+    )
+}
+"""Encoders of graphics processors, in the order in which `auto` tries them."""
+
+
+@dataclass(frozen=True)
 class EncodeSettings:
     """How pictures are compressed.
 
@@ -47,6 +106,11 @@ class EncodeSettings:
     preset: str
     gop: int
     hdr: tuple[str, ...] = ()
+
+    @property
+    def on_device(self) -> bool:
+        """It is an encoder of a graphics processor."""
+        return any(self.encoder in device.encoders.values() for device in HARDWARE.values())
 
     def options(self, threads: int, pixels: int) -> dict[str, str]:
         """Options for libav's encoder.
@@ -84,7 +148,35 @@ class EncodeSettings:
                 "preset": str(_AV1_PRESET[step]),
                 "svtav1-params": ":".join([f"lp={threads}", *self.hdr]),
             }
-        return {"profile": "4444" if "444" in self.pix_fmt else "hq", "vendor": "apl0"}
+        if self.encoder == "prores_ks":
+            return {"profile": "4444" if "444" in self.pix_fmt else "hq", "vendor": "apl0"}
+        return _hardware_options(self.encoder, self.crf, step)
+
+
+def _hardware_options(encoder: str, crf: float, step: int) -> dict[str, str]:
+    """Constant quality and speed in the words of a graphics processor's encoder.
+
+    Their scales follow the software encoder's of the same codec.
+
+    Args:
+        encoder: libav's name.
+        crf: quality on the scale of the software encoder.
+        step: place of the preset among x264's, 0 the fastest.
+    """
+    quality = round(crf)
+    if encoder.endswith("_nvenc"):
+        # Seven presets, p1 the fastest.
+        return {"rc": "vbr", "cq": str(quality), "b": "0", "preset": f"p{1 + round(step * 6 / 8)}"}
+    if encoder.endswith("_videotoolbox"):
+        # Quality 1 to 100, best last, in libav's units of 118.
+        share = max(1, min(100, round(100 - 1.6 * crf)))
+        return {"flags": "+qscale", "global_quality": str(118 * share), "allow_sw": "0"}
+    if encoder.endswith("_qsv"):
+        return {"global_quality": str(max(1, min(51, quality))), "preset": _PRESETS[min(max(step, 2), 8)]}
+    if encoder.endswith("_amf"):
+        speed = "speed" if step < 4 else "balanced" if step < 7 else "quality"
+        return {"rc": "cqp", "qp_i": str(quality), "qp_p": str(quality), "quality": speed}
+    return {"crf": f"{crf:g}"}
 
 
 def quality_to_crf(quality: int, encoder: str) -> float:

@@ -20,6 +20,7 @@ from facefusion.media.containers import CONTAINERS
 from facefusion.media.convert import FrameConverter
 from facefusion.media.encoders import EncodeSettings
 from facefusion.media.frame import PlanarFrame
+from facefusion.media.hardware import refused
 from facefusion.media.labels import add_box
 from facefusion.media.plan import OutputPlan
 from facefusion.media.probe import MediaInfo
@@ -97,7 +98,16 @@ class VideoWriter:
             self._stream = self._add_video()
             self._copier = TrackCopier(self._source, self._target, self.plan, self._shift)
             self._copy_description()
+            self._start()
+
+    def _start(self) -> None:
+        """Open the encoder and write the header."""
+        try:
             self._target.start_encoding()
+        except av.error.FFmpegError as error:
+            if self._settings.on_device and error.errno not in _STORAGE_ERRORS:
+                raise refused(self._settings, self.plan.width, self.plan.height, error) from error
+            raise
 
     def __exit__(
         self,

@@ -22,7 +22,7 @@ from PIL import Image
 REPOSITORY = Path(__file__).resolve().parents[2]
 SEED = 20260117
 STALL_SECONDS = 30
-CLEAR = {"done", "no_face", "format_error", "memory_error", "verification_error", "input_error"}
+CLEAR = {"done", "no_face", "format_error", "memory_error", "verification_error", "input_error", "duplicate"}
 """What a damaged file may come to. A crash of the worker or a standstill is neither."""
 
 
@@ -113,9 +113,11 @@ def outcome_of(root: Path, told: dict[str, dict[str, Any]], name: str) -> tuple[
     """Outcome and sentence for one file: exactly one report, or the reason why there is no job."""
     stem = Path(name).stem
     done = root / "outbox" / f"{stem}__face.json"
-    failed = root / "outbox" / "failed" / f"{stem}__face.json"
-    if done.exists() and failed.exists():
-        return "both", "a success and a failure"
+    # An empty file fails before it has a face.
+    names = (f"{stem}__face.json", f"{stem}.json")
+    failures = [path for name in names if (path := root / "outbox" / "failed" / name).exists()]
+    if done.exists() + len(failures) > 1:
+        return "several", "more than one report"
     if done.exists():
         report = json.loads(done.read_text())
         results = [
@@ -124,10 +126,12 @@ def outcome_of(root: Path, told: dict[str, dict[str, Any]], name: str) -> tuple[
         if (report["outcome"] == "done") != (len(results) == 1):
             return "torn", f"{report['outcome']} with {results}"
         return report["outcome"], "it says what was done"
-    if failed.exists():
-        failure = json.loads(failed.read_text())["failure"]
+    if failures:
+        failure = json.loads(failures[0].read_text())["failure"]
         return failure["category"], f"{failure['message']} {failure['remedy']}"
     file = told.get(name, {})
+    if str(file.get("reason", "")).startswith("same content as"):
+        return "duplicate", file["reason"]
     return f"no job: {file.get('state')}", str(file.get("reason", ""))
 
 
