@@ -30,10 +30,17 @@ _SAME_MOMENT = 1e-3
 
 @dataclass(frozen=True)
 class Glance:
-    """One frame and its time stamp in seconds, as the target counts."""
+    """One frame.
+
+    Attributes:
+        seconds: its time stamp, as the target counts.
+        frame: the frame.
+        lasts: for how many seconds it is shown, as far as that is known.
+    """
 
     seconds: float
     frame: PlanarFrame
+    lasts: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,10 @@ class VideoSkimmer:
             yield from self._at(found, _moments(found, closest, farthest))
 
     def at(self, moments: Iterable[float]) -> Iterator[Glance]:
-        """The frames shown at some moments (seconds), or the next ones after; each frame once, in order."""
+        """The frames shown at some moments (seconds); each frame once, in order.
+
+        Where a picture no other one refers to is shown, it may be the one before that.
+        """
         wanted = sorted(moments)
         found = self._mapped()
         if found is not None:
@@ -89,7 +99,7 @@ class VideoSkimmer:
         """Every frame, for files without a usable index of key frames, and for animations."""
         with open_reader(self._path, self._info) as reader:
             for frame in reader:
-                yield Glance(frame.seconds, frame)
+                yield Glance(frame.seconds, frame, _duration(frame.av_frame, frame.time_base))
 
     def _mapped(self) -> _Map | None:
         """Where the key frames are, found by reading packets alone; None where that says nothing."""
@@ -126,42 +136,47 @@ class VideoSkimmer:
                     yield from _chosen(self._straight_through(), wanted)
                     continue
                 decoder.flush_buffers()
-                for moment, frame in _decode_up_to(container, stream, decoder, wanted):
+                for moment, lasts, frame in _decode_up_to(container, stream, decoder, wanted):
                     stamp = frame.pts
                     upright = normaliser.apply(frame)
                     upright.pts, upright.time_base = stamp, stream.time_base
-                    yield Glance(moment, PlanarFrame(upright))
+                    yield Glance(moment, PlanarFrame(upright), lasts)
                 decoder.flush_buffers()
 
 
 def _decode_up_to(
-    container: Any, stream: Any, decoder: Any, wanted: list[float]
-) -> Iterator[tuple[float, Any]]:
-    """The frames at or after the moments, and their time; stops as soon as the last one is there.
+    container: Any, stream: Any, decoder: Any, wanted: Sequence[float]
+) -> Iterator[tuple[float, float, Any]]:
+    """The frames shown at the moments: time stamp, for how long at least, frame.
 
-    A moment beyond the last frame is answered by the last one.
+    Stops as soon as the last one is there. A moment before the first frame is answered by that one.
     """
     left = list(wanted)
-    latest: tuple[float, Any] | None = None
+    shown: tuple[float, Any] | None = None
+
+    def answer(until: float) -> Iterator[tuple[float, float, Any]]:
+        answered = [moment for moment in left if moment < until - _SAME_MOMENT]
+        if shown is not None and answered:
+            began, frame = shown
+            known = _duration(frame, stream.time_base)
+            yield began, max(known, answered[-1] - began), frame
+            del left[: len(answered)]
+
     for packet in itertools.chain(read_packets(container, stream), [None]):
-        # A decoder holds frames back until it knows their order; what is held after the packet of the last
-        # moment can only be that one or one before, so it is made to give it away.
+        # A decoder holds frames back until it knows their order; once the packet of the last moment is in,
+        # the frame wanted is among them, and it is made to give them away.
         sent = math.inf if packet is None else _seconds(packet, stream)
-        complete = packet is None or (sent is not None and sent >= left[-1] - _SAME_MOMENT)
+        complete = sent is not None and sent >= left[-1] - _SAME_MOMENT
         for frame in _frames(decoder, packet, drain=complete):
             moment = _seconds(frame, stream)
             if moment is None:
                 continue
-            latest = (moment, frame)
-            if moment >= left[0] - _SAME_MOMENT:
-                yield latest
-                latest = None
-                left = [other for other in left if other - _SAME_MOMENT > moment]
-                if not left:
-                    return
+            yield from answer(moment)
+            shown = (moment, frame)
+            if not left:
+                return
         if complete:
-            if latest is not None:
-                yield latest
+            yield from answer(math.inf)
             return
 
 
@@ -197,19 +212,29 @@ def _seconds(timed: Any, stream: Any) -> float | None:
     return None if stamp is None or stream.time_base is None else float(stamp * stream.time_base)
 
 
+def _duration(frame: Any, time_base: Any) -> float:
+    return float((frame.duration or 0) * time_base) if time_base is not None else 0.0
+
+
 def _thinned(glances: Iterable[Glance], closest: float) -> Iterator[Glance]:
+    """Glances at least that far apart, and every frame that is shown for as long."""
     last = -math.inf
     for glance in glances:
-        if glance.seconds - last >= closest:
+        if glance.seconds - last >= closest or glance.lasts >= closest:
             last = glance.seconds
             yield glance
 
 
 def _chosen(glances: Iterable[Glance], moments: Sequence[float]) -> Iterator[Glance]:
+    """The glances that are shown at the moments."""
     left = list(moments)
-    for glance in glances:
-        if left and glance.seconds >= left[0] - _SAME_MOMENT:
-            left = [moment for moment in left if moment - _SAME_MOMENT > glance.seconds]
-            yield glance
+    shown: Glance | None = None
+    for glance in itertools.chain(glances, [None]):
+        until = math.inf if glance is None else glance.seconds
+        answered = [moment for moment in left if moment < until - _SAME_MOMENT]
+        if shown is not None and answered:
+            yield shown
+            left = left[len(answered) :]
         if not left:
             return
+        shown = glance

@@ -21,7 +21,7 @@ from facefusion.media.photos import read_face_picture, read_photo
 from facefusion.media.probe import probe
 from facefusion.media.skim import VideoSkimmer
 from facefusion.trust.nudenet import load_nudenet
-from facefusion.trust.rules import GATE_UNAVAILABLE, Finding, Judge, SafetyGate
+from facefusion.trust.rules import GATE_UNAVAILABLE, NEIGHBOUR_SECONDS, Finding, Judge, SafetyGate
 
 KEY_FRAME_SECONDS = 1.0
 """Key frames closer together than this are not all looked at."""
@@ -116,13 +116,14 @@ class ContentGate:
             scores = self._score(glance.frame)
             if judge.is_suspicious(scores):
                 suspicions.append((max(scores.values()), glance.seconds))
-            self._refuse_for(path.name, judge.video_frame(glance.seconds, scores))
+            self._refuse_for(path.name, judge.video_frame(glance.seconds, scores, lasts=glance.lasts))
             alive()
         if not judge.frames:
             raise MediaFormatError(f"No picture of {path.name} can be decoded.")
         suspicions.sort(reverse=True)
         for glance in skimmer.at(_around(seconds for _, seconds in suspicions[:MOST_SUSPICIONS])):
-            self._refuse_for(path.name, judge.video_frame(glance.seconds, self._score(glance.frame)))
+            scores = self._score(glance.frame)
+            self._refuse_for(path.name, judge.video_frame(glance.seconds, scores, lasts=glance.lasts))
             alive()
         self._refuse_for(path.name, judge.end_of_video())
 
@@ -209,6 +210,7 @@ class OutputInspector:
         self._still = still
         self._next = -math.inf
         self._alert_until: float | None = None
+        self._latest: tuple[float, Mapping[str, float]] | None = None
 
     def inspect(self, frame: Thumbnailed, seconds: float) -> None:
         """See `facefusion.pipeline.FrameInspector`.
@@ -219,16 +221,31 @@ class OutputInspector:
         if self._still:
             self._refuse(self._judge.picture(self._score(frame)))
             return
+        lasts = _duration(frame)
+        if self._latest is not None:  # the frame before was shown until now
+            began, shown = self._latest
+            self._latest = None
+            if seconds - began >= NEIGHBOUR_SECONDS:
+                self._refuse(self._judge.stood_still(began, shown))
         # A time stamp that jumps back must not keep the gate from looking.
-        if self._next - OUTPUT_SECONDS <= seconds < self._next:
+        if self._next - OUTPUT_SECONDS <= seconds < self._next and lasts < NEIGHBOUR_SECONDS:
             return
         scores = self._score(frame)
-        self._refuse(self._judge.video_frame(seconds, scores))
+        self._refuse(self._judge.video_frame(seconds, scores, lasts=lasts))
+        self._latest = (seconds, scores)
         if self._alert_until is None:
             self._alert_until = seconds + OUTPUT_SECONDS
         if self._judge.is_suspicious(scores):
             self._alert_until = max(self._alert_until, seconds + ALERT_SECONDS)
         self._next = seconds + (CLOSE_SECONDS if seconds < self._alert_until else OUTPUT_SECONDS)
+
+
+def _duration(frame: object) -> float:
+    """For how many seconds a frame is shown, where it says so."""
+    decoded = getattr(frame, "av_frame", None)
+    if decoded is None or not decoded.duration or decoded.time_base is None:
+        return 0.0
+    return float(decoded.duration * decoded.time_base)
 
 
 def _around(moments: Iterable[float]) -> list[float]:

@@ -77,7 +77,7 @@ class Judge:
     Two frames are needed to refuse a video: within a second of each other at the hard threshold, or anywhere
     at the soft one. A single frame is a slip of the model too easily, and a share of all frames would let a
     short scene in a long film pass. A picture is its own neighbour: it is refused by the hard threshold
-    alone. The soft threshold counts for pictures where it is the lower one.
+    alone, and so is a frame that is shown for a second. The soft threshold counts where it is the lower one.
 
     Args:
         settings: the thresholds.
@@ -92,20 +92,37 @@ class Judge:
         self._hits: dict[float, Finding] = {}
         self._single: Finding | None = None
 
-    def video_frame(self, seconds: float, scores: Mapping[str, float]) -> Finding | None:
-        """Take in one frame, in any order; the reason if the video is now refused."""
+    def video_frame(
+        self, seconds: float, scores: Mapping[str, float], *, lasts: float = 0.0
+    ) -> Finding | None:
+        """Take in one frame, in any order; the reason if the video is now refused.
+
+        Args:
+            seconds: when it is shown.
+            scores: of the model.
+            lasts: for how many seconds, as far as that is known.
+        """
         found = self._note(seconds, scores)
         self._single = found
         if found is None or found.score < self._hard:
             return None
+        if lasts >= NEIGHBOUR_SECONDS - _ROUNDING:
+            return found
         same = [known for known in self._hits if abs(known - seconds) <= _ROUNDING]
         others = [hit for known, hit in self._hits.items() if known not in same]
-        self._hits[same[0] if same else seconds] = found
+        seen_before = [self._hits.pop(known) for known in same]
+        found = max(found, *seen_before, key=lambda hit: hit.score) if seen_before else found
+        self._hits[seconds] = found
         for other in others:
             near = abs((other.seconds or 0.0) - seconds) <= NEIGHBOUR_SECONDS + _ROUNDING
             if near or min(found.score, other.score) >= self._soft:
                 return max(found, other, key=lambda hit: hit.score)
         return None
+
+    def stood_still(self, seconds: float, scores: Mapping[str, float]) -> Finding | None:
+        """A frame that was taken in is shown for a second or more; the reason if that refuses the video."""
+        found = _worst(seconds, scores)
+        return found if found is not None and found.score >= self._hard else None
 
     def picture(self, scores: Mapping[str, float]) -> Finding | None:
         """Take in a picture; the reason if it is refused."""
@@ -129,7 +146,11 @@ class Judge:
         self.frames += 1
         for name, score in scores.items():
             self.highest[name] = max(score, self.highest.get(name, 0.0))
-        if not scores:
-            return None
-        name = max(scores, key=lambda each: scores[each])
-        return Finding(seconds, name, scores[name])
+        return _worst(seconds, scores)
+
+
+def _worst(seconds: float | None, scores: Mapping[str, float]) -> Finding | None:
+    if not scores:
+        return None
+    name = max(scores, key=lambda each: scores[each])
+    return Finding(seconds, name, scores[name])
