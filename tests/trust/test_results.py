@@ -11,8 +11,8 @@ import c2pa
 import cv2
 import pillow_heif
 import pytest
-from conftest import Installation
 from face_material import Image, write_clip
+from installation import Installation
 from PIL import Image as Pillow
 
 from facefusion.errors import ConsentError
@@ -25,7 +25,7 @@ from facefusion.trust.verify import State, Verdict
 EMBEDDED = {".mp4", ".m4v", ".mov", ".jpg", ".png", ".webp", ".tif", ".gif", ".avif", ".heic"}
 BESIDE = {".mkv", ".webm", ".ts", ".m2ts", ".mts", ".bmp", ".jp2"}
 WITHOUT_LABEL = {".ts", ".m2ts", ".mts", ".bmp"}
-VIDEOS = ["a.mp4", "a.m4v", "a.mov", "a.mkv", "a.webm", "a.ts", "a.m2ts", "a.mts", "a.avi"]
+VIDEOS = ["a.mp4", "a.m4v", "a.mov", "a.mkv", "a.webm", "a.ts", "a.m2ts", "a.avi"]
 PHOTOS = ["a.jpg", "a.png", "a.webp", "a.tif", "a.bmp", "a.avif", "a.heic", "a.jp2"]
 CAPTURED = "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"
 ANIMATIONS = ["moving.gif", "moving.webp", "moving.png"]
