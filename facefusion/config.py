@@ -182,7 +182,8 @@ class AutomationConfig(_Section):
     max_retries: Annotated[int, Field(ge=0, le=10)] = 2
     """How often a failed job is tried again where trying again can help."""
     workers: Annotated[int, Field(ge=0, le=16)] = 0
-    """Worker processes. 0 = one for each device that can be used."""
+    """Jobs at a time, each in its own process. 0 = automatic: one for each graphics processor that the neural
+    engine can use and memory has room for, else one, because one job keeps the whole processor busy."""
     inbox: str = "inbox"
     """Folder that is watched; relative to this file."""
     outbox: str = "outbox"
@@ -217,7 +218,6 @@ class AutomationConfig(_Section):
             encoder_preset=self.output.encoder_preset or base.encoder_preset,
             processors=base.processors,
         )
-
 
     def located(self, folder: Path) -> AutomationConfig:
         """The same settings with the paths of reference pictures made absolute.

@@ -21,11 +21,12 @@ LOG_BYTES = 1_000_000
 # -- the parent's side ---------------------------------------------------------------------------------------
 
 
-def child_environment(threads: int) -> dict[str, str]:
+def child_environment(threads: int, device: str | None = None) -> dict[str, str]:
     """Environment of a child: it finds the program, reports to nobody, and its libraries keep to their share.
 
     Args:
         threads: of each library that does not ask this program.
+        device: the graphics processor that it may see; None for all.
     """
     environment = dict(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join(
@@ -33,6 +34,8 @@ def child_environment(threads: int) -> dict[str, str]:
     )
     environment["ORT_DISABLE_TELEMETRY"] = "1"
     environment["OMP_NUM_THREADS"] = environment["OPENBLAS_NUM_THREADS"] = str(threads)
+    if device is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = device
     return environment
 
 

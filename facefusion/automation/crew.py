@@ -16,6 +16,7 @@ from facefusion.automation.job import Inputs, Job, JobState, failure_from
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.loop import Loop
 from facefusion.automation.publish import Outbox, result_base
+from facefusion.automation.staffing import Staffing
 from facefusion.automation.worker import Broken, Ended, Finished, Order, Progress, Worker, WorkerSpec
 from facefusion.automation.workspace import Workspace, printable
 from facefusion.config import AutomationConfig
@@ -73,7 +74,8 @@ class Crew:
         loop: this object lives in the loop's thread.
         queue, outbox: of the root.
         inbox: asked before each job whether its files are still the ones it was made for.
-        spec: how to start workers, for a number of workers.
+        staff: how many workers there are to be.
+        spec: how to start one of so many workers, on a device.
         config: the settings in force.
         on_worked: takes jobs whose work file is complete.
         on_ended: takes jobs that have ended without a result.
@@ -88,7 +90,8 @@ class Crew:
         queue: JobQueue,
         outbox: Outbox,
         inbox: Confirms,
-        spec: Callable[[int], WorkerSpec],
+        staff: Callable[[], Staffing],
+        spec: Callable[[int, str | None], WorkerSpec],
         config: Callable[[], AutomationConfig],
         on_worked: Callable[[Job], object],
         on_ended: Callable[[Job], object],
@@ -102,6 +105,7 @@ class Crew:
         self._queue = queue
         self._outbox = outbox
         self._inbox = inbox
+        self._staffing = staff
         self._spec = spec
         self._config = config
         self._on_worked = on_worked
@@ -186,14 +190,16 @@ class Crew:
 
     def _staff(self) -> Iterator[Worker]:
         """Workers that can take orders, as many as the settings ask for; started when first needed."""
-        wanted = max(self._config().workers, 1)
+        staffing = self._staffing()
+        wanted = staffing.workers
         self._workers = [w for w in self._workers if w.alive or w in self.running]
         for surplus in [w for w in self._workers[wanted:] if w not in self.running]:
             self._workers.remove(surplus)
             surplus.close(timeout=STOP_SECONDS)
         for index in range(wanted):
             if index == len(self._workers):
-                self._workers.append(Worker(self._spec(wanted), self._told))
+                device = staffing.device(worker.device for worker in self._workers)
+                self._workers.append(Worker(self._spec(wanted, device), self._told))
             yield self._workers[index]
 
     def _let_go_of_the_idle(self) -> None:

@@ -29,6 +29,7 @@ from facefusion.automation.publish import DiskFree, Outbox
 from facefusion.automation.release import release_blocked
 from facefusion.automation.settings import Settings
 from facefusion.automation.snapshot import DaemonState, Snapshot, SnapshotWriter
+from facefusion.automation.staffing import Staff
 from facefusion.automation.views import running_view, seconds_left
 from facefusion.automation.worker import DEFAULT_FACTORY, WorkerSpec
 from facefusion.automation.workspace import Workspace, printable
@@ -175,12 +176,14 @@ class Daemon:
             on_refused=self._finish,
             watch=options.watch,
         )
+        self._staff = Staff(lambda: self._settings.current, workspace.models_dir)
         self.crew = Crew(
             workspace,
             self.loop,
             self.queue,
             self._outbox,
             self.intake,
+            self._staff,
             self._worker_spec,
             lambda: self._settings.current,
             on_worked=self._finish,
@@ -398,13 +401,14 @@ class Daemon:
             return None
         return LookProcess(factory, self._workspace.models_dir, self._workspace.log_dir / "faces.log")
 
-    def _worker_spec(self, workers: int) -> WorkerSpec:
+    def _worker_spec(self, workers: int, device: str | None) -> WorkerSpec:
         return WorkerSpec(
             factory=self._options.session_factory,
             models_dir=self._workspace.models_dir,
             state_dir=self._workspace.state_dir,
             threads=max(1, detect_cores().usable // max(1, workers)),
             log=self._workspace.log_dir / "worker.log",
+            device=device,
         )
 
     # -- what is shown --------------------------------------------------------------------------------------
@@ -431,9 +435,7 @@ class Daemon:
             counts=summary.counts,
             running=running,
             waiting=summary.waiting,
-            seconds_left=seconds_left(
-                in_hand, summary.seconds_queued, max(self._settings.current.workers, 1)
-            ),
+            seconds_left=seconds_left(in_hand, summary.seconds_queued, self._staff().workers),
             results=summary.results,
             failures=summary.failures,
             paused=paused,

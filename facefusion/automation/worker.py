@@ -44,6 +44,7 @@ class WorkerSpec:
         state_dir: the installation's private folder, for the oversight.
         threads: cores for one worker.
         log: file that takes what workers and their libraries print.
+        device: the graphics processor it may see, for `CUDA_VISIBLE_DEVICES`; None for all.
     """
 
     factory: str
@@ -51,6 +52,7 @@ class WorkerSpec:
     state_dir: Path
     threads: int
     log: Path
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ class Worker:
         tell: Callable[[Worker, Progress | Ended], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.device = spec.device
         self.order: Order | None = None
         self.face_digest: str | None = None
         self.progress: Progress | None = None
@@ -341,7 +344,7 @@ def _spawn(spec: WorkerSpec) -> tuple[subprocess.Popen[bytes], _Words]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=child_environment(spec.threads),
+            env=child_environment(spec.threads, spec.device),
         )
     return process, words
 

@@ -155,7 +155,12 @@ class ScriptedSession:
         if script.get("then") == "no_face":
             request.output.unlink()
             return self._result("no_face", frames, 0, {})
-        media = {"prepared": len(self.prepared), "pid": os.getpid(), "preset": request.config.quality_preset}
+        media = {
+            "prepared": len(self.prepared),
+            "pid": os.getpid(),
+            "preset": request.config.quality_preset,
+            "device": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        }
         return self._result("done", frames, frames, media)
 
     def _at_start(self, script: dict[str, Any], request: SwapRequest) -> None:
