@@ -28,6 +28,8 @@ RUNTIME = "requirements.txt"
 TESTS = "requirements-test.txt"
 REFERENCE = "requirements-reference.txt"
 """Packages that tests compare with; installed without what they ask for themselves."""
+CUDA = "requirements-cuda.txt"
+"""Packages for NVIDIA's graphics processors; installed in addition where a driver is found."""
 STAMP_FILE = "facefusion-setup.json"
 LOG_FILE = "facefusion-setup.log"
 LOCK_FILE = "setup.lock"
@@ -83,6 +85,8 @@ class Environment:
             StorageError: no room, or the folder cannot be written.
             FaceFusionError: Python or pip are incomplete; with the way out.
         """
+        if RUNTIME in requirements and (self.repository / CUDA).is_file() and has_nvidia_driver():
+            requirements = (*requirements, CUDA)
         if self.is_ready(*requirements):
             return
         try:
@@ -122,10 +126,14 @@ class Environment:
             self._make(interrupted=stamp is not None and bool(stamp["working"]))
             stamp = self._read_stamp() or {}
         missing = [name for name in requirements if stamp["installed"].get(name) != self._digest(name)]
+        if missing and CUDA in requirements and CUDA not in missing:
+            missing.append(CUDA)  # pip puts the other onnxruntime back
         self._announce(f"Installing what the program needs into {self.folder.name} (this happens once) ...")
         kept = {key: value for key, value in stamp["installed"].items() if key not in missing}
         self._write_stamp(kept, working=True)
-        self._pip_install(missing)
+        self._pip_install([name for name in missing if name != CUDA])
+        if CUDA in missing:
+            self._install_cuda()
         self._write_stamp(kept | {name: self._digest(name) for name in missing}, working=False)
         self._announce(f"Set-up finished after {time.monotonic() - began:.0f} s.")
 
@@ -185,8 +193,25 @@ class Environment:
             if files:
                 self._run_pip([*command, *options, *files])
 
+    def _install_cuda(self) -> None:
+        """The packages for NVIDIA, leaving one of the two onnxruntimes; without them all runs on the CPU."""
+        pip = [str(self.python), "-I", "-m", "pip"]
+        install = [*pip, "install", "--only-binary", ":all:"]
+        file = str(self.repository / CUDA)
+        self._announce("There is an NVIDIA driver: installing what its processor needs (some gigabytes) ...")
+        try:
+            self._run_pip([*install, "--requirement", file])
+        except FaceFusionError as error:
+            self._announce(f"That did not work, so the processor does all the work. {error.message}")
+            return
+        # Both lie in one folder: removing the one takes files of the other with it.
+        self._run_pip([*pip, "uninstall", "--yes", "onnxruntime"])
+        again = ["--force-reinstall", "--no-deps", "--constraint", file, "onnxruntime-gpu"]
+        self._run_pip([*install, *again])
+
     def _run_pip(self, command: Sequence[str]) -> None:
-        options = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--retries", "3"]
+        options = ["--disable-pip-version-check", "--no-input", "--retries", "3"]
+        options += ["--progress-bar", "off"] if "install" in command else []
         log_file = self.folder / LOG_FILE
         with log_file.open("w", encoding="utf-8") as log:
             process = subprocess.Popen(
@@ -254,6 +279,11 @@ class Environment:
         temporary = self._stamp_file.with_suffix(".part")
         temporary.write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")
         temporary.replace(self._stamp_file)
+
+
+def has_nvidia_driver() -> bool:
+    """Whether an NVIDIA driver is installed, as far as can be told without its libraries."""
+    return shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/version").exists()
 
 
 class StatusLine:

@@ -299,3 +299,61 @@ def _kill_all(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     time.sleep(0.1)
+
+
+NVIDIA_TOOL = "#!/bin/sh\nexit 0\n"
+
+
+@pytest.fixture
+def with_driver(checkout: SmallCheckout, tmp_path: Path) -> SmallCheckout:
+    """A computer with an NVIDIA driver, and packages that share one folder like the real ones."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "nvidia-smi").write_text(NVIDIA_TOOL)
+    (tools / "nvidia-smi").chmod(0o755)
+    for name, kind in (("onnxruntime", "cpu"), ("onnxruntime_gpu", "gpu")):
+        make_wheel(checkout.wheels, name, "1.0", {"onnxruntime/__init__.py": f"KIND = '{kind}'\n"})
+    checkout.require("alpha==1.0", "onnxruntime==1.0")
+    return checkout
+
+
+def onnxruntimes(checkout: SmallCheckout) -> tuple[str, list[str]]:
+    """Which one is imported, and which are installed."""
+    script = (
+        "import onnxruntime, importlib.metadata as m;"
+        "print(onnxruntime.KIND, *sorted(d.name for d in m.distributions() if 'onnx' in d.name))"
+    )
+    python = checkout.folder / ".venv" / "bin" / "python"
+    kind, *names = subprocess.run(
+        [str(python), "-c", script], capture_output=True, text=True, check=True
+    ).stdout.split()
+    return kind, names
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the imagined driver is a shell script")
+def test_where_there_is_an_nvidia_driver_exactly_one_onnxruntime_is_left(
+    with_driver: SmallCheckout, tmp_path: Path
+) -> None:
+    (with_driver.folder / "requirements-cuda.txt").write_text("onnxruntime-gpu==1.0\n")
+    path = f"{tmp_path / 'tools'}{os.pathsep}{os.environ['PATH']}"
+    done = with_driver.start(PATH=path)
+    assert done.returncode == 7, done.stderr
+    assert onnxruntimes(with_driver) == ("gpu", ["onnxruntime-gpu"])
+    # Other requirements bring the other one back for a moment; nothing of that is left.
+    with_driver.require("alpha==2.0", "onnxruntime==1.0")
+    assert "inside alpha-2" in with_driver.start(PATH=path).stdout
+    assert onnxruntimes(with_driver) == ("gpu", ["onnxruntime-gpu"])
+    assert "NVIDIA" not in with_driver.start(PATH=path, without=("PIP_FIND_LINKS",)).stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the imagined driver is a shell script")
+def test_packages_for_nvidia_that_cannot_be_had_are_said_and_not_tried_at_every_start(
+    with_driver: SmallCheckout, tmp_path: Path
+) -> None:
+    (with_driver.folder / "requirements-cuda.txt").write_text("onnxruntime-gpu==9.0\n")
+    path = f"{tmp_path / 'tools'}{os.pathsep}{os.environ['PATH']}"
+    done = with_driver.start(PATH=path)
+    assert done.returncode == 7, done.stderr
+    assert "the processor does all the work" in done.stdout
+    assert onnxruntimes(with_driver) == ("cpu", ["onnxruntime"])
+    assert "NVIDIA" not in with_driver.start(PATH=path).stdout
