@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from html import escape
 from pathlib import Path
@@ -17,9 +19,10 @@ from urllib.parse import quote
 from facefusion.reports.error_analysis import ErrorReport
 from facefusion.reports.style import STYLE
 from facefusion.reports.usage import Day, LatestJob, Share, Stage, UsageReport
+from facefusion.wording import count, duration
 
 CHART_WIDTH, CHART_HEIGHT = 1060, 230
-PLOT_LEFT, PLOT_TOP, PLOT_BOTTOM = 34, 10, 204
+PLOT_LEFT, PLOT_TOP, PLOT_BOTTOM = 34, 18, 204
 STAGE_COLOURS = 6
 LEAST_DAYS = 14
 
@@ -37,11 +40,15 @@ def render_report(usage: UsageReport, errors: ErrorReport, *, beside: Path) -> s
     sections = [
         *_figures(usage),
         _daily(days),
-        _categories(errors),
-        f'<div class="c6 column">{_stages(usage.stages)}{_speed(days)}</div>',
+        f'<div class="c6 column">{_categories(errors)}{_speed(days)}</div>',
+        _stages(usage.stages),
         _shares("Faces", "Jobs for each source face", usage.faces),
         _shares("Formats", "What was dropped", usage.formats),
-        _shares("Engines and profiles", "What really ran", (*usage.engines, *usage.profiles)),
+        _shares(
+            "Engines and profiles",
+            "What really ran",
+            [*_named(usage.engines, "{} engine"), *_named(usage.profiles, "profile {}")],
+        ),
         _latest_results(usage.latest_results, beside),
         _latest_failures(usage.latest_failures),
     ]
@@ -70,13 +77,12 @@ def render_report(usage: UsageReport, errors: ErrorReport, *, beside: Path) -> s
 def _figures(usage: UsageReport) -> list[str]:
     rate = usage.frames_per_second
     average = usage.average_seconds
-    amount, unit = _duration(average) if average is not None else ("–", "")
+    amount, unit = _short_time(average) if average is not None else ("–", "")
     other = [
-        f"{count:,} {word}"
-        for count, word in ((usage.no_face, "without a face"), (usage.failed + usage.blocked, "failed"))
-        if count
+        f"{number:,} {word}"
+        for number, word in ((usage.no_face, "without a face"), (usage.failed + usage.blocked, "failed"))
+        if number
     ]
-    work, work_unit = _duration(usage.work_seconds)
     return [
         _success(usage),
         _figure("Results", f"{usage.done:,}", "", ", ".join(other) or "nothing failed"),
@@ -84,9 +90,9 @@ def _figures(usage: UsageReport) -> list[str]:
             "Video speed",
             "–" if rate is None else f"{rate:,.{1 if rate < 10 else 0}f}",
             "frames/s",
-            f"{usage.frames:,} frames written",
+            f"{count(usage.frames, 'frame')} written",
         ),
-        _figure("Time for one result", amount, unit, f"{work} {work_unit} of work in all"),
+        _figure("Time for one result", amount, unit, f"{duration(usage.work_seconds)} of work in all"),
     ]
 
 
@@ -103,7 +109,7 @@ def _success(usage: UsageReport) -> str:
 <circle class="ring ring-done" cx="50" cy="50" r="40" stroke-dasharray="{around * rate:.2f} {around:.2f}"
  transform="rotate(-90 50 50)"{' stroke-linecap="round"' if 0 < rate < 0.97 else ""}/>
 <text class="big" x="50" y="58" text-anchor="middle"{narrow}>{percent}</text></svg>
-<div><div class="name">Success</div><div class="more">{usage.done:,} of {tried:,} {_jobs(tried)}</div></div>
+<div><div class="name">Success</div><div class="more">{usage.done:,} of {count(tried, "job")}</div></div>
 </section>
 """
 
@@ -121,9 +127,9 @@ def _since_first_work(days: Sequence[Day]) -> Sequence[Day]:
 
 
 def _daily(days: Sequence[Day]) -> str:
-    frames = f"{max((day.frames for day in days), default=0):,}"
+    frames = count(max((day.frames for day in days), default=0), "frame")
     return f"""<section class="card"><div class="head"><div><h2>Jobs by day</h2>
-<p class="hint">Up to {frames} frames in a day; point at a bar for its figures</p></div>
+<p class="hint">Up to {frames} in a day; point at a bar for its figures</p></div>
 <div class="legend"><span><i style="background:var(--done)"></i>Done</span>
 <span><i style="background:var(--none)"></i>No face in the target</span>
 <span><i style="background:var(--failed)"></i>Failed</span></div></div>
@@ -148,12 +154,12 @@ def _daily_chart(days: Sequence[Day]) -> str:
         left = PLOT_LEFT + slot * index + (slot - width) / 2
         bottom = float(PLOT_BOTTOM)
         stacked = [
-            (kind, count)
-            for kind, count in (("done", day.done), ("none", day.no_face), ("failed", day.failed))
-            if count
+            (kind, number)
+            for kind, number in (("done", day.done), ("none", day.no_face), ("failed", day.failed))
+            if number
         ]
-        for kind, count in stacked:
-            tall = height * count / top
+        for kind, number in stacked:
+            tall = height * number / top
             bottom -= tall
             is_top = kind == stacked[-1][0]
             parts.append(_column(left, bottom, width, tall, kind, is_top))
@@ -164,14 +170,19 @@ def _daily_chart(days: Sequence[Day]) -> str:
             parts.append(
                 f'<text x="{at:.1f}" y="{PLOT_BOTTOM + 20}" text-anchor="{anchor}">{_day(day.day)}</text>'
             )
+        if stacked:
+            parts.append(
+                f'<text class="sum" x="{left + width / 2:.1f}" y="{bottom - 5:.1f}" text-anchor="middle">'
+                f"{sum(number for _, number in stacked):,}</text>"
+            )
         told = f"{_day(day.day)}: {day.done:,} done, {day.no_face:,} without a face, {day.failed:,} failed"
         parts.append(
             f'<rect class="hover" x="{PLOT_LEFT + slot * index:.1f}" y="{PLOT_TOP}" width="{slot:.1f}"'
-            f' height="{height}" rx="4"><title>{told}; {day.frames:,} frames</title></rect>'
+            f' height="{height}" rx="4"><title>{told}; {count(day.frames, "frame")}</title></rect>'
         )
     return (
-        f'<svg class="chart" viewBox="0 0 {CHART_WIDTH} {CHART_HEIGHT}" role="img"'
-        f' aria-label="Jobs by day">{"".join(parts)}</svg>'
+        f'<div class="scroll latest"><svg class="chart wide" viewBox="0 0 {CHART_WIDTH} {CHART_HEIGHT}" role="img"'
+        f' aria-label="Jobs by day">{"".join(parts)}</svg></div>'
     )
 
 
@@ -205,8 +216,8 @@ def _categories(errors: ErrorReport) -> str:
             for entry in errors.categories
         )
         body = f'<div class="remedies">{body}</div>'
-    told = f"{errors.total:,} {'failure' if errors.total == 1 else 'failures'} by category"
-    return f"""<section class="card c6"><h2>What failed, and what helps</h2>
+    told = f"{count(errors.total, 'failure')} by category"
+    return f"""<section class="card"><h2>What failed, and what helps</h2>
 <p class="hint">{told if errors.total else "Failures by category"}</p>
 {body}</section>
 """
@@ -219,16 +230,16 @@ def _stages(stages: Sequence[Stage]) -> str:
         shown = _merge_small(stages)
         stack = "".join(
             f'<b style="flex:{stage.share:.4f};background:var(--s{index})"'
-            f' title="{escape(_words(stage.stage))} {stage.share:.0%}"></b>'
+            f' title="{escape(_words(stage.stage))} {_percent(stage.share)}"></b>'
             for index, stage in enumerate(shown)
         )
         lines = "".join(
             f'<div><i style="background:var(--s{index})"></i><span>{escape(_words(stage.stage))}</span>'
-            f"<em>{' '.join(_duration(stage.seconds))}</em><em>{stage.share:.0%}</em></div>"
+            f"<em>{duration(stage.seconds)}</em><em>{_percent(stage.share)}</em></div>"
             for index, stage in enumerate(shown)
         )
         body = f'<div class="stack">{stack}</div><div class="stages">{lines}</div>'
-    return f"""<section class="card"><h2>Where the time goes</h2>
+    return f"""<section class="card c6"><h2>Where the time goes</h2>
 <p class="hint">Time by stage; stages that run side by side each count in full</p>{body}</section>
 """
 
@@ -278,7 +289,7 @@ def _shares(title: str, hint: str, shares: Iterable[Share]) -> str:
     most = max((entry.jobs for entry in entries), default=1)
     body = "".join(
         f'<div class="bar"><div class="row"><span title="{escape(entry.name)}">{escape(entry.name)}</span>'
-        f"<span>{entry.jobs:,} {_jobs(entry.jobs)}</span></div>"
+        f"<span>{count(entry.jobs, 'job')}</span></div>"
         f'<div class="lane"><b style="width:{100 * entry.jobs / most:.1f}%"></b></div></div>'
         for entry in entries
     )
@@ -287,14 +298,18 @@ def _shares(title: str, hint: str, shares: Iterable[Share]) -> str:
 """
 
 
+def _named(shares: Iterable[Share], words: str) -> list[Share]:
+    return [replace(share, name=words.format(share.name)) for share in shares]
+
+
 def _latest_results(jobs: Sequence[LatestJob], beside: Path) -> str:
     if not jobs:
         return ""
     rows = "".join(
         f'<tr><td class="when">{_moment(job.finished_at)}</td><td class="name">{_linked(job, beside)}</td>'
-        f'<td class="name">{escape(job.face)}</td><td>{_chip(job)}</td>'
-        f'<td class="number">{job.frames:,}</td>'
-        f'<td class="number">{" ".join(_duration(job.seconds))}</td></tr>'
+        f'<td class="name">{_breakable(job.face)}</td><td>{_chip(job)}{_remarks(job, beside)}</td>'
+        f'<td class="number">{"photo" if job.kind == "photo" else f"{job.frames:,}"}</td>'
+        f'<td class="number">{duration(job.seconds)}</td></tr>'
         for job in jobs
     )
     return f"""<section class="card"><h2>Latest results</h2><p class="hint">Newest first</p>
@@ -307,8 +322,8 @@ def _latest_failures(jobs: Sequence[LatestJob]) -> str:
     if not jobs:
         return ""
     rows = "".join(
-        f'<tr><td class="when">{_moment(job.finished_at)}</td><td class="name">{escape(job.target)}</td>'
-        f'<td class="name">{escape(job.face)}</td><td>{_chip(job)}</td>'
+        f'<tr><td class="when">{_moment(job.finished_at)}</td><td class="name">{_breakable(job.target)}</td>'
+        f'<td class="name">{_breakable(job.face) or "–"}</td><td>{_chip(job)}</td>'
         f"<td>{_prose(job.message or '')}<p>{_prose(job.remedy or '')}</p></td></tr>"
         for job in jobs
     )
@@ -328,13 +343,28 @@ This page fills itself with what happens then.</p></section>
 
 def _linked(job: LatestJob, beside: Path) -> str:
     if job.output is None:
-        return escape(job.target)
-    path = Path(job.output)
-    shown = escape(path.name)
+        return _breakable(job.target)
+    return _link(Path(job.output), Path(job.output).name, beside)
+
+
+def _remarks(job: LatestJob, beside: Path) -> str:
+    """How many remarks the report of a result holds, linked to it."""
+    if not job.warnings or job.output is None:
+        return ""
+    report = Path(job.output).with_suffix(".json")
+    return f' <span class="remarks">{_link(report, count(job.warnings, "remark"), beside)}</span>'
+
+
+def _link(path: Path, shown: str, beside: Path) -> str:
     if not path.is_relative_to(beside.parent):
-        return shown
+        return _breakable(shown)
     steps = Path(os.path.relpath(path, beside)).as_posix()
-    return f'<a href="{escape(quote(steps))}">{shown}</a>'
+    return f'<a href="{escape(quote(steps))}">{_breakable(shown)}</a>'
+
+
+def _breakable(name: str) -> str:
+    """A name that may be broken where its parts end, and not within a word."""
+    return re.sub(r"([_\-]+)(?=\w)", r"\1<wbr>", escape(name))
 
 
 def _chip(job: LatestJob) -> str:
@@ -354,14 +384,12 @@ def _words(stage: str) -> str:
     return stage.replace("_", " ").capitalize()
 
 
-def _jobs(count: int) -> str:
-    return "job" if count == 1 else "jobs"
+def _percent(share: float) -> str:
+    return "< 1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
-def _duration(seconds: float) -> tuple[str, str]:
-    """A length of time as a short number and its unit."""
-    if seconds < 1:
-        return f"{1000 * seconds:.0f}", "ms"
+def _short_time(seconds: float) -> tuple[str, str]:
+    """A length of time as one number and its unit, for large print."""
     if seconds < 100:
         return f"{seconds:.1f}", "s"
     if seconds < 6000:

@@ -37,9 +37,7 @@ h2 { margin: 0 0 4px; font-size: 16px; font-weight: 650; letter-spacing: -.005em
 }
 .c3 { grid-column: span 3; } .c4 { grid-column: span 4; } .c6 { grid-column: span 6; }
 .column { display: flex; flex-direction: column; gap: 18px; }
-.column .card:last-child { flex: 1; }
-@media (max-width: 900px) { .c3 { grid-column: span 6; } .c4, .c6 { grid-column: span 12; } }
-@media (max-width: 520px) { main { padding: 24px 14px; } .c3 { grid-column: span 12; } }
+.column .card:first-child { flex: 1; }
 .figure { display: flex; flex-direction: column; justify-content: space-between; min-height: 122px; }
 .figure .name { color: var(--soft); font-size: 13px; }
 .figure .value { font-size: 36px; line-height: 1.1; font-weight: 660; letter-spacing: -.025em; }
@@ -51,6 +49,7 @@ h2 { margin: 0 0 4px; font-size: 16px; font-weight: 650; letter-spacing: -.005em
 .rate svg { width: 92px; height: 92px; flex: none; }
 svg text { font-family: inherit; fill: var(--soft); font-size: 12px; }
 svg .grid-line { stroke: var(--line); stroke-width: 1; }
+svg text.sum { font-size: 11px; }
 svg text.big { fill: var(--ink); font-weight: 660; font-size: 25px; letter-spacing: -.02em; }
 .fill-done { fill: var(--done); } .fill-none { fill: var(--none); } .fill-failed { fill: var(--failed); }
 .ring { fill: none; stroke-width: 11; }
@@ -89,6 +88,8 @@ svg text.big { fill: var(--ink); font-weight: 660; font-size: 25px; letter-spaci
 }
 .remedy strong { font-weight: 620; } .remedy p { margin: 0; color: var(--soft); font-size: 14px; }
 .scroll { overflow-x: auto; }
+/* A chart that is too wide begins at its right end, where the latest days are. */
+.scroll.latest { direction: rtl; } .scroll.latest > * { direction: ltr; }
 table { width: 100%; border-collapse: collapse; font-size: 14px; }
 th {
   text-align: left; font-weight: 500; color: var(--soft); font-size: 13px;
@@ -98,7 +99,8 @@ td { padding: 10px 14px 10px 0; border-top: 1px solid var(--line); vertical-alig
 th:last-child, td:last-child { padding-right: 0; }
 td.number, th.number { text-align: right; white-space: nowrap; }
 td.when { color: var(--soft); white-space: nowrap; }
-td.name { min-width: 110px; max-width: 300px; overflow-wrap: anywhere; }
+td.name { min-width: 110px; max-width: 320px; overflow-wrap: break-word; }
+.remarks { color: var(--soft); font-size: 13px; margin-left: 6px; white-space: nowrap; }
 td p { margin: 2px 0 0; color: var(--soft); }
 a { color: inherit; text-decoration-color: var(--faint); text-underline-offset: 3px; }
 a:hover { text-decoration-color: currentColor; }
@@ -116,5 +118,11 @@ a:hover { text-decoration-color: currentColor; }
 }
 .nothing { color: var(--soft); margin: 0; }
 footer { margin-top: 28px; color: var(--faint); font-size: 13px; }
+@media (max-width: 900px) { .c3 { grid-column: span 6; } .c4, .c6 { grid-column: span 12; } }
+@media (max-width: 520px) {
+  main { padding: 24px 12px; } .grid { gap: 12px; } .card { padding: 18px 16px; }
+  .figure .value { font-size: 29px; } .rate { gap: 12px; } .rate svg { width: 74px; height: 74px; }
+  td.name { min-width: 190px; } .chart.wide { min-width: 700px; }
+}
 @media print { body { background: #fff; } .card { break-inside: avoid; box-shadow: none; } }
 """

@@ -31,6 +31,7 @@ DATABASE_FILE = "analytics.sqlite3"
 SECONDS_PER_DAY = 86400.0
 LATEST = 10
 MOST_USED = 8
+NO_SUFFIX = "no extension"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -79,7 +80,7 @@ class Day:
 
 @dataclass(frozen=True)
 class Share:
-    """How often one thing (a face, a format, an engine ...) was used."""
+    """How often one thing (a face, a format, an engine ...) was used; jobs that had none are not counted."""
 
     name: str
     jobs: int
@@ -191,7 +192,7 @@ class UsageAnalytics:
             record.outcome,
             readable(record.target.name),
             record.target_kind,
-            readable(record.target.suffix).lower().lstrip(".") or "none",
+            readable(record.target.suffix).lower().lstrip(".") or NO_SUFFIX,
             record.target_bytes,
             readable(record.face_name),
             record.quality_preset,
@@ -331,7 +332,7 @@ class UsageAnalytics:
         rows = self._all(
             f"""SELECT {column} AS name, count(*) AS jobs, sum(outcome = 'done') AS done,
                 sum(frames) AS frames
-            FROM jobs WHERE finished_at >= ? AND {column} IS NOT NULL
+            FROM jobs WHERE finished_at >= ? AND coalesce({column}, '') <> ''
             GROUP BY {column} ORDER BY jobs DESC, name LIMIT {MOST_USED}""",
             since,
         )

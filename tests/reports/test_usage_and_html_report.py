@@ -220,7 +220,7 @@ class Page(HTMLParser):
         self.tags.append(tag)
         self.attributes += [name for name, _ in attrs]
         self.links += [str(value) for name, value in attrs if name in ("href", "src")]
-        if tag not in ("meta", "br"):
+        if tag not in ("meta", "br", "wbr"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -281,3 +281,19 @@ def test_names_that_are_no_valid_text_do_not_stop_the_report(tmp_path: Path) -> 
 
 def test_before_the_first_job_the_page_says_what_to_do(tmp_path: Path) -> None:
     assert "inbox/faces" in page_of(tmp_path).text
+
+
+def test_every_bar_has_a_name_and_every_count_its_noun(tmp_path: Path) -> None:
+    output = tmp_path / "outbox" / "a-long-name__alice.mp4"
+    remarked = {**(DONE.swap or {}), "frames": 1, "warnings": ["The picture is small."]}
+    page = page_of(
+        tmp_path,
+        recent(replace(DONE, output=output, swap=remarked), "1"),
+        recent(replace(FAILED, face_name="", target=Path("/in/videos/clip")), "2"),
+    )
+    for told in ("alice1 job", "no extension1 job", "mesh engine1 job", "profile balanced2 jobs", "1 remark"):
+        assert told in page.text, told
+    for wrong in ("1 jobs", "1 frames", "1 remarks", "1 failures"):
+        assert wrong not in page.text
+    assert page.links == ["../a-long-name__alice.mp4", "../a-long-name__alice.json"]
+    assert page.tags.count("wbr") >= 3, "a long name is broken between its words"
