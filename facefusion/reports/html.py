@@ -181,8 +181,8 @@ def _daily_chart(days: Sequence[Day]) -> str:
             f' height="{height}" rx="4"><title>{told}; {count(day.frames, "frame")}</title></rect>'
         )
     return (
-        f'<div class="scroll latest"><svg class="chart wide" viewBox="0 0 {CHART_WIDTH} {CHART_HEIGHT}" role="img"'
-        f' aria-label="Jobs by day">{"".join(parts)}</svg></div>'
+        '<div class="scroll latest"><svg class="chart wide" role="img" aria-label="Jobs by day"'
+        f' viewBox="0 0 {CHART_WIDTH} {CHART_HEIGHT}">{"".join(parts)}</svg></div>'
     )
 
 
@@ -269,7 +269,7 @@ def _speed(days: Sequence[Day]) -> str:
         for (x, y), (_, day, speed) in zip(points, worked, strict=True)
     )
     return f"""<section class="card"><h2>Speed by day</h2><p class="hint">Frames a second, over whole jobs</p>
-<svg class="chart" viewBox="0 0 {width} 116" role="img" aria-label="Speed by day">{grid}
+<svg class="chart small" viewBox="0 0 {width} 116" role="img" aria-label="Speed by day">{grid}
 <polygon class="area" points="{area}"/><polyline class="line" points="{line}"/>{dots}</svg></section>
 """
 

@@ -63,6 +63,7 @@ svg text.big { fill: var(--ink); font-weight: 660; font-size: 25px; letter-spaci
 .legend i { display: inline-block; width: 10px; height: 10px; border-radius: 3px; margin-right: 7px; }
 .head { display: flex; justify-content: space-between; gap: 20px; flex-wrap: wrap; }
 .chart { display: block; width: 100%; height: auto; margin-top: 8px; }
+.chart.small { max-width: 560px; }
 .bars { display: grid; gap: 13px; }
 .bar .row { display: flex; justify-content: space-between; gap: 14px; font-size: 14px; }
 .bar .row span:first-child { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
