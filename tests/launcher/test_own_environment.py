@@ -338,11 +338,11 @@ def test_where_there_is_an_nvidia_driver_exactly_one_onnxruntime_is_left(
     path = f"{tmp_path / 'tools'}{os.pathsep}{os.environ['PATH']}"
     done = with_driver.start(PATH=path)
     assert done.returncode == 7, done.stderr
-    assert onnxruntimes(with_driver) == ("gpu", ["onnxruntime-gpu"])
+    assert onnxruntimes(with_driver) == ("gpu", ["onnxruntime_gpu"])
     # Other requirements bring the other one back for a moment; nothing of that is left.
     with_driver.require("alpha==2.0", "onnxruntime==1.0")
     assert "inside alpha-2" in with_driver.start(PATH=path).stdout
-    assert onnxruntimes(with_driver) == ("gpu", ["onnxruntime-gpu"])
+    assert onnxruntimes(with_driver) == ("gpu", ["onnxruntime_gpu"])
     assert "NVIDIA" not in with_driver.start(PATH=path, without=("PIP_FIND_LINKS",)).stdout
 
 
