@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from facefusion.media.probe import MediaInfo
 from facefusion.media.reader import open_stream
 from facefusion.media.source import read_packets, translated
 
+STILL_SECONDS = 1.0
 _SAME_MOMENT = 1e-3
 
 
@@ -45,15 +47,23 @@ class Glance:
 
 @dataclass(frozen=True)
 class _Map:
-    """Time stamps in seconds of the key frames, ascending, and of the last picture.
+    """What packets tell, in seconds.
 
     Attributes:
+        keys: time stamps of the key frames, ascending.
+        end: time stamp of the last picture.
         seeks: key frame -> time to seek it by.
+        stills: pictures that stand still for `STILL_SECONDS` or more -> for how long.
     """
 
     keys: tuple[float, ...]
     end: float
     seeks: Mapping[float, float]
+    stills: Mapping[float, float]
+
+    def stands_still(self, moment: float) -> float:
+        """For how long the picture of a time stamp stands still; 0.0 where it does not."""
+        return self.stills.get(_rounded(moment), 0.0)
 
 
 class VideoSkimmer:
@@ -71,6 +81,8 @@ class VideoSkimmer:
 
     def spread(self, *, closest: float, farthest: float) -> Iterator[Glance]:
         """Key frames at least `closest` seconds apart; gaps longer than `farthest` are filled.
+
+        Pictures that stand still for a second or more are all among them.
 
         Damaged places are passed over.
 
@@ -107,7 +119,7 @@ class VideoSkimmer:
             with contextlib.ExitStack() as stack, translated(self._path.name):
                 container, stream, _ = open_stream(stack, self._path, self._info, 1)
                 seeks: dict[float, float] = {}
-                last = -math.inf
+                stamps = array("d")
                 # Streams without an index are searched by the times of decoding.
                 by_decoding = self._info.container in ("ts", "mpeg")
                 with contextlib.suppress(av.error.InvalidDataError):
@@ -115,18 +127,21 @@ class VideoSkimmer:
                         moment = _seconds(packet, stream)
                         if moment is None:
                             return None
-                        last = max(last, moment)
+                        stamps.append(moment)
                         if packet.is_keyframe:
                             decoded = packet.dts if by_decoding else None
                             seeks[moment] = moment if decoded is None else float(decoded * stream.time_base)
-            self._map = _Map(tuple(sorted(seeks)), last, seeks) if seeks else None
+            if seeks:
+                ordered = array("d", sorted(stamps))
+                gaps = ((early, late - early) for early, late in itertools.pairwise(ordered))
+                stills = {_rounded(moment): gap for moment, gap in gaps if gap >= STILL_SECONDS}
+                self._map = _Map(tuple(sorted(seeks)), ordered[-1], seeks, stills)
         return self._map
 
     def _at(self, found: _Map, moments: Sequence[float]) -> Iterator[Glance]:
         with contextlib.ExitStack() as stack, translated(self._path.name):
             container, stream, decoder = open_stream(stack, self._path, self._info, 1)
             normaliser = Normaliser(self._info)
-            decoder.skip_frame = "NONREF"
             for key, group in itertools.groupby(moments, lambda moment: _key_before(found, moment)):
                 wanted = list(group)
                 try:
@@ -136,7 +151,11 @@ class VideoSkimmer:
                     yield from _chosen(self._straight_through(), wanted)
                     continue
                 decoder.flush_buffers()
-                for moment, lasts, frame in _decode_up_to(container, stream, decoder, wanted):
+                still = any(map(found.stands_still, wanted))
+                decoder.skip_frame = "DEFAULT" if still else "NONREF"
+                for moment, lasts, frame in _decode_up_to(
+                    container, stream, decoder, wanted, found.stands_still
+                ):
                     stamp = frame.pts
                     upright = normaliser.apply(frame)
                     upright.pts, upright.time_base = stamp, stream.time_base
@@ -145,7 +164,11 @@ class VideoSkimmer:
 
 
 def _decode_up_to(
-    container: Any, stream: Any, decoder: Any, wanted: Sequence[float]
+    container: Any,
+    stream: Any,
+    decoder: Any,
+    wanted: Sequence[float],
+    stands_still: Callable[[float], float],
 ) -> Iterator[tuple[float, float, Any]]:
     """The frames shown at the moments: time stamp, for how long at least, frame.
 
@@ -158,8 +181,7 @@ def _decode_up_to(
         answered = [moment for moment in left if moment < until - _SAME_MOMENT]
         if shown is not None and answered:
             began, frame = shown
-            known = _duration(frame, stream.time_base)
-            yield began, max(known, answered[-1] - began), frame
+            yield began, max(stands_still(began), answered[-1] - began), frame
             del left[: len(answered)]
 
     for packet in itertools.chain(read_packets(container, stream), [None]):
@@ -194,7 +216,8 @@ def _moments(found: _Map, closest: float, farthest: float) -> list[float]:
         if moments:
             moments += _between(moments[-1], key, farthest)
         moments.append(key)
-    return [*moments, *_between(moments[-1], found.end + _SAME_MOMENT, farthest)]
+    moments += _between(moments[-1], found.end + _SAME_MOMENT, farthest)
+    return sorted({*moments, *found.stills})
 
 
 def _between(start: float, end: float, farthest: float) -> list[float]:
@@ -214,6 +237,10 @@ def _seconds(timed: Any, stream: Any) -> float | None:
 
 def _duration(frame: Any, time_base: Any) -> float:
     return float((frame.duration or 0) * time_base) if time_base is not None else 0.0
+
+
+def _rounded(moment: float) -> float:
+    return round(moment, 3)
 
 
 def _thinned(glances: Iterable[Glance], closest: float) -> Iterator[Glance]:
