@@ -563,10 +563,10 @@ def test_a_fault_of_ours_in_publishing_ends_that_job_and_not_the_daemon(
     bench.target("good.mp4")
     place = Outbox.place
 
-    def broken(self: Outbox, work: Path, base: str) -> object:
+    def broken(self: Outbox, work: Path, base: str, *others: Any) -> object:
         if base.startswith("bad"):
             raise ZeroDivisionError("a fault of ours")
-        return place(self, work, base)
+        return place(self, work, base, *others)
 
     monkeypatch.setattr(Outbox, "place", broken)
     assert bench.run_once() == 1

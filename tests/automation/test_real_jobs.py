@@ -147,17 +147,17 @@ def wait(daemon: subprocess.Popen[str], bench: Bench, name: str) -> bool:
 
 
 @pytest.mark.slow
-def test_a_source_picture_without_a_face_is_a_clear_failure(
+def test_a_source_picture_without_a_face_is_named_and_its_target_waits_for_a_better_one(
     tmp_path: Path, samples: Samples, clips: list[Path]
 ) -> None:
     bench = Bench(tmp_path, quality_preset="fast")
     cv2.imwrite(str(bench.inbox / "faces" / "grey.png"), np.full((400, 400, 3), 128, np.uint8))
     shutil.copy(clips[0], bench.inbox / "videos" / "clip.mp4")
     assert once(bench).returncode == 1
-    report = bench.report("failed/clip__grey.json")
-    assert report["failure"]["category"] == "face_detection"
-    assert report["attempts"] == 1
-    # A better picture under the same name sets it going again.
+    assert bench.file("faces/grey.png").state == "refused"
+    waiting = bench.file("videos/clip.mp4")
+    assert (waiting.state, "grey.png shows no face" in waiting.reason) == ("waiting", True)
+    # A better picture under the same name sets it going.
     (bench.inbox / "faces" / "grey.png").unlink()
     shutil.copy(samples.astronaut, bench.inbox / "faces" / "grey.png")
     assert once(bench).returncode == 0
