@@ -1,4 +1,4 @@
-"""The daemon with a scripted session: `daemon_script.py ROOT [--once] [--kill-at STEP]`."""
+"""The daemon with a scripted session: `daemon_script.py ROOT [--once] [--kill-at STEP] [--session ...]`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ def main() -> int:
         if "--kill-at" in words and step == words[words.index("--kill-at") + 1]:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    session = words[words.index("--session") + 1] if "--session" in words else FACTORY
     try:
-        processor = SimpleAutoProcessor(root, options=Options(session_factory=FACTORY, at=at))
+        processor = SimpleAutoProcessor(root, options=Options(session_factory=session, at=at))
         return processor.run_once() if "--once" in words else processor.run()
     except FaceFusionError as error:
         print(error.message)

@@ -1,4 +1,4 @@
-"""`verify` tells what is marked and intact from what was altered, stripped or never marked, and never flatters."""
+"""`verify` tells what is marked and intact from what was altered, stripped or never marked."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_files_that_cannot_be_looked_at_are_named_and_the_others_are_looked_at(
     )
     assert status == 2
     for words in (
-        "gone.mp4 is no longer there",
+        "gone.mp4 is no longer",
         "notes.txt is not a video",
         "folder",
         "name that one instead",
