@@ -125,7 +125,7 @@ class Intake:
             self._decide()
         if self._refusals:
             self._settle_refusals()
-        if not self._to_read[True]:
+        if not self._to_read[True] and not self.away:
             self._facecheck.tick()
 
     def seconds_to_next(self) -> float:

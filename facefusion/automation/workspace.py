@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import facefusion
-from facefusion.config import CONFIG_FILE, AutomationConfig
+from facefusion.config import AutomationConfig
 from facefusion.errors import ConfigError, StorageError
 from facefusion.trust.privacy import make_shared_folder
 
@@ -51,11 +51,6 @@ class Workspace:
             state_dir=base / STATE_DIR,
             models_dir=models_dir or program_dir() / "models",
         )
-
-    @property
-    def config_path(self) -> Path:
-        """The settings file of this root, unless another was named."""
-        return self.root / CONFIG_FILE
 
     @property
     def database(self) -> Path:
