@@ -11,12 +11,14 @@ import argparse
 import io
 import json
 import logging
+import math
 import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facefusion.automation.arguments import build_parser
 from facefusion.automation.daemon import Options
 from facefusion.automation.job import JobState, failure_from
 from facefusion.automation.lock import holder
@@ -26,6 +28,7 @@ from facefusion.automation.statustext import status_lines, summary_lines
 from facefusion.automation.worker import DEFAULT_FACTORY
 from facefusion.automation.workspace import printable
 from facefusion.errors import CancelledError, ConfigError, FaceFusionError
+from facefusion.wording import count, duration, near, wrap
 
 if TYPE_CHECKING:
     from facefusion.automation.jobs import JobQueue
@@ -33,11 +36,6 @@ if TYPE_CHECKING:
     from facefusion.models.manager import InstallProgress
 
 EXIT_CANNOT_START = 2
-
-_DESCRIPTION = """\
-Watches inbox/ and turns what is dropped there into swapped videos and photos in outbox/.
-Without a command: watch until stopped (Ctrl-C).
-"""
 
 
 def main(arguments: Sequence[str] | None = None, *, options: Options | None = None) -> int:
@@ -50,7 +48,7 @@ def main(arguments: Sequence[str] | None = None, *, options: Options | None = No
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names may hold characters that its encoding has not
             stream.reconfigure(errors="backslashreplace")
-    given = _parser().parse_args(arguments)
+    given = build_parser(COMMANDS).parse_args(arguments)
     try:
         status: int = given.command(given, options or Options())
     except FaceFusionError as error:
@@ -135,11 +133,14 @@ def doctor(given: argparse.Namespace, options: Options) -> int:
     processor = _processor(given, options)
     processor.settings.require_good()
     checks = run_checks(processor.workspace.root, processor.settings.current)
-    width = max(len(check.name) for check in checks)
+    width = _width()
+    column = max(len(check.name) for check in checks)
     for check in checks:
-        print(f"{'ok ' if check.ok else 'BAD'}  {check.name:<{width}}  {check.text}")
-        if check.remedy:
-            print(f"     {'':<{width}}  -> {check.remedy}")
+        head = f"{'ok ' if check.ok else 'BAD'}  {check.name:<{column}}  "
+        told = [check.text, *([f"-> {check.remedy}"] if check.remedy else [])]
+        rows = [row for text in told for row in (wrap(text, max(30, width - len(head))) if width else [text])]
+        for number, row in enumerate(rows):
+            print((" " * len(head) if number else head) + row)
     return EXIT_DONE if all(check.ok for check in checks) else EXIT_FAILED
 
 
@@ -194,16 +195,18 @@ def report(given: argparse.Namespace, options: Options) -> int:
     workspace.prepare_outbox()
     analytics = Analytics(workspace.analytics_dir, workspace.state_dir)
     used, errors = analytics.write_reports(given.days)
-    rate = "-" if used.success_rate is None else f"{used.success_rate:.0%}"
-    print(
-        f"Last {given.days} days: {used.jobs} jobs, {used.done} done, {used.no_face} without a face, ", end=""
-    )
-    print(f"{used.failed} failed, {used.blocked} blocked; success {rate}.")
+    facts = [count(used.jobs, "job"), f"{used.done:,} done"]
+    others = ((used.no_face, "without a face"), (used.failed, "failed"), (used.blocked, "held back"))
+    facts += [f"{number:,} {words}" for number, words in others if number]
+    if used.success_rate is not None:
+        facts.append(f"success {math.floor(100 * used.success_rate)}%")  # 99.6 % is not all of them
+    print(f"Last {count(given.days, 'day')}: {', '.join(facts)}.")
     if used.average_seconds is not None:
-        print(f"Average {used.average_seconds:.1f} s a job, {used.frames} frames in all.")
+        average, frames = duration(used.average_seconds), count(used.frames, "frame")
+        print(f"On average {average} for a result, {frames} in all.")
     for recommendation in errors.recommendations:
         print(f"  - {recommendation}")
-    print(f"Report: {printable(workspace.analytics_dir / HTML_FILE)}")
+    print(f"Report: {near(printable(workspace.analytics_dir / HTML_FILE), Path.cwd())}")
     return EXIT_DONE
 
 
@@ -284,75 +287,21 @@ def purge(given: argparse.Namespace, options: Options) -> int:
     return EXIT_DONE
 
 
-def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--root", type=Path, metavar="DIR", default=argparse.SUPPRESS, help=_ROOT_HELP)
-    common.add_argument(
-        "--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="settings file"
-    )
-    parser = argparse.ArgumentParser(
-        prog="simple_auto_processor.py",
-        description=_DESCRIPTION,
-        epilog=(__doc__ or "").partition("\n\n")[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common],
-        allow_abbrev=False,
-    )
-    parser.add_argument("--once", action="store_true", help="process what is there, then exit")
-    parser.add_argument(
-        "--accept-use-policy", type=int, metavar="VERSION", help="agree to this version of the use policy"
-    )
-    parser.set_defaults(command=watch)
-    commands = parser.add_subparsers(metavar="COMMAND")
-
-    def add(name: str, function: Callable[..., int], text: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text, parents=[common])
-        command.set_defaults(command=function)
-        return command
-
-    status = add("status", show_status, "what every file and job is doing")
-    status.add_argument("--json", action="store_true", help="for programs")
-    status.add_argument("--all", action="store_true", help="list every file, also what is done")
-    job_help = "number of a job as `status` shows it, or `all`"
-    retry_help = "queue failed and blocked jobs again; a finished one that is named is made anew"
-    add("retry", retry, retry_help).add_argument("job", nargs="*", help=job_help)
-    add("first", first, "have waiting jobs run before all others").add_argument("job", nargs="+")
-    add("cancel", cancel, "cancel waiting or running jobs").add_argument("job", nargs="+", help=job_help)
-    add("doctor", doctor, "examine the installation")
-    model = add("models", models, "list, install or check model files")
-    model.add_argument("action", choices=("list", "install", "check"))
-    model.add_argument("names", nargs="*", help="models, engines or processors to install (default: mesh)")
-    model.add_argument("--all", action="store_true", help="list every model")
-    model.add_argument(
-        "--accept-licence", action="store_true", help="accept the licences of the models that are installed"
-    )
-    model.add_argument("--online", action="store_true", help="also ask whether there is something newer")
-    add("config", config, "check the settings, or print their schema").add_argument(
-        "action", choices=("check", "schema")
-    )
-    add("report", report, "write the usage and error reports").add_argument("--days", type=int, default=30)
-    log = add("audit", audit, "check the audit log")
-    log.add_argument("action", choices=("check",))
-    log.add_argument("--json", action="store_true", help="for programs")
-    bench = add("benchmark", benchmark, "measure this machine")
-    bench.add_argument("--clip", type=Path, help="a video of your own")
-    bench.add_argument("--face", type=Path, help="a picture of a face")
-    bench.add_argument("--repeats", type=int, default=3)
-    bench.add_argument("--no-batches", action="store_true", help="leave out the part about many clips")
-    check = add("verify", verify, "whether files are marked as altered, and intact")
-    check.add_argument("file", type=Path, nargs="+")
-    check.add_argument("--json", action="store_true", help="for programs")
-    purging = add("purge", purge, "remove what is remembered about faces")
-    purging.add_argument(
-        "--everything", action="store_true", help="also the queue, the statistics and the log"
-    )
-    purging.add_argument(
-        "--discard-unpublished", action="store_true", help="also finished results that wait to be published"
-    )
-    return parser
-
-
-_ROOT_HELP = "folder with settings, inbox and outbox (default: that of --config, or of the program)"
+COMMANDS = {
+    "watch": watch,
+    "status": show_status,
+    "retry": retry,
+    "first": first,
+    "cancel": cancel,
+    "doctor": doctor,
+    "models": models,
+    "config": config,
+    "report": report,
+    "verify": verify,
+    "audit": audit,
+    "benchmark": benchmark,
+    "purge": purge,
+}
 
 
 def _processor(given: argparse.Namespace, options: Options) -> SimpleAutoProcessor:

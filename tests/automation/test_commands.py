@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from workbench import FACTORY, REPOSITORY, Bench
 
-from facefusion.automation.commands import main
+from facefusion.automation.commands import COMMANDS, main
 from facefusion.automation.daemon import Options
 from facefusion.automation.snapshot import snapshot_from_dict
 
@@ -312,3 +312,24 @@ def test_a_pipe_that_closes_early_is_no_error(bench: Bench) -> None:
         check=True,
     )
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"watch"}))
+def test_the_help_of_each_command_says_what_it_does(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    assert "." in told.split("\n\n")[1], "a sentence"
+    assert command == "doctor" or f"simple_auto_processor.py {command}" in told.split("example")[-1]
+
+
+def test_counts_agree_with_their_nouns(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.face()
+    bench.target("good.mp4")
+    bench.run_once()
+    assert run(bench, "report", "--days", "1") == 0
+    assert "Last 1 day: 1 job, 1 done, success 100%." in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        run(bench, "report", "--days", "0")
+    assert "a whole number, 1 or more" in capsys.readouterr().err
