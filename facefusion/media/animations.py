@@ -20,6 +20,7 @@ from facefusion.media.labels import labelled
 from facefusion.media.photo_reader import open_picture
 from facefusion.media.plan import OutputPlan
 from facefusion.media.probe import MediaInfo
+from facefusion.media.sniff import webp_is_lossless
 from facefusion.media.stills import RGBA, GifPacker, Packer, PngPacker, WebpPacker
 from facefusion.media.verify import ExpectedAnimation
 
@@ -154,7 +155,7 @@ class AnimationWriter:
         elif self.plan.container == "png":
             self._packer = PngPacker()
         else:
-            lossless = self.info.container != "webp" or b"VP8L" in self.info.path.read_bytes()[:4096]
+            lossless = self.info.container != "webp" or webp_is_lossless(self.info.path.read_bytes())
             self._packer = WebpPacker(alpha=alpha, lossless=lossless, quality=self.plan.quality)
         xmp = b"" if self.plan.label is None else labelled(b"", self.plan.label).packet
         self._out = self.path.open("wb")

@@ -23,7 +23,7 @@ from facefusion.media import exif as exif_block
 from facefusion.media.frame import PackedFrame
 from facefusion.media.orientation import EXIF_ORIENTATIONS, UPRIGHT, Orientation
 from facefusion.media.probe import MediaInfo
-from facefusion.media.sniff import identify
+from facefusion.media.sniff import identify, webp_is_lossless
 
 BGR = npt.NDArray[np.uint8]
 MAX_PIXELS = 268_435_456
@@ -35,6 +35,8 @@ _DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, LookupError, TypeError, AttributeError),
     *(ArithmeticError, struct.error, zlib.error, cv2.error),
 )
+# Kinds that are always stored with loss (JPEG 2000 is written without).
+_LOSSY = ("JPEG", "MPO", "AVIF", "HEIF")
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I")
 
 
@@ -335,7 +337,7 @@ def _metadata(image: Any, data: bytes, icc: bytes, width: int, height: int) -> P
         text=dict(getattr(image, "text", {}) or {}),
         sampling=JpegImagePlugin.get_sampling(image) if jpeg else -1,
         progressive=bool(image.info.get("progressive")),
-        lossless=not jpeg and image.format not in ("AVIF", "HEIF") and b"VP8 " not in data[:64],
+        lossless=webp_is_lossless(data) if image.format == "WEBP" else image.format not in _LOSSY,
         compression=str(image.info.get("compression", "")),
         nclx=image.info.get("nclx_profile"),
         tags={tag: str(image.tag_v2[tag]) for tag in _TIFF_TEXTS if tag in image.tag_v2} if tiff else {},

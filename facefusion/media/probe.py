@@ -16,7 +16,7 @@ import av.error
 from facefusion.errors import MediaFormatError
 from facefusion.media.hdr import MasteringDisplay, dynamic_metadata, light_level, mastering_display
 from facefusion.media.orientation import UPRIGHT, Orientation, orientation_of
-from facefusion.media.sniff import FileKind, check_name, identify
+from facefusion.media.sniff import FileKind, check_name, ends_inside_a_packet, identify
 from facefusion.media.source import (
     is_cover,
     main_video,
@@ -191,6 +191,9 @@ def _probe_video(path: Path, kind: FileKind) -> MediaInfo:
         frame = _first_frame(container, stream, path.name, "")
         info = _describe(path, kind, container, stream, frame)
         special = special_decoder(stream)
+    if kind.family == "ts" and ends_inside_a_packet(path):
+        note = f"{path.name} ends in the middle of a packet; the end of the recording may be missing."
+        info = replace(info, warnings=(*info.warnings, note))
     return _see_alpha(info, special) if special else info
 
 

@@ -285,13 +285,39 @@ def _cut_off(name: str, promised: int, size: int) -> MediaFormatError:
     )
 
 
+def webp_is_lossless(data: bytes) -> bool:
+    """Whether the (first) picture of a WebP file was stored without loss."""
+    at = 12
+    while at + 8 <= len(data):
+        name, length = data[at : at + 4], struct.unpack_from("<I", data, at + 4)[0]
+        if name in (b"VP8 ", b"VP8L"):
+            return name == b"VP8L"
+        # A picture of an animation lies inside its chunk, after the 16 bytes that say where and how long.
+        at += 8 + (16 if name == b"ANMF" else length + length % 2)
+    return True
+
+
+def ends_inside_a_packet(path: Path) -> bool:
+    """Whether an MPEG-TS file ends before its last packet does; recordings end with whole packets."""
+    with path.open("rb") as file:
+        packet = _transport_packet(file.read(2048))
+    return packet > 0 and path.stat().st_size % packet != 0
+
+
 def _is_transport_stream(head: bytes) -> bool:
-    """MPEG-TS: a sync byte every 188 bytes (192 with the time codes of Blu-ray and cameras)."""
+    return _transport_packet(head) > 0
+
+
+def _transport_packet(head: bytes) -> int:
+    """Bytes of an MPEG-TS packet, 0 for other files.
+
+    There is a sync byte every 188 bytes (192 with the time codes of Blu-ray and cameras).
+    """
     for packet, start in ((188, 0), (192, 4), (204, 0)):
         places = range(start, min(len(head), packet * 8), packet)
         if len(places) >= 3 and all(head[place] == 0x47 for place in places):
-            return True
-    return False
+            return packet
+    return 0
 
 
 def _guess(head: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import av
 import av.error
 
-from facefusion.errors import FaceFusionError, MediaFormatError, OutOfMemoryError
+from facefusion.errors import FaceFusionError, InputFileError, MediaFormatError, OutOfMemoryError
 from facefusion.media.sniff import FileKind, identify
 
 _OPEN_SECONDS = 20.0
@@ -77,7 +78,17 @@ def translated(name: str) -> Iterator[None]:
     except (av.error.ExitError, av.error.TimeoutError) as error:
         raise MediaFormatError(f"{name} could not be read in reasonable time.") from error
     except av.error.FFmpegError as error:
+        if error.errno == errno.EIO:
+            raise unreadable(name, error) from error
         raise MediaFormatError(f"{name} is damaged or not supported ({error.strerror or error}).") from error
+
+
+def unreadable(name: str, error: OSError | av.error.FFmpegError) -> InputFileError:
+    """The error of a disk or card that does not give a file back."""
+    return InputFileError(
+        f"{name} cannot be read ({error.strerror or error}).",
+        remedy="Its disk or card has a fault; copy it to a sound one and drop the copy.",
+    )
 
 
 def main_video(container: Any) -> Any | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -12,7 +13,7 @@ import av.error
 
 from facefusion.errors import MediaFormatError
 from facefusion.media.plan import OutputPlan, TrackPlan
-from facefusion.media.source import read_packets
+from facefusion.media.source import read_packets, unreadable
 
 # libav keeps these for itself; copying them would contradict the new file.
 _OWN_STREAM_TAGS = ("encoder", "vendor_id", "DURATION", "BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES")
@@ -40,6 +41,7 @@ class TrackCopier:
 
     def __init__(self, source: Any, target: Any, plan: OutputPlan, shift: Fraction) -> None:
         self._target = target
+        self._name = Path(source.name).name
         self._shift = shift
         self.warnings: list[str] = []
         self._routes: dict[int, _Route] = {}
@@ -112,6 +114,9 @@ class TrackCopier:
             pass
         except av.error.InvalidDataError:
             self.warnings.append("The source is damaged; sound and subtitles end early.")
+        except (OSError, av.error.FFmpegError) as error:
+            # Said here, because around this errors are taken for those of writing.
+            raise unreadable(self._name, error) from error
         self._done = True
         return None
 

@@ -310,17 +310,15 @@ class VideoWriter:
 
     @contextlib.contextmanager
     def _storage(self) -> Iterator[None]:
-        """Tell errors of the disk from errors of the media."""
-        try:
-            with translated(self.path.name):
+        """Tell errors of the disk that is written to from errors of the media."""
+        with translated(self.path.name):
+            try:
                 yield
-        except MediaFormatError as error:
-            cause = error.__cause__
-            if isinstance(cause, av.error.FFmpegError) and cause.errno in _STORAGE_ERRORS:
-                raise StorageError(f"{self.path.name} cannot be written ({cause.strerror}).") from cause
-            raise
-        except OSError as error:
-            raise StorageError(f"{self.path.name} cannot be written ({error.strerror or error}).") from error
+            except OSError as error:
+                if isinstance(error, av.error.FFmpegError) and error.errno not in _STORAGE_ERRORS:
+                    raise
+                reason = error.strerror or error
+                raise StorageError(f"{self.path.name} cannot be written ({reason}).") from error
 
 
 def give_decoding_times(packets: list[Any]) -> None:

@@ -100,6 +100,16 @@ def test_a_changed_region_appears_and_the_rest_stays(tmp_path, suffix, options):
             assert np.array_equal(old[outside], new[outside])
 
 
+@pytest.mark.parametrize("lossless", [False, True])
+def test_moving_webp_stays_lossy_or_lossless(tmp_path, lossless):
+    source = tmp_path / "clip.webp"
+    noise = np.random.default_rng(3).integers(90, 120, (2, 48, 64, 3), dtype=np.uint8)
+    first, second = (Image.fromarray(part) for part in noise)
+    first.save(source, save_all=True, append_images=[second], lossless=lossless, icc_profile=bytes(9000))
+    out, _ = process(source)
+    assert (b"VP8L" in out.read_bytes()) == lossless
+
+
 def test_many_colours_in_a_gif_are_dithered_not_refused(tmp_path):
     source = make(tmp_path / "clip.gif")
     random = np.random.default_rng(1)

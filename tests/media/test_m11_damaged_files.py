@@ -116,9 +116,21 @@ def test_cut_off_files_of_other_kinds(tmp_path, suffix, codec, muxer, share):
 def test_cut_off_transport_stream_gives_what_there_is_or_fails(tmp_path):
     """A recording of a broadcast begins and ends anywhere; that is no fault."""
     path = make_clip(tmp_path / "clip.ts", Clip(frames=80, audio=[Audio(seconds=3)]))
-    outcome = process(cut(path, 0.6))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 188 * 6 // 10 * 188 + 50])
+    outcome = process(path)
     assert 20 < outcome.info.frames < 80
+    assert any("ends in the middle of a packet" in warning for warning in outcome.warnings)
     refused(cut(path, 0.01), "clip.ts")
+
+
+def test_transport_stream_that_ends_with_a_whole_packet_is_a_recording(tmp_path):
+    path = make_clip(tmp_path / "clip.ts", Clip(frames=80, audio=[Audio(seconds=3)]))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 188 * 6 // 10 * 188])
+    outcome = process(path)
+    assert 20 < outcome.info.frames < 80
+    assert not any("packet" in warning for warning in outcome.warnings)
 
 
 def test_header_that_never_ends_is_given_up_in_time(tmp_path):

@@ -171,6 +171,18 @@ def test_lossless_pictures_stay_bit_identical_outside_the_face(tmp_path, family,
     assert np.all(inside == ((103, 103, 103) if mode == "L" and family != "webp" else (220, 60, 20)))
 
 
+@pytest.mark.parametrize("lossless", [False, True])
+@pytest.mark.parametrize("profile", [b"", bytes(9000)])
+def test_webp_stays_lossy_or_lossless_whatever_lies_before_the_picture(tmp_path, lossless, profile):
+    source = tmp_path / "photo.webp"
+    image = Image.fromarray(scene())
+    image.putalpha(200)
+    image.save(source, lossless=lossless, quality=80, icc_profile=profile)
+    out, photo, _ = rewrite(source)
+    assert photo.metadata.lossless == lossless
+    assert (b"VP8L" in out.read_bytes()) == lossless
+
+
 @pytest.mark.parametrize("suffix", ["png", "tiff"])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_sixteen_bits_are_kept(tmp_path, suffix, channels):

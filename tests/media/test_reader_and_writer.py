@@ -9,7 +9,7 @@ import pytest
 from media_clips import Audio, Clip, make_clip, pattern, pictures, times
 from media_job import planes, process, psnr, settings
 
-from facefusion.errors import CancelledError, MediaFormatError, StorageError
+from facefusion.errors import CancelledError, InputFileError, MediaFormatError, StorageError
 from facefusion.media.encoders import quality_to_crf
 from facefusion.media.frame import PackedFrame, PlanarFrame
 from facefusion.media.kernels import warm_up
@@ -76,6 +76,39 @@ def test_full_disk_is_told_from_bad_media(tmp_path):
             writer.write(frame)
         writer.commit()
     assert caught.value.__cause__.errno == errno.ENOSPC
+
+
+def fails_with(number, packets=()):
+    """What libav raises, after some packets."""
+    yield from packets
+    av.error.err_check(-number, "clip.mp4")
+
+
+def test_a_disk_that_cannot_be_read_is_told_from_one_that_cannot_be_written(tmp_path, monkeypatch):
+    source = make_clip(tmp_path / "clip.mp4", Clip(frames=4, audio=[Audio()]))
+    info = probe(source)
+    out = tmp_path / "result.mp4"
+    plan = plan_output(info, settings())
+    for place in ("tracks", "reader"):
+        with monkeypatch.context() as patch:
+            name = f"facefusion.media.{place}.read_packets"
+            patch.setattr(name, lambda *given: fails_with(errno.EIO))
+            with (
+                pytest.raises(InputFileError, match=r"clip\.mp4 cannot be read \(Input/output error\)"),
+                VideoReader(source, info) as reader,
+                VideoWriter(out, info, plan) as writer,
+            ):
+                for frame in reader:
+                    writer.write(frame)
+        assert not out.exists()
+    with (
+        pytest.raises(StorageError, match=r"result\.mp4 cannot be written"),
+        VideoReader(source, info) as reader,
+        VideoWriter(out, info, plan) as writer,
+    ):
+        monkeypatch.setattr(writer, "_mux", lambda packets: list(fails_with(errno.EIO)))
+        for frame in reader:
+            writer.write(frame)
 
 
 def test_key_frames_are_spread_and_do_not_disturb_reading(tmp_path):
