@@ -9,18 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-import mmap
 import struct
 import xml.etree.ElementTree as Xml
 import zlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
-
-from facefusion.media.photo_reader import open_picture
-from facefusion.media.sniff import identify
-from facefusion.media.source import open_input
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _META = "adobe:ns:meta/"
@@ -33,11 +27,10 @@ _PREFIXES = {
     "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
 }
 _SOURCE_TYPE_TAG, _TOOL_TAG = "DIGITAL_SOURCE_TYPE", "CREATOR_TOOL"
-_XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-_GIF_BLOCK = b"\x21\xff\x0bXMP DataXMP"
-_GIF_TRAILER = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
+XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+GIF_BLOCK = b"\x21\xff\x0bXMP DataXMP"
+GIF_TRAILER = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
 """Leads readers that take the packet for sub-blocks safely to its end."""
-_MOST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -56,6 +49,13 @@ class Label:
     def tags(self) -> dict[str, str]:
         """For containers with free tags."""
         return {_SOURCE_TYPE_TAG: self.source_type, _TOOL_TAG: self.tool}
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str]) -> Label | None:
+        """What such tags say; None where they say nothing."""
+        found = {key.upper(): value for key, value in tags.items()}
+        source_type = found.get(_SOURCE_TYPE_TAG, "")
+        return cls(source_type, found.get(_TOOL_TAG, "")) if source_type else None
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,12 @@ def add_box(path: Path, label: Label) -> None:
 def label_box(label: Label) -> bytes:
     """The label as a top-level box of ISO base media and JPEG 2000."""
     packet = labelled(b"", label).packet
-    return struct.pack(">I4s", 24 + len(packet), b"uuid") + _XMP_BOX + packet
+    return struct.pack(">I4s", 24 + len(packet), b"uuid") + XMP_BOX + packet
 
 
 def gif_block(packet: bytes) -> bytes:
     """An XMP packet as an application extension of GIF."""
-    return _GIF_BLOCK + packet + _GIF_TRAILER
+    return GIF_BLOCK + packet + GIF_TRAILER
 
 
 def png_xmp(packet: bytes) -> bytes:
@@ -119,34 +119,8 @@ def png_xmp(packet: bytes) -> bytes:
     return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
 
 
-def read_label(path: Path) -> Label | None:
-    """The label of a file; None where it has none.
-
-    Raises:
-        InputFileError, MediaFormatError, VanishedError: the file cannot be read, or is nothing known here.
-    """
-    kind = identify(path)
-    if kind.family in ("mkv", "webm"):
-        with open_input(path, kind) as container:
-            tags = {key.upper(): value for key, value in container.metadata.items()}
-        source_type, tool = tags.get(_SOURCE_TYPE_TAG, ""), tags.get(_TOOL_TAG, "")
-        return Label(source_type, tool) if source_type else None
-    return _label_in(_packet(path, kind.family, picture=kind.picture))
-
-
-def _packet(path: Path, family: str, *, picture: bool) -> bytes:
-    if family in ("mp4", "mov", "jp2"):
-        return _boxed_packet(path)
-    if family == "gif":
-        return _gif_packet(path)
-    if not picture:
-        return b""
-    with open_picture(path) as image:
-        found = image.tag_v2.get(700) if image.format == "TIFF" else image.info.get("xmp")
-    return found.encode("utf-8", "replace") if isinstance(found, str) else bytes(found or b"")
-
-
-def _label_in(packet: bytes) -> Label | None:
+def label_in(packet: bytes) -> Label | None:
+    """The label that an XMP packet holds; None where there is none."""
     root = _parsed(packet)
     if root is None:
         return None
@@ -181,37 +155,3 @@ def _prefixes_of(packet: bytes) -> dict[str, str]:
         return {}
     events = Xml.iterparse(io.BytesIO(packet.strip(b"\0 \t\r\n")), ["start-ns"])
     return {prefix: uri for _, (prefix, uri) in events if prefix}
-
-
-def _boxed_packet(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        for kind, size in _boxes(stream):
-            if kind == b"uuid" and 16 < size < _MOST_BYTES:
-                content = stream.read(size)
-                if content.startswith(_XMP_BOX):
-                    return content[16:]
-    return b""
-
-
-def _boxes(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Kind and content length of each top-level box, the stream standing at its content."""
-    at, end = 0, stream.seek(0, io.SEEK_END)
-    while at + 8 <= end:
-        stream.seek(at)
-        size, kind = struct.unpack(">I4s", stream.read(8))
-        header = 8
-        if size == 1:
-            size, header = int.from_bytes(stream.read(8)), 16
-        elif size == 0:
-            size = end - at
-        if size < header:
-            return
-        yield kind, min(size, end - at) - header
-        at += size
-
-
-def _gif_packet(path: Path) -> bytes:
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        start = content.find(_GIF_BLOCK)
-        end = content.find(_GIF_TRAILER[:9], start) if start >= 0 else -1
-        return content[start + len(_GIF_BLOCK) : end] if end >= 0 else b""

@@ -18,7 +18,8 @@ from typing import Any
 from facefusion.config import AutomationConfig
 from facefusion.errors import FaceFusionError
 from facefusion.jobspec import FrameInspector, FrameMarker
-from facefusion.media.labels import Label, read_label
+from facefusion.media.label_reader import read_label
+from facefusion.media.labels import Label
 from facefusion.trust import claim
 from facefusion.trust.consent import Consent, consent_for
 from facefusion.trust.credentials import media_type

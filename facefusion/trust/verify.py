@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from facefusion.errors import FaceFusionError, InputFileError
-from facefusion.media.labels import Label, read_label
+from facefusion.media.label_reader import read_label
+from facefusion.media.labels import Label
 from facefusion.media.probe import probe
 from facefusion.trust import claim
 from facefusion.trust.credentials import Credentials, State, actions_in, read_credentials

@@ -13,7 +13,8 @@ from media_clips import Audio, Clip, make_clip
 from media_job import settings
 from PIL import Image
 
-from facefusion.media.labels import Label, labelled, read_label
+from facefusion.media.label_reader import read_label
+from facefusion.media.labels import Label, labelled
 from facefusion.media.open import open_reader, open_writer
 from facefusion.media.photos import read_photo, write_photo
 from facefusion.media.plan import plan_output

@@ -12,7 +12,8 @@ import av
 import numpy as np
 from PIL import Image
 
-from facefusion.media.labels import add_box, labelled, read_label
+from facefusion.media.label_reader import read_label
+from facefusion.media.labels import add_box, labelled
 from facefusion.trust import claim
 from facefusion.trust.credentials import media_type
 from facefusion.trust.identity import identity_of, known_authorities
