@@ -31,6 +31,9 @@ _DTYPES: Mapping[str, Any] = {
     "tensor(int32)": np.int32,
     "tensor(uint8)": np.uint8,
 }
+NEXT_PROVIDER: Mapping[str, str] = {"tensorrt": "cuda"}
+"""What follows a provider that gives way; the CPU where nothing stands here."""
+
 # Largest deviation of a half-precision network from the CPU's result, relative to its largest value. Rounding
 # gives about 1e-2; the green or noisy boxes that some graphics processors compute are off by all of it.
 _HALF_TOLERANCE = 0.08
@@ -115,13 +118,14 @@ class Network:
             for port in self.inputs
             if port.name in feeds
         }
+        provider = self._provider
         try:
             return self._call(typed)
         except OutOfMemoryError:
-            if self._provider == "cpu":
+            if provider == "cpu":
                 raise
-            self._give_way("its memory ran out")
-            return self._call(typed)
+            self._give_way(provider, "its memory ran out")
+            return self.run(feeds)
 
     def run_batch(self, feeds: Mapping[str, Array], shared: Mapping[str, Array] | None = None) -> Array:
         """First output for n samples: one call where the graph allows it, else several.
@@ -182,14 +186,16 @@ class Network:
         except self._factory.failures as error:
             raise _explain(self.title, PROVIDERS[self._provider].title, str(error)) from error
 
-    def _give_way(self, reason: str) -> None:
+    def _give_way(self, left: str, reason: str) -> None:
         with self._change:
-            if self._provider == "cpu":
+            if self._provider != left:  # another thread was here before
                 return
+            following = NEXT_PROVIDER.get(left, "cpu")
+            self._open(following, self._path)
             self._factory.warn(
-                f"{self.title} ran on {PROVIDERS[self._provider].title}, but {reason}; it went on on the CPU."
+                f"{self.title} ran on {PROVIDERS[left].title}, but {reason}; "
+                f"it went on on {PROVIDERS[self._provider].title}."
             )
-            self._open("cpu", self._path)
 
     def _open(self, provider: str, model: Path | Graph) -> None:
         self._session, self._provider = self._factory.session(model, self.title, provider)
@@ -222,7 +228,7 @@ class Network:
         true = np.asarray(session.run(None, feeds)[0], np.float32)
         deviation = float(np.abs(ours - true).max() / (np.abs(true).max() + 1e-6))
         if not deviation <= _HALF_TOLERANCE:  # written so that "not a number" fails
-            self._give_way(f"half precision is off by {deviation:.2g} there")
+            self._give_way(self._provider, f"half precision is off by {deviation:.2g} there")
 
 
 class NetworkFactory:
@@ -303,7 +309,7 @@ class NetworkFactory:
         self._opened = {path: entry for path, entry in self._opened.items() if path in paths}
 
     def session(self, model: Path | Graph, title: str, provider: str) -> tuple[Any, str]:
-        """A session on `provider`, or on the CPU with a warning; and the word of what it really is.
+        """A session on `provider`, or on the next one with a warning; and the word of what it really is.
 
         Raises:
             ModelMissingError: the runtime cannot read the model.
@@ -311,8 +317,9 @@ class NetworkFactory:
         chain: Sequence[Any] = self._report.ort_providers(
             memory_limit=self._memory_limit, cache_dir=self._cache_dir
         )
-        if provider == "cpu":
-            chain = [PROVIDERS["cpu"].ort_name]
+        names = [entry[0] for entry in chain]
+        if provider != self.provider:  # the proved one has given way
+            chain = chain[names.index(PROVIDERS[provider].ort_name) :]
         try:
             options = session_options(self._runtime, provider, self._threads)
             if isinstance(model, Path):
@@ -329,8 +336,10 @@ class NetworkFactory:
                     remedy="Run `python simple_auto_processor.py models check`, then `models install`.",
                 ) from error
             kind = PROVIDERS[provider].title
-            self.warn(f"{title} does not run on {kind} ({_first_line(str(error))}); it ran on the CPU.")
-            return self.session(model, title, "cpu")
+            following = NEXT_PROVIDER.get(provider, "cpu")
+            told = PROVIDERS[following].title
+            self.warn(f"{title} does not run on {kind} ({_first_line(str(error))}); it ran on {told}.")
+            return self.session(model, title, following)
         first = session.get_providers()[0]
         if first != PROVIDERS[provider].ort_name:
             self.warn(f"{title} was to run on {PROVIDERS[provider].title}, but ONNX Runtime took {first}.")

@@ -28,7 +28,9 @@ class ThreadPlan:
     swap: int
 
 
-def plan_threads(cores: int, workers: int = 1, *, heavy_inference: bool = False) -> ThreadPlan:
+def plan_threads(
+    cores: int, workers: int = 1, *, heavy_inference: bool = False, device_inference: bool = False
+) -> ThreadPlan:
     """Share out the cores of this machine.
 
     Encoding is the largest part of a job with the embedded engine, so it gets half of the cores; decoding
@@ -41,10 +43,14 @@ def plan_threads(cores: int, workers: int = 1, *, heavy_inference: bool = False)
         workers: worker processes among which they are shared.
         heavy_inference: a neural swapper on the CPU. One frame at a time then gets all the cores, since
             a network of hundreds of GFLOP is what everything else waits for.
+        device_inference: a neural swapper on a graphics processor. Several frames are then under way, so
+            that it has work while others are cropped and pasted.
     """
     share = max(1, cores // max(1, workers))
     encode = max(min(share, 2), share // 2)
     if heavy_inference:
         return ThreadPlan(decode=1, encode=encode, opencv=1, inference=share, swap=1)
     quarter = max(1, share // 4)
+    if device_inference:
+        return ThreadPlan(quarter, encode, opencv=1, inference=1, swap=max(3, quarter))
     return ThreadPlan(decode=quarter, encode=encode, opencv=1, inference=1, swap=quarter)

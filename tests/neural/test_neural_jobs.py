@@ -67,7 +67,9 @@ def test_a_photo_is_swapped_by_the_installed_model(
     result, output = swap(session, tmp_path, samples.group, [samples.astronaut], config())
     assert result.engine == "neural"
     assert result.provider == "ONNX Runtime (CPU)"
-    assert {"inswapper_128.onnx", "arcface_w600k_r50.onnx", "face_landmark.tflite"} <= set(result.models)
+    assert {"inswapper_128.onnx", "arcface_w600k_r50.onnx", "face_landmark_with_attention.tflite"} <= set(
+        result.models
+    )
     assert all(len(digest) == 64 for digest in result.models.values())
     assert result.outcome == "done" and unexpected(result) == []
     before, after = (cv2.imread(str(path)).astype(int) for path in (samples.group, output))

@@ -35,6 +35,8 @@ from facefusion.swap.neural.points import FivePoints
 from facefusion.swap.neural.swapper import Swapper
 from facefusion.swap.neural.tuning import ConvolutionTuner
 from facefusion.swap.processed import FurtherParts
+from facefusion.system.batching import MicroBatches
+from facefusion.system.free_batch import open_for_batches
 from facefusion.system.networks import Network, NetworkFactory
 
 C = TypeVar("C")
@@ -119,12 +121,14 @@ class EngineBuilder:
         matrix = None
         if contract.source == "projected":
             matrix = embedding_matrix(self._manager.path(swapper.name))
+        network = self._open_tuned(swapper, half_precision=contract.half_precision)
         return Swapper(
-            self._open_tuned(swapper, half_precision=contract.half_precision),
+            network,
             contract,
             self._manager.registry.templates[contract.template],
             matrix=matrix,
             converter=self._open(models.converter) if models.converter else None,
+            runner=MicroBatches(network) if network.provider != "cpu" and network.takes_batches else network,
         )
 
     def _masks(self, models: NeuralModels, wanted: Sequence[str]) -> list[CropMask]:
@@ -184,9 +188,14 @@ class EngineBuilder:
         return FrameEnhancer(network, own)
 
     def _open_tuned(self, model: Model, *, half_precision: bool) -> Network:
-        if half_precision or self._networks.provider != "cpu":
-            return self._open(model, half_precision=half_precision)
         path = self._manager.path(model.name)
+        if self._networks.provider != "cpu":
+            network = open_for_batches(self._networks, path)
+            if half_precision:
+                network.check_half_precision()
+            return network
+        if half_precision:
+            return self._open(model, half_precision=True)
         if self._networks.is_open(path):
             return self._networks.open(path)
         graph = self._tuner.faster(path, self._manager.status(model.name).sha256)

@@ -14,6 +14,7 @@ from facefusion.errors import EngineError
 from facefusion.faces.five_points import Floats, Image, denormalised, to_pictures, to_tensor
 from facefusion.faces.recognise import EMBEDDING_WIDTH, unit
 from facefusion.models.contracts import SwapperContract, Template
+from facefusion.system.batching import BatchRunner
 from facefusion.system.networks import Network
 
 
@@ -33,6 +34,7 @@ class Swapper:
         template: alignment of the target crop.
         matrix: (512, 512), for contracts whose source is `projected`.
         converter: network that converts embeddings, for `converted`.
+        runner: runs the network for many threads; the network itself if None.
 
     Raises:
         ModelMissingError: the network's inputs are not those of the contract.
@@ -46,6 +48,7 @@ class Swapper:
         *,
         matrix: NDArray[np.float32] | None = None,
         converter: Network | None = None,
+        runner: BatchRunner | None = None,
     ) -> None:
         network.require("target", 1, 3, contract.size, contract.size)
         if contract.source == "face":
@@ -55,6 +58,7 @@ class Swapper:
         self.contract = contract
         self.template = template
         self._network = network
+        self._runner = runner or network
         self._matrix = matrix
         self._converter = converter
 
@@ -97,7 +101,7 @@ class Swapper:
         factor = crops.shape[1] // self.contract.size
         tiles = interleaved(crops, factor)
         tensor = to_tensor(tiles, self.contract.pixels)
-        output = self._network.run_batch({"target": tensor}, {"source": source.values})
+        output = self._runner.run_batch({"target": tensor}, {"source": source.values})
         if not np.isfinite(output).all():
             raise EngineError(f"{self._network.title} computed numbers that are not finite.")
         if self.contract.denormalise:

@@ -25,11 +25,15 @@ from facefusion.swap.neural.engine import NeuralEngine
 from facefusion.swap.neural.points import FivePoints
 from facefusion.swap.neural.tuning import ConvolutionTuner
 from facefusion.swap.processed import ProcessedEngine
+from facefusion.system.hardware import Gpu, find_gpus
 from facefusion.system.networks import NetworkFactory
 from facefusion.system.providers import prove_providers
 
 CACHE_FOLDER = ".neural"
 """Below the models folder: what was found out about providers and networks, and what they compiled."""
+
+# Share of a graphics processor's memory for one network: others, and other programs, need some too.
+_SHARE_OF_MEMORY = 0.7
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,10 @@ class NeuralWorkshop:
             used += [model, *([points] if points else [])]
         return Chooser(detector, recogniser, builder.hashes(used))
 
+    def on_device(self, config: AutomationConfig) -> bool:
+        """Whether networks run beside the processor and not on it."""
+        return self._factory(config).provider != "cpu"
+
     def close(self) -> None:
         """Forget engines and networks."""
         self._engines.clear()
@@ -174,6 +182,16 @@ class NeuralWorkshop:
             cache = self._models_dir / CACHE_FOLDER
             self._engines = {}
             self._networks = None
-            report = prove_providers(list(chain), state_dir=cache)
-            self._networks = (chain, NetworkFactory(report, threads=self._threads, cache_dir=cache))
+            gpus = find_gpus()
+            report = prove_providers(list(chain), state_dir=cache, gpus=gpus)
+            factory = NetworkFactory(
+                report, threads=self._threads, cache_dir=cache, memory_limit=_memory_limit(gpus)
+            )
+            self._networks = (chain, factory)
         return self._networks[1]
+
+
+def _memory_limit(gpus: tuple[Gpu, ...]) -> int | None:
+    """Bytes of device memory that one session may take; None where that is not known."""
+    known = [gpu.memory_bytes for gpu in gpus if gpu.vendor == "nvidia" and gpu.memory_bytes]
+    return int(min(known) * _SHARE_OF_MEMORY) if known else None

@@ -1,0 +1,198 @@
+"""What is done for graphics processors, tried on the processor: batches, lack of memory, giving way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import synthetic
+from numpy.typing import NDArray
+
+from facefusion.errors import EngineError, OutOfMemoryError
+from facefusion.system.batching import MicroBatches
+from facefusion.system.free_batch import open_for_batches
+from facefusion.system.networks import NetworkFactory
+from facefusion.system.providers import ProviderReport, ProviderVerdict
+from facefusion.system.threads import plan_threads
+
+Array = NDArray[Any]
+
+
+def pictures(count: int, size: int = 32, seed: int = 5) -> Array:
+    return synthetic.rng(seed).random((count, 3, size, size)).astype(np.float32)
+
+
+class Recorder:
+    """A runner that doubles what it is given, and remembers how many samples each call had."""
+
+    def __init__(self, fail_on: float | None = None) -> None:
+        self.sizes: list[int] = []
+        self.going = threading.Event()
+        self.going.set()
+        self._fail_on = fail_on
+
+    def run_batch(self, feeds: Mapping[str, Array], shared: Mapping[str, Array] | None = None) -> Array:
+        self.going.wait(10)
+        values = feeds["x"]
+        self.sizes.append(len(values))
+        if self._fail_on is not None and (values == self._fail_on).any():
+            raise EngineError("broken")
+        return values * 2 + (0 if shared is None else shared["s"])
+
+
+def together(runner: MicroBatches, calls: list[tuple[Array, Mapping[str, Array] | None]]) -> list[Any]:
+    """Results of calls made by one thread each, or their errors."""
+    results: list[Any] = [None] * len(calls)
+
+    def go(index: int) -> None:
+        try:
+            results[index] = runner.run_batch({"x": calls[index][0]}, calls[index][1])
+        except EngineError as error:
+            results[index] = error
+
+    threads = [threading.Thread(target=go, args=(index,)) for index in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in threads)
+    return results
+
+
+def test_calls_of_several_threads_become_few() -> None:
+    network = Recorder()
+    runner = MicroBatches(network, limit=4, patience=0.05)
+    calls = [(np.full((1 + index % 2, 3), float(index)), None) for index in range(12)]
+    results = together(runner, list(calls))
+    for (values, _), result in zip(calls, results, strict=True):
+        np.testing.assert_array_equal(result, values * 2)
+    assert sum(network.sizes) == 18 and max(network.sizes) in (3, 4)
+    assert len(network.sizes) < 12
+
+
+def test_calls_for_different_faces_and_sizes_stay_apart() -> None:
+    one, two = {"s": np.array([1.0])}, {"s": np.array([1000.0])}
+    runner = MicroBatches(Recorder(), patience=0.05)
+    shapes = [(1, 3), (1, 3), (1, 5), (1, 3)]
+    calls = [(np.ones(shape), shared) for shape, shared in zip(shapes, (one, two, one, one), strict=True)]
+    results = together(runner, list(calls))
+    assert [result.shape for result in results] == shapes
+    assert [float(result.max()) for result in results] == [3.0, 1002.0, 3.0, 3.0]
+
+
+def test_an_error_reaches_everybody_of_the_call_and_nobody_else() -> None:
+    runner = MicroBatches(Recorder(fail_on=7.0), limit=1)
+    results = together(runner, [(np.full((1, 2), value), None) for value in (1.0, 7.0, 3.0)])
+    assert isinstance(results[1], EngineError)
+    assert float(results[0].max()) == 2.0 and float(results[2].max()) == 6.0
+
+
+def test_a_model_of_one_sample_is_opened_for_many(tmp_path: Path, networks: NetworkFactory) -> None:
+    path = synthetic.swapper(tmp_path / "m.onnx", size=32)
+    source = synthetic.rng(6).standard_normal((1, 512)).astype(np.float32)
+    feeds = pictures(5)
+    plain = networks.open(synthetic.swapper(tmp_path / "same.onnx", size=32))
+    network = open_for_batches(networks, path)
+    assert network.takes_batches and not plain.takes_batches
+    expected = plain.run_batch({"target": feeds}, {"source": source})
+    np.testing.assert_allclose(network.run_batch({"target": feeds}, {"source": source}), expected, atol=1e-6)
+    assert open_for_batches(networks, path) is network
+
+
+def test_a_model_with_its_size_built_in_stays_as_it_is(tmp_path: Path, networks: NetworkFactory) -> None:
+    graph = synthetic.Graph()
+    shape = graph.constant("shape", np.array([1, 3 * 32 * 32], np.int64))
+    graph.add("Reshape", ["input", shape], "flat")
+    graph.add("Mul", ["flat", graph.constant("two", np.float32(2))], "output")
+    path = graph.save(tmp_path / "m.onnx", {"input": (1, 3, 32, 32)}, {"output": (1, 3 * 32 * 32)})
+    network = open_for_batches(networks, path)
+    assert not network.takes_batches
+    assert network.run_batch({"input": pictures(3)}).shape == (3, 3 * 32 * 32)
+
+
+def test_a_model_that_mixes_its_samples_stays_as_it_is(tmp_path: Path, networks: NetworkFactory) -> None:
+    graph = synthetic.Graph()
+    axes = graph.constant("axes", np.array([0, 1, 2, 3], np.int64))
+    graph.add("ReduceMean", ["input", axes], "mean", keepdims=1)
+    graph.add("Sub", ["input", "mean"], "output")
+    path = graph.save(tmp_path / "m.onnx", {"input": (1, 3, 32, 32)}, {"output": (1, 3, 32, 32)})
+    assert not open_for_batches(networks, path).takes_batches
+
+
+class SmallMemory:
+    """A session that finds no memory for more than so many samples."""
+
+    def __init__(self, session: Any, room: int) -> None:
+        self._session, self._room = session, room
+        self.sizes: list[int] = []
+
+    def run(self, names: Any, feeds: Mapping[str, Array]) -> Any:
+        size = len(next(iter(feeds.values())))
+        if size > self._room:
+            raise RuntimeError("Failed to allocate memory for requested buffer of size 123456")
+        self.sizes.append(size)
+        return self._session.run(names, feeds)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+
+class Devices(NetworkFactory):
+    """Claims providers that run on the processor in truth, each with so much memory."""
+
+    def __init__(self, chain: tuple[str, ...], room: Mapping[str, int]) -> None:
+        verdicts = (ProviderVerdict(chain[0], True, "claimed"),)
+        super().__init__(ProviderReport(chain, verdicts, "onnxruntime"), threads=1)
+        self._room = room
+        self.opened: list[str] = []
+        self.sessions: dict[str, SmallMemory] = {}
+
+    def session(self, model: Any, title: str, provider: str) -> tuple[Any, str]:
+        self.opened.append(provider)
+        found, _ = NetworkFactory.session(self, model, title, "cpu")
+        self.sessions[provider] = SmallMemory(found, self._room.get(provider, 1000))
+        return self.sessions[provider], provider
+
+
+@pytest.fixture
+def picture_model(tmp_path: Path) -> Path:
+    return synthetic.shift_picture(tmp_path / "m.onnx", size=32, offset=0.5, batch="n")
+
+
+def test_without_memory_for_many_samples_fewer_are_taken(picture_model: Path) -> None:
+    devices = Devices(("cuda", "cpu"), {"cuda": 3})
+    network = devices.open(picture_model)
+    feeds = pictures(11)
+    np.testing.assert_allclose(network.run_batch({"input": feeds}), feeds + 0.5, atol=1e-6)
+    assert devices.sessions["cuda"].sizes == [2, 2, 2, 2, 2, 1]
+    assert network.provider == "cuda" and devices.warnings == ()
+    network.run_batch({"input": feeds[:4]})
+    assert devices.sessions["cuda"].sizes[6:] == [2, 2]  # what was learnt is kept
+
+
+def test_without_memory_for_one_sample_the_next_provider_follows_and_it_is_said(picture_model: Path) -> None:
+    devices = Devices(("tensorrt", "cpu"), {"tensorrt": 0, "cuda": 0})
+    network = devices.open(picture_model)
+    feeds = pictures(3)
+    np.testing.assert_allclose(network.run_batch({"input": feeds}), feeds + 0.5, atol=1e-6)
+    assert devices.opened == ["tensorrt", "cuda", "cpu"] and network.provider == "cpu"
+    first, second = devices.warnings
+    assert "ran on TensorRT, but its memory ran out; it went on on CUDA" in first
+    assert "ran on CUDA, but its memory ran out; it went on on CPU" in second
+
+
+def test_without_memory_on_the_processor_the_job_fails(picture_model: Path) -> None:
+    network = Devices(("cpu",), {"cpu": 0}).open(picture_model)
+    with pytest.raises(OutOfMemoryError, match=r"m\.onnx found no memory on CPU"):
+        network.run_batch({"input": pictures(2)})
+
+
+@pytest.mark.parametrize("cores", [2, 8, 16, 64])
+def test_a_graphics_processor_has_several_frames_to_work_on(cores: int) -> None:
+    plan = plan_threads(cores, device_inference=True)
+    assert plan.swap >= 3 and plan.inference == 1
+    assert plan.swap + plan.decode + plan.encode <= max(cores + 1, 6)
