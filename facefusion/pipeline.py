@@ -87,6 +87,7 @@ class SwapSession:
         self.models_dir = models_dir
         self._plan = plan_threads(max(1, threads))
         self._heavy_plan = plan_threads(max(1, threads), heavy_inference=True)
+        self._device_plan = plan_threads(max(1, threads), device_inference=True)
         cv2.setNumThreads(self._plan.opencv)
         self._toolbox: Toolbox | None = None
         self._engines: dict[str, SwapEngine] = {}
@@ -116,7 +117,8 @@ class SwapSession:
                 toolbox = replace(toolbox, person=person.finder)
                 prepared = replace(prepared, warnings=(*prepared.warnings, *person.warnings))
         if engine.identity.name == "neural" or len(engine.identity.processors) > 1:
-            toolbox = replace(toolbox, threads=self._heavy_plan)
+            on_device = self._neural.on_device(request.config)
+            toolbox = replace(toolbox, threads=self._device_plan if on_device else self._heavy_plan)
         result = swap_target(request, engine, prepared, toolbox, on_progress, should_stop)
         models = self._embedded_models() | dict(result.models) | chooser.models
         return replace(result, models=models, warnings=(*self._notes, *result.warnings))
