@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -20,12 +19,13 @@ from facefusion.automation.facecheck_process import PORTRAITS
 from facefusion.automation.finishing import Finisher, work_name
 from facefusion.automation.inbox import Inbox
 from facefusion.automation.intake import Intake
-from facefusion.automation.job import Job, JobState, failure_from
+from facefusion.automation.job import JobState, failure_from
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.lock import InstanceLock
-from facefusion.automation.loop import Background, Loop
+from facefusion.automation.loop import Loop
 from facefusion.automation.presence import InboxPresence
 from facefusion.automation.publish import DiskFree, Outbox
+from facefusion.automation.publisher import Publisher
 from facefusion.automation.release import release_blocked
 from facefusion.automation.settings import Settings
 from facefusion.automation.snapshot import DaemonState, Snapshot, SnapshotWriter
@@ -33,7 +33,7 @@ from facefusion.automation.staffing import Staff
 from facefusion.automation.views import running_view, seconds_left
 from facefusion.automation.worker import DEFAULT_FACTORY, WorkerSpec
 from facefusion.automation.workspace import Workspace, printable
-from facefusion.errors import CancelledError, FaceFusionError, PolicyNotAcceptedError, StorageError
+from facefusion.errors import FaceFusionError, PolicyNotAcceptedError, StorageError
 from facefusion.reports.analytics import Analytics
 from facefusion.system.hardware import detect_cores
 from facefusion.trust import policy
@@ -47,8 +47,6 @@ HOUSEKEEPING_SECONDS = 1.0
 ROOM_SECONDS = 2.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 MOST_UNFINISHED = 8
-FINISHING_TRIES = 3
-"""How often publishing and reporting is tried where a fault of ours ends it."""
 CLOSING_SECONDS = 7.0
 PUBLISHER_SECONDS = 2.0
 
@@ -105,8 +103,6 @@ class Daemon:
         self._state: DaemonState = "starting"
         self._started_at = time.time()
         self._lock = InstanceLock(workspace.state_dir)
-        self._finishing: set[int] = set()
-        self._faults: Counter[int] = Counter()
         self._accepted = False
         self._reconsider_blocked = True
         self._summary = Summary()
@@ -158,7 +154,7 @@ class Daemon:
         self._outbox = Outbox(workspace, self._database.fact("installation") or "", options.disk_free)
         self._analytics = Analytics(workspace.analytics_dir, workspace.state_dir)
         self.finisher = Finisher(workspace, self.queue, self._outbox, self._analytics, options.at)
-        self._publisher = Background("publisher", self.loop)
+        self._publisher = Publisher(self.loop, self.finisher, self._storage_trouble, self._went_well)
         memory = FileMemory(self._database)
         inbox = Inbox(self._settings.current.limits.settle_seconds, memory.signature)
         facecheck = FaceCheck(workspace.inbox, self.loop, PictureMemory(self._database), self._look())
@@ -172,8 +168,8 @@ class Daemon:
             facecheck,
             lambda: self._settings.current,
             on_replaced=self._file_replaced,
-            on_outdated=self._take_back,
-            on_refused=self._finish,
+            on_outdated=self._publisher.take_back,
+            on_refused=self._publisher.finish,
             watch=options.watch,
         )
         self._staff = Staff(lambda: self._settings.current, workspace.models_dir)
@@ -186,8 +182,8 @@ class Daemon:
             self._staff,
             self._worker_spec,
             lambda: self._settings.current,
-            on_worked=self._finish,
-            on_ended=self._finish,
+            on_worked=self._publisher.finish,
+            on_ended=self._publisher.finish,
             on_storage_trouble=self._storage_trouble,
         )
         self.queue.recover(self._settings.current.max_retries)
@@ -208,7 +204,7 @@ class Daemon:
         return (
             not (self._options.scan and self.intake.busy)
             and not self.crew.running
-            and not self._finishing
+            and not self._publisher.in_hand
             and self._ask(lambda: not self._left_in_queue(), otherwise=False)
         )
 
@@ -227,7 +223,7 @@ class Daemon:
         return (
             self.intake.scanned
             and not self.crew.running
-            and not self._finishing
+            and not self._publisher.in_hand
             and self._ask(lambda: not self.queue.any_in(JobState.QUEUED), otherwise=False)
         )
 
@@ -262,7 +258,7 @@ class Daemon:
     def _may_start(self) -> bool:
         if self.paused is not None or self.intake.away is not None:
             return False
-        if len(self._finishing) >= MOST_UNFINISHED:  # a slow disk: results must not pile up before it
+        if self._publisher.in_hand >= MOST_UNFINISHED:  # a slow disk: results must not pile up before it
             return False
         if not self._accepted:
             if self.queue.any_in(JobState.QUEUED):
@@ -324,7 +320,7 @@ class Daemon:
             logger.info("There is room again; work goes on.")
             self.paused = None
         for job in (*self.queue.in_state(JobState.PUBLISHING), *self.queue.unreported()):
-            self._finish(job)
+            self._publisher.finish(job)
 
     def _storage_trouble(self, error: StorageError) -> None:
         """Writing failed: pause, each time for longer; the check may find room where writing does not."""
@@ -333,6 +329,9 @@ class Daemon:
             self._pause_seconds = min(self._pause_seconds * 2, LONGEST_PAUSE_SECONDS)
         self._pause(error)
 
+    def _went_well(self) -> None:
+        self._pause_seconds = FIRST_PAUSE_SECONDS
+
     def _pause(self, error: StorageError) -> None:
         reason = f"{error.message} {error.remedy}"
         if self.paused is None:
@@ -340,48 +339,6 @@ class Daemon:
         self.paused = reason
 
     # -- jobs -----------------------------------------------------------------------------------------------
-
-    def _finish(self, job: Job) -> None:
-        """Publish or report in the background, one after another; what fails is taken up again later."""
-        if job.id in self._finishing:
-            return
-        self._finishing.add(job.id)
-
-        def done(_: object) -> None:
-            self._finishing.discard(job.id)
-            self._faults.pop(job.id, None)
-            self._pause_seconds = FIRST_PAUSE_SECONDS
-
-        def failed(error: Exception) -> None:
-            self._finishing.discard(job.id)
-            if isinstance(error, StorageError):
-                self._storage_trouble(error)
-            else:
-                self._at_fault(job, error)
-
-        self._publisher.submit(lambda: self.finisher.finish(job.id), done, failed)
-
-    def _at_fault(self, job: Job, error: Exception) -> None:
-        """A fault of ours must neither stop the daemon nor be met for ever."""
-        logger.error("Finishing %s failed.", printable(job.target), exc_info=error)
-        self._faults[job.id] += 1
-        if self._faults[job.id] < FINISHING_TRIES:
-            return  # taken up again with the next look at the disk
-        known = error if isinstance(error, FaceFusionError) else FaceFusionError(f"Finishing failed: {error}")
-        self._finishing.add(job.id)
-
-        def ended(_: object) -> None:
-            self._finishing.discard(job.id)
-
-        self._publisher.submit(lambda: self.finisher.give_up(job.id, failure_from(known)), ended, ended)
-
-    def _take_back(self, job: Job) -> None:
-        error = CancelledError(f"{printable(job.target)} was replaced by another file.")
-        self._publisher.submit(
-            lambda: self.finisher.withdraw(job, error),
-            lambda _: None,
-            lambda failure: logger.warning("An old failure report could not be removed: %s", failure),
-        )
 
     def _file_replaced(self, path: str) -> None:
         self._reconsider_blocked |= is_consent_file(path)
