@@ -99,7 +99,7 @@ def read_photo(path: Path) -> Photo:
         info = _describe(path, image, data, family)
         warnings = list(info.warnings)
         orientation = info.orientation
-        deep = _deep_pixels(image, data) if info.depth > 8 else None
+        deep = _deep_pixels(image, data, family) if info.depth > 8 else None
         if deep is None:
             pixels, icc = _pixels(image, warnings)
         else:
@@ -267,6 +267,8 @@ def _depth(image: Any, data: bytes, family: str) -> int:
 
 
 def _can_stay_deep(image: Any, family: str) -> bool:
+    if family == "heif":
+        return image.mode in ("RGB", "RGBA")
     return family in ("png", "tiff") and image.mode in ("RGB", "RGBA", "RGBX", "LA", *_DEEP_MODES)
 
 
@@ -275,14 +277,27 @@ def _orientation(image: Any) -> Orientation:
     return EXIF_ORIENTATIONS[exif_block.orientation_tag(image.info.get("exif") or b"")]
 
 
-def _deep_pixels(image: Any, data: bytes) -> npt.NDArray[np.uint16] | None:
+def _deep_pixels(image: Any, data: bytes, family: str) -> npt.NDArray[np.uint16] | None:
     """16-bit BGR or BGRA; Pillow would reduce colour pictures to 8 bit."""
+    if family == "heif":
+        return _deep_heif(data)
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16 or decoded.shape[:2] != (image.height, image.width):
         return None
     if decoded.ndim == 2:
         return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_GRAY2BGR))
     return np.asarray(decoded) if decoded.shape[2] in (3, 4) else None
+
+
+def _deep_heif(data: bytes) -> npt.NDArray[np.uint16] | None:
+    """The samples of 10 or 12 bit spread over the range of 16; shifted back they are what they were."""
+    import pillow_heif
+
+    opened = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False, bgr_mode=True)
+    if opened.mode not in ("BGR;16", "BGRA;16"):
+        return None
+    samples = np.asarray(opened)
+    return np.asarray(samples | samples >> int(opened.info["bit_depth"]), np.uint16)
 
 
 def _pixels(image: Any, warnings: list[str]) -> tuple[npt.NDArray[Any], bytes]:

@@ -106,6 +106,8 @@ def _encode(photo: Photo, plan: OutputPlan) -> bytes:
             return tiff.encode(
                 _stored(pixels, frame.gray), icc=meta.icc, xmp=meta.xmp, dpi=meta.dpi, texts=meta.tags
             )
+        if plan.container == "heif":
+            return _encode_deep_heif(pixels, photo, _options(photo, plan))
         return _encode_deep_png(_stored(pixels, frame.gray), photo)
     image = _image(pixels, frame.gray)
     options = _options(photo, plan)
@@ -232,3 +234,24 @@ def _encode_deep_png(pixels: npt.NDArray[Any], photo: Photo) -> bytes:
         return encoded
     # OpenCV writes XMP into a chunk where nobody looks for it, with two bytes too many.
     return encoded[:_PNG_HEADER] + png_xmp(meta.xmp) + encoded[_PNG_HEADER:]
+
+
+def _encode_deep_heif(pixels: npt.NDArray[Any], photo: Photo, options: dict[str, Any]) -> bytes:
+    """HEIC of 10 or 12 bit, as the source; Pillow has no such colours."""
+    import pillow_heif
+
+    mode = "BGRA;16" if pixels.shape[2] == 4 else "BGR;16"
+    picture = pillow_heif.from_bytes(mode, (pixels.shape[1], pixels.shape[0]), pixels.tobytes())
+    info: dict[str, Any] = picture[0].info
+    if photo.metadata.nclx is not None:
+        info["nclx_profile"] = photo.metadata.nclx
+    if photo.metadata.icc:
+        info["icc_profile"] = options.pop("icc_profile")
+    buffer = io.BytesIO()
+    before = pillow_heif.options.SAVE_HDR_TO_12_BIT
+    pillow_heif.options.SAVE_HDR_TO_12_BIT = photo.info.depth > 10
+    try:
+        picture.save(buffer, **options)
+    finally:
+        pillow_heif.options.SAVE_HDR_TO_12_BIT = before
+    return buffer.getvalue()

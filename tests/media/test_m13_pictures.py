@@ -357,6 +357,39 @@ def test_heic(tmp_path, orientation):
         assert psnr(np.asarray(image.convert("RGB")), upright) > 30
 
 
+@pytest.mark.parametrize("bits", [10, 12])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_deep_heic_keeps_its_depth(tmp_path, monkeypatch, bits, channels):
+    pillow_heif = pytest.importorskip("pillow_heif", reason="no HEIC library for this platform")
+    monkeypatch.setattr(pillow_heif.options, "SAVE_HDR_TO_12_BIT", bits == 12)
+    ramp = np.linspace(0, 65535, 96 * 64).reshape(64, 96).astype(np.uint16)
+    pixels = np.dstack([ramp, ramp[::-1], ramp[:, ::-1], np.full_like(ramp, 65535)])[..., :channels]
+    source = tmp_path / "photo.heic"
+    mode = "BGRA;16" if channels == 4 else "BGR;16"
+    made = pillow_heif.from_bytes(mode, (96, 64), np.ascontiguousarray(pixels).tobytes())
+    made[0].info["icc_profile"] = srgb()
+    made.save(
+        source, quality=100, chroma=444, exif=exif_with(1), xmp=b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
+    )
+    assert probe(source).depth == bits
+    assert probe(source).warnings == ()
+    out, photo, _ = rewrite(source, blend=True)
+    assert photo.frame.depth == 16
+    assert photo.frame.pixels.max() > 65400
+    got = pillow_heif.open_heif(out, convert_hdr_to_8bit=False, bgr_mode=True)
+    assert (got.info["bit_depth"], got.mode) == (bits, mode)
+    assert got.info["icc_profile"] == srgb()
+    assert b"xmpmeta" in got.info["xmp"]
+    assert got.info["exif"]
+    outside = np.ones((64, 96), bool)
+    outside[BOX[1] - 8 : BOX[3] + 8, BOX[0] - 8 : BOX[2] + 8] = False
+    error = np.abs(np.asarray(got)[outside].astype(int) - pixels[outside]) / 65535
+    # Finer than 8 bit could be.
+    assert error[..., :3].mean() < 1 / 1000
+    middle = np.asarray(got)[(BOX[1] + BOX[3]) // 2, (BOX[0] + BOX[2]) // 2, :3] / 257
+    assert middle == pytest.approx((20, 60, 220), abs=6)
+
+
 def test_avif(tmp_path):
     source = tmp_path / "photo.avif"
     Image.fromarray(scene()).save(source, quality=95)
