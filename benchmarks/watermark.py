@@ -1,6 +1,6 @@
 """What the invisible mark costs, what it survives, and how often it is seen where it is not.
 
-usage: python benchmarks/watermark.py [--pictures FOLDER ...] [--clean 2000]
+usage: python benchmarks/watermark.py [--pictures FOLDER ...] [--parts cost survival clean] [--clean 2000]
 
 Pictures (and videos) in the folders given are used for the clean ones beside made ones: cut out anywhere,
 scaled, turned, compressed, brightened; every picture counts once.
@@ -44,12 +44,17 @@ ENCODES = [
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     options.add_argument("--pictures", type=Path, nargs="*", default=[])
-    options.add_argument("--clean", type=int, default=2000)
+    options.add_argument("--clean", type=int, default=2000, help="clean pictures to look at")
+    parts = ["cost", "survival", "clean"]
+    options.add_argument("--parts", nargs="+", choices=parts, default=parts)
     arguments = options.parse_args()
     pictures = list(_pictures(arguments.pictures))
-    _cost()
-    _survival(pictures)
-    _false_alarms(pictures, arguments.clean)
+    if "cost" in arguments.parts:
+        _cost()
+    if "survival" in arguments.parts:
+        _survival(pictures)
+    if "clean" in arguments.parts:
+        _false_alarms(pictures, arguments.clean)
 
 
 def _cost() -> None:
