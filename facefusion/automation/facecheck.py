@@ -24,7 +24,7 @@ from facefusion.automation.loop import Background, Loop
 
 LOOK_VERSION = 1
 """To be raised when pictures are judged in another way; what was found before counts no longer."""
-AT_ONCE = 200
+AT_ONCE = 20
 START_SECONDS, PICTURE_SECONDS = 120.0, 20.0
 """How long the process may take to load its models, and for each picture."""
 
