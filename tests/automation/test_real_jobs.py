@@ -19,6 +19,10 @@ from facefusion.automation.workspace import program_dir
 from facefusion.checkup.benchmark_media import make_clip
 from facefusion.models.manager import ModelManager
 from facefusion.models.samples import Samples, ensure_samples
+from facefusion.trust.claim import LABEL
+from facefusion.trust.credentials import State
+from facefusion.trust.identity import known_authorities
+from facefusion.trust.verify import Verdict, examine
 
 FRAMES = 20
 
@@ -104,6 +108,42 @@ def test_videos_photos_and_failures_side_by_side(tmp_path: Path, samples: Sample
     }
     assert failures == {"cut off__astronaut": "format_error", "a picture__astronaut": "format_error"}
     assert bench.leftovers() == []
+    check_marks(bench)
+    check_that_no_picture_is_left(bench, samples.astronaut)
+
+
+def check_marks(bench: Bench) -> None:
+    """Every result is signed by this installation, labelled and marked, and its report says the same."""
+    authorities = known_authorities(bench.root / ".automation")
+    for name in bench.results():
+        found = examine(bench.outbox / name, authorities)
+        assert (found.verdict, found.label) == (Verdict.INTACT, LABEL), name
+        assert found.credentials is not None
+        assert found.credentials.state is State.OWN
+        report = bench.report(f"{Path(name).stem}.json")
+        assert report["provenance"]["manifest_id"] == found.credentials.manifest_id
+        assert found.mark is not None
+        assert f"{found.mark.payload:08x}" == report["provenance"]["result_id"][:8]
+        assert report["gate"]["verdict"] == "passed"
+
+
+def check_that_no_picture_is_left(bench: Bench, face: Path) -> None:
+    """Neither in state, log and reports, nor of the source picture in the results."""
+    content = face.read_bytes()
+    piece = content[len(content) // 2 :][:64]
+    results = {bench.outbox / name for name in bench.results()}
+    files = [
+        path
+        for path in (*bench.outbox.rglob("*"), *(bench.root / ".automation").rglob("*"))
+        if path.is_file()
+    ]
+    assert len(files) > len(results)
+    for path in files:
+        stored = path.read_bytes()
+        assert piece not in stored, path
+        if path not in results:
+            for magic in (b"JFIF", b"IHDR", b"WEBPVP8", b"ftyp"):
+                assert magic not in stored, path
 
 
 @pytest.mark.slow
