@@ -15,9 +15,10 @@ import cv2
 
 from facefusion.config import AutomationConfig
 from facefusion.errors import FaceNotFoundError
-from facefusion.faces.detect import FaceDetector, embedded_detector
+from facefusion.faces.attention import ATTENTION_MESH
+from facefusion.faces.detect import FULL_RANGE, FaceDetector
 from facefusion.faces.landmarks import Landmarker
-from facefusion.faces.topology import load_topology
+from facefusion.faces.topology import CONNECTIONS, load_topology
 from facefusion.flow import signs_of_life
 from facefusion.jobspec import (
     FrameInspector,
@@ -180,8 +181,7 @@ class SwapSession:
     def _embedded_models(self) -> dict[str, str]:
         """File name -> SHA-256 of what follows faces, for every engine."""
         manager = ModelManager(self.models_dir)
-        detector = Path(embedded_detector()).stem
-        used = [detector, "face_landmark", "iris_landmark", "face_mesh_connections"]
+        used = (FULL_RANGE, ATTENTION_MESH, CONNECTIONS)
         return {manager.path(name).name: manager.registry.find(name).sha256 or "" for name in used}
 
     def source(self, request: SwapRequest, engine: SwapEngine) -> PreparedFace:

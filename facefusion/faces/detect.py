@@ -1,8 +1,7 @@
-"""Finding faces in a whole picture: BlazeFace, full range and short range.
+"""Finding faces in a whole picture: BlazeFace, full range.
 
 Source: Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs" (2019), and the
-model cards of MediaPipe Face Detection. The anchors are one per cell for the full-range model (48 x 48) and
-two on 16 x 16 plus six on 8 x 8 for the short-range one.
+model card of MediaPipe Face Detection. The anchors are the middles of 48 x 48 cells.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facefusion.faces.runtime import has_litert, load_model
+from facefusion.faces.runtime import Model
 
 Floats = NDArray[np.float32]
 
 FULL_RANGE = "face_detection_full_range_sparse.tflite"
-SHORT_RANGE = "face_detection_short_range.tflite"
+_INPUT = 192
 
 
 @dataclass(frozen=True)
@@ -63,18 +62,15 @@ class FaceDetector:
     """
 
     def __init__(self, models_dir: Path, *, threshold: float = 0.55, threads: int = 1) -> None:
-        name = embedded_detector()
-        self._model = load_model(models_dir / name, threads=threads)
-        self._size = 192 if name == FULL_RANGE else 128
-        self._anchors = _grid(48, 1) if name == FULL_RANGE else np.concatenate([_grid(16, 2), _grid(8, 6)])
+        self._model = Model(models_dir / FULL_RANGE, threads=threads)
+        self._anchors = _grid(48)
         self._threshold = threshold
-        self.model_name = name
         self.runtime = self._model.runtime
 
     @property
     def input_size(self) -> int:
         """Longest side, in pixels, that is of use: larger pictures are reduced to it."""
-        return self._size
+        return _INPUT
 
     def detect(self, image: NDArray[np.uint8], *, scale: float = 1.0) -> list[Detection]:
         """Find faces, best score first.
@@ -83,7 +79,7 @@ class FaceDetector:
             image: (h, w, 3) uint8 BGR.
             scale: results are divided by it; pass the factor by which `image` was reduced.
         """
-        size = self._size
+        size = _INPUT
         height, width = image.shape[:2]
         ratio = size / max(height, width)
         inner = (max(1, round(width * ratio)), max(1, round(height * ratio)))
@@ -107,16 +103,11 @@ class FaceDetector:
         regression, logits = regression.reshape(-1, 16), logits.reshape(-1)
         scores = np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -80.0, 80.0))), np.float32)
         chosen = np.flatnonzero(scores > self._threshold)
-        raw, anchors = regression[chosen], self._anchors[chosen] * self._size
+        raw, anchors = regression[chosen], self._anchors[chosen] * _INPUT
         centre, half = anchors + raw[:, :2], raw[:, 2:4] / 2
         points = raw[:, 4:].reshape(-1, 6, 2) + anchors[:, None]
         boxes = np.concatenate([centre - half, centre + half, points.reshape(-1, 12)], axis=1)
         return boxes, scores[chosen]
-
-
-def embedded_detector() -> str:
-    """File name of the detector that runs here."""
-    return FULL_RANGE if has_litert() else SHORT_RANGE
 
 
 def overlap(a: tuple[float, ...] | Floats, b: tuple[float, ...] | Floats) -> float:
@@ -129,10 +120,10 @@ def overlap(a: tuple[float, ...] | Floats, b: tuple[float, ...] | Floats) -> flo
     return float(shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared))
 
 
-def _grid(cells: int, per_cell: int) -> Floats:
+def _grid(cells: int) -> Floats:
     axis = (np.arange(cells, dtype=np.float32) + 0.5) / cells
     y, x = np.meshgrid(axis, axis, indexing="ij")
-    return np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), per_cell, axis=0)
+    return np.stack([x.ravel(), y.ravel()], axis=1)
 
 
 def _suppress(boxes: Floats, scores: Floats, threshold: float = 0.3) -> list[int]:

@@ -80,22 +80,26 @@ def cut_aligned(picture: Readable, affine: Affine, size: int) -> Image:
     from_region = affine.copy()
     from_region[:, 2] += affine[:, :2] @ (low + (shrink - 1) / 2)
     from_region[:, :2] *= shrink
+    # Four channels are warped in half the time of three.
+    four = cv2.cvtColor(region, cv2.COLOR_BGR2BGRA)
     crop = cv2.warpAffine(
-        region, from_region, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        four, from_region, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    return np.asarray(crop, np.uint8)
+    return np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGRA2BGR), np.uint8)
 
 
 def to_tensor(crops: NDArray[np.uint8], pixels: Pixels) -> Floats:
     """Crops (n, h, w, 3) uint8 BGR as a network's input: float32, normalised, in its order and layout."""
     count, height, width, _ = crops.shape
     tensor = np.empty((count, 3, height, width), np.float32)
-    for place, channel in enumerate((2, 1, 0) if pixels.order == "rgb" else (0, 1, 2)):
-        gain = np.float32(1.0 / (pixels.scale * pixels.deviation[place]))
-        shift = np.float32(pixels.mean[place] / pixels.deviation[place])
-        np.multiply(crops[..., channel], gain, out=tensor[:, place])
-        if shift:
-            tensor[:, place] -= shift
+    for sample, crop in zip(tensor, crops, strict=True):
+        planes = cv2.split(crop)
+        for place, channel in enumerate((2, 1, 0) if pixels.order == "rgb" else (0, 1, 2)):
+            gain = np.float32(1.0 / (pixels.scale * pixels.deviation[place]))
+            shift = np.float32(pixels.mean[place] / pixels.deviation[place])
+            np.multiply(planes[channel], gain, out=sample[place])
+            if shift:
+                sample[place] -= shift
     if pixels.layout == "nhwc":
         return np.ascontiguousarray(tensor.transpose(0, 2, 3, 1))
     return tensor
@@ -103,8 +107,12 @@ def to_tensor(crops: NDArray[np.uint8], pixels: Pixels) -> Floats:
 
 def to_pictures(tensor: NDArray[np.floating]) -> Image:
     """Tensor (n, 3, h, w) RGB, 0 to 1 (clipped), as (n, h, w, 3) uint8 BGR."""
-    scaled = np.clip(tensor.astype(np.float32, copy=False), 0.0, 1.0) * np.float32(255.0)
-    return np.ascontiguousarray((scaled + np.float32(0.5)).astype(np.uint8)[:, ::-1].transpose(0, 2, 3, 1))
+    values = np.ascontiguousarray(tensor, np.float32)
+    pictures = np.empty((len(values), *values.shape[2:], 3), np.uint8)
+    for picture, (red, green, blue) in zip(pictures, values, strict=True):
+        planes = [cv2.multiply(plane, 255.0, dtype=cv2.CV_8U) for plane in (blue, green, red)]
+        cv2.merge(planes, dst=picture)
+    return pictures
 
 
 def denormalised(tensor: NDArray[np.floating], pixels: Pixels) -> Floats:

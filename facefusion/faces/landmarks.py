@@ -1,10 +1,4 @@
-"""468 mesh landmarks, eye contours and irises of one face.
-
-Sources: Kartynnik et al., "Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs" (2019) for
-the mesh; Ablavatski et al., "Real-time Pupil Tracking from Monocular Video for Digital Puppetry" (2020) for
-the eyes. The mesh model alone hardly closes the lids when the person blinks; the iris model does, so its eye
-contour replaces the mesh's.
-"""
+"""468 mesh landmarks and the irises of one face in a picture; see `attention` for the network."""
 
 from __future__ import annotations
 
@@ -16,25 +10,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facefusion.faces.attention import ATTENTION_MESH, INPUT, AttentionMesh
 from facefusion.faces.detect import Detection
-from facefusion.faces.runtime import load_model
 from facefusion.faces.topology import (
-    LANDMARK_COUNT,
-    LEFT_EYE_CONTOUR,
     LEFT_EYE_CORNERS,
     LEFT_LIDS,
-    RIGHT_EYE_CONTOUR,
     RIGHT_EYE_CORNERS,
     RIGHT_LIDS,
+    load_topology,
 )
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
 
-LANDMARKS = "face_landmark.tflite"
-IRIS = "iris_landmark.tflite"
-_MESH_INPUT = 192
-_EYE_INPUT = 64
+_MARGIN = 1.5  # side of the square that is looked at, over the face's own; what the network was trained with
+_MARGINS = (1.35, 1.5, 1.7)
+_TURNS = (-0.15, 0.0, 0.15)  # radians
 
 
 class Readable(Protocol):
@@ -92,68 +83,71 @@ class Face:
 
 
 class Landmarker:
-    """Mesh and iris models, run on regions that follow a detection or the previous frame's face."""
+    """The attention mesh, run on regions that follow a detection or the previous frame's face."""
 
     def __init__(self, models_dir: Path, *, threads: int = 1) -> None:
-        self._mesh = load_model(models_dir / LANDMARKS, threads=threads)
-        self._iris = load_model(models_dir / IRIS, threads=threads)
-        self.runtime = self._mesh.runtime
+        self._network = AttentionMesh(models_dir / ATTENTION_MESH, threads=threads)
+        self._mirror = load_topology(models_dir).mirror
+        self.runtime = self._network.runtime
 
     def from_detection(self, picture: Readable, detection: Detection) -> Face:
         """Landmarks of a detected face; a second pass on the first one's result removes the box's error."""
         x0, y0, x1, y1 = detection.box
         centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2], np.float32)
-        points, presence = self._locate(picture, centre, max(x1 - x0, y1 - y0) * 1.5, detection.roll)
-        if presence < 0.2:
-            return _face(points, points, presence, np.zeros((2, 3), np.float32))
-        return self._follow(picture, points)
+        face = self._look(picture, centre, max(x1 - x0, y1 - y0) * _MARGIN, detection.roll)
+        return face if face.presence < 0.2 else self.follow(picture, face)
 
     def follow(self, picture: Readable, previous: Face) -> Face:
         """Landmarks near where the face was in the previous frame."""
-        return self._follow(picture, previous.points)
+        roll = eye_roll(previous.points)
+        centre, side = _square_round(previous.points, roll)
+        return self._look(picture, centre, side * _MARGIN, roll)
 
-    def _follow(self, picture: Readable, points: Floats) -> Face:
-        roll = eye_roll(points)
-        rotation = _rotation(-roll)
-        upright = points[:, :2] @ rotation.T
-        low, high = upright.min(0), upright.max(0)
-        centre = ((low + high) / 2) @ rotation
-        points, presence = self._locate(picture, centre, float((high - low).max()) * 1.5, roll)
-        if presence < 0.2:
-            return _face(points, points, presence, np.zeros((2, 3), np.float32))
-        refined, irises = self._refine_eyes(picture, points)
-        return _face(points, refined, presence, irises)
+    def study(self, picture: Readable, face: Face) -> Face:
+        """Landmarks of a still picture: the mean of many looks, each turned, sized or mirrored differently.
 
-    def _locate(self, picture: Readable, centre: Floats, size: float, roll: float) -> tuple[Floats, float]:
-        crop, inverse = cut(picture, centre, size, roll, _MESH_INPUT)
-        tensor = crop[None, :, :, ::-1].astype(np.float32) / 255.0
-        coordinates, logit = sorted(self._mesh(tensor), key=lambda output: -output.size)
-        points = coordinates.reshape(LANDMARK_COUNT, 3).astype(np.float32)
-        flat = points[:, :2] @ inverse[:, :2].T + inverse[:, 2]
-        depth = points[:, 2:] * (size / _MESH_INPUT)
-        presence = 1.0 / (1.0 + float(np.exp(-logit.ravel()[0])))
-        return np.concatenate([flat, depth], axis=1).astype(np.float32), presence
+        What one look gets wrong (the network's leaning to one side, the grid of a small picture) another gets
+        wrong the other way.
+        """
+        looks = []
+        for turn in _TURNS:
+            roll = eye_roll(face.points) + turn
+            centre, side = _square_round(face.points, roll)
+            for margin in _MARGINS:
+                looks += [
+                    self._look(picture, centre, side * margin, roll, mirrored=mirrored)
+                    for mirrored in (False, True)
+                ]
+        points = np.mean([look.points - (0, 0, look.points[:, 2].mean()) for look in looks], axis=0)
+        points = points.astype(np.float32)
+        irises = np.mean([look.irises for look in looks], axis=0).astype(np.float32)
+        return Face(points, irises, lid_opening(points), float(np.mean([look.presence for look in looks])))
 
-    def _refine_eyes(self, picture: Readable, points: Floats) -> tuple[Floats, Floats]:
-        refined, irises = points.copy(), np.zeros((2, 3), np.float32)
-        for side, (corners, contour) in enumerate(
-            ((LEFT_EYE_CORNERS, LEFT_EYE_CONTOUR), (RIGHT_EYE_CORNERS, RIGHT_EYE_CONTOUR))
-        ):
-            ends = points[list(corners), :2]
-            width = float(np.linalg.norm(ends[1] - ends[0]))
-            crop, inverse = cut(picture, ends.mean(0), max(width, 4.0) * 2.3, eye_roll(points), _EYE_INPUT)
-            if side == 1:  # the model knows one side only
-                crop = crop[:, ::-1]
-            tensor = np.ascontiguousarray(crop[None, :, :, ::-1]).astype(np.float32) / 255.0
-            outline, iris = sorted(self._iris(tensor), key=lambda output: -output.size)
-            eye = np.concatenate([outline.reshape(-1, 3)[:16, :2], iris.reshape(5, 3)[:, :2]])
-            if side == 1:
-                eye[:, 0] = _EYE_INPUT - eye[:, 0]
-            eye = eye @ inverse[:, :2].T + inverse[:, 2]
-            refined[list(contour), :2] = eye[:16]
-            irises[side, :2] = eye[16]
-            irises[side, 2] = np.linalg.norm(eye[17:] - eye[16], axis=1).mean()
-        return refined, irises
+    def _look(
+        self, picture: Readable, centre: Floats, size: float, roll: float, *, mirrored: bool = False
+    ) -> Face:
+        crop, inverse = cut(picture, centre, size, roll, INPUT)
+        if mirrored:
+            crop = crop[:, ::-1]
+        seen = self._network(np.ascontiguousarray(crop[None, :, :, ::-1]).astype(np.float32) / 255.0)
+        points, irises = seen.points, seen.irises
+        if mirrored:
+            points, irises = points[self._mirror], irises[::-1].copy()
+            points[:, 0], irises[:, 0] = INPUT - points[:, 0], INPUT - irises[:, 0]
+        scale = size / INPUT
+        points[:, :2] = points[:, :2] @ inverse[:, :2].T + inverse[:, 2]
+        points[:, 2] *= scale
+        irises[:, :2] = irises[:, :2] @ inverse[:, :2].T + inverse[:, 2]
+        irises[:, 2] *= scale
+        return Face(points, irises, lid_opening(points), seen.presence)
+
+
+def _square_round(points: Floats, roll: float) -> tuple[Floats, float]:
+    """Middle (2,) and side of the upright square round landmarks, seen at an angle."""
+    rotation = _rotation(-roll)
+    upright = points[:, :2] @ rotation.T
+    low, high = upright.min(0), upright.max(0)
+    return ((low + high) / 2) @ rotation, float((high - low).max())
 
 
 def eye_roll(points: Floats) -> float:
@@ -208,10 +202,6 @@ def lid_opening(points: Floats) -> Floats:
         gap = np.linalg.norm(points[upper, :2] - points[lower, :2], axis=1).mean()
         opening[side] = gap / (np.linalg.norm(points[corners[0], :2] - points[corners[1], :2]) + 1e-6)
     return opening
-
-
-def _face(points: Floats, refined: Floats, presence: float, irises: Floats) -> Face:
-    return Face(refined, irises, lid_opening(refined), presence)
 
 
 def _rotation(angle: float) -> Floats:

@@ -74,10 +74,10 @@ def read_portraits(paths: Sequence[Path], detector: Detector, landmarker: Landma
 
 
 def steady(image: NDArray[np.uint8], face: Face, landmarker: Landmarker) -> Face:
-    """Landmarks of a still picture, repeated until they rest."""
+    """Landmarks of a still picture, as exact as they can be had."""
     frame = PackedFrame(image)
-    for _ in range(3):
-        face = landmarker.follow(frame, face)
+    for _ in range(2):  # the second time round a place that is no longer a guess
+        face = landmarker.study(frame, face)
     return face
 
 

@@ -168,9 +168,10 @@ def find_faces(
 ) -> list[Face]:
     """All faces of a single picture, largest first: at most `limit` of them."""
     found = _look(frame, detector)
-    for detection in _look_closely(frame, detector):
-        if all(overlap(detection.box, other.box) < 0.3 for other in found):
-            found.append(detection)
+    for share, least in ((0.6, 0.0), (0.45, 0.6), (0.25, 0.75)):
+        for detection in _look_closely(frame, detector, share):
+            if detection.score >= least and all(overlap(detection.box, other.box) < 0.3 for other in found):
+                found.append(detection)
     faces: list[Face] = []
     for detection in sorted(found, key=lambda detection: -detection.area):
         if len(faces) == limit:
@@ -192,17 +193,20 @@ def _look(frame: Trackable, detector: Detector) -> list[Detection]:
     return detector.detect(small, scale=scale)
 
 
-def _look_closely(frame: Trackable, detector: Detector) -> list[Detection]:
-    """What looks like a face in overlapping quarters: faces too small for one look at the whole picture."""
+def _look_closely(frame: Trackable, detector: Detector, share: float = 0.6) -> list[Detection]:
+    """What looks like a face in overlapping parts, each a share of the picture in both directions.
+
+    A face of less than a twentieth of what is looked at is not found.
+    """
     found: list[Detection] = []
     if max(frame.width, frame.height) < 2 * detector.input_size:
         return found
-    for x0, y0, x1, y1 in _quarters(frame.width, frame.height):
+    for x0, y0, x1, y1 in _parts(frame.width, frame.height, share):
         shrink = max(1, max(x1 - x0, y1 - y0) // (2 * detector.input_size))
         part = frame.read((x0, y0, x1, y1), shrink)
         for detection in detector.detect(part, scale=part.shape[1] / (x1 - x0)):
             moved = detection.shifted(x0, y0)
-            # What a quarter cuts off lies whole in another; what the picture cuts off does not.
+            # What one part cuts off lies whole in another; what the picture cuts off does not.
             if (
                 (x0 == 0 or moved.box[0] > x0 + 2)
                 and (y0 == 0 or moved.box[1] > y0 + 2)
@@ -213,9 +217,11 @@ def _look_closely(frame: Trackable, detector: Detector) -> list[Detection]:
     return found
 
 
-def _quarters(width: int, height: int) -> list[tuple[int, int, int, int]]:
-    w, h = max(1, int(width * 0.6)), max(1, int(height * 0.6))
-    return [(x, y, x + w, y + h) for y in (0, height - h) for x in (0, width - w)]
+def _parts(width: int, height: int, share: float) -> list[tuple[int, int, int, int]]:
+    w, h = max(1, int(width * share)), max(1, int(height * share))
+    count = int(np.ceil((1 - share) / (share * 0.7))) + 1
+    lefts, tops = (np.linspace(0, room, count).astype(int).tolist() for room in (width - w, height - h))
+    return [(x, y, x + w, y + h) for y in tops for x in lefts]
 
 
 def _plausible(before: Face, after: Face, frame: Readable) -> bool:

@@ -41,16 +41,16 @@ def test_an_empty_folder_is_explained_line_by_line(tmp_path: Path) -> None:
     for name in ("inbox", "models", "use policy"):
         assert not findings[name].ok
         assert findings[name].remedy, name
-    assert "face_landmark.tflite" in findings["models"].text
+    assert "face_landmark_with_attention.tflite" in findings["models"].text
     assert not (tmp_path / "models").exists(), "examining changes nothing"
 
 
 def test_a_damaged_model_is_named(root: Path) -> None:
     (root / "models").mkdir()
-    (root / "models" / "face_landmark.tflite").write_bytes(b"cut off")
+    (root / "models" / "face_landmark_with_attention.tflite").write_bytes(b"cut off")
     finding = doctor.check_models(root / "models")
     assert not finding.ok
-    assert "face_landmark.tflite is damaged: it has 7 bytes" in finding.text
+    assert "face_landmark_with_attention.tflite is damaged: it has 7 bytes" in finding.text
     assert "models install" in finding.remedy
 
 

@@ -121,7 +121,7 @@ def test_a_false_alarm_does_not_hide_the_largest_face(models: Models, astronaut:
     scene[:, :512] = astronaut.picture
     misled = _Misled(models.detector, (600.0, 150.0, 820.0, 370.0))
     faces = find_faces(packed(scene), misled, models.landmarker, limit=1)
-    assert [round(value, -1) for value in middle(faces[0])] == [round(v, -1) for v in middle(astronaut.face)]
+    assert middle(faces[0]) == pytest.approx(middle(astronaut.face), abs=5)
 
 
 def test_a_face_can_be_told_in_the_coordinates_of_a_larger_picture(astronaut: Portrait) -> None:

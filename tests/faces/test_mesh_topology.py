@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from face_material import Models, Portrait
 
-from facefusion.errors import FaceFusionError, ModelMissingError
-from facefusion.faces import runtime
+from facefusion.errors import ModelMissingError
 from facefusion.faces.align import canonicalise
+from facefusion.faces.attention import ATTENTION_MESH
 from facefusion.faces.detect import FULL_RANGE, FaceDetector
-from facefusion.faces.landmarks import IRIS, LANDMARKS, Landmarker
+from facefusion.faces.landmarks import Landmarker
 from facefusion.faces.topology import CONNECTIONS, LANDMARK_COUNT, load_topology
 from facefusion.swap.mesh.kernels import rasterise
 
@@ -135,7 +135,7 @@ def test_rings_count_edge_steps(models: Models) -> None:
 @pytest.fixture
 def folder(models: Models, tmp_path: Path) -> Path:
     """A models folder of its own, to be damaged."""
-    for name in (FULL_RANGE, LANDMARKS, IRIS, CONNECTIONS):
+    for name in (FULL_RANGE, ATTENTION_MESH, CONNECTIONS):
         shutil.copyfile(models.folder / name, tmp_path / name)
     return tmp_path
 
@@ -146,7 +146,7 @@ def _load(folder: Path) -> None:
     load_topology(folder)
 
 
-ALL = pytest.mark.parametrize("name", [FULL_RANGE, LANDMARKS, IRIS, CONNECTIONS])
+ALL = pytest.mark.parametrize("name", [FULL_RANGE, ATTENTION_MESH, CONNECTIONS])
 
 
 def test_an_intact_folder_loads(folder: Path) -> None:
@@ -216,24 +216,3 @@ def test_the_table_is_parsed_and_not_executed(folder: Path, tmp_path: Path) -> N
         )
     load_topology(folder)
     assert not witness.exists()
-
-
-def test_without_litert_opencv_gives_the_same_landmarks(
-    models: Models, astronaut: Portrait, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Intel Macs have no wheel of LiteRT."""
-    from face_material import packed
-
-    monkeypatch.setattr(runtime, "Interpreter", None)
-    try:
-        detector, landmarker = FaceDetector(models.folder), Landmarker(models.folder)
-    except FaceFusionError as error:
-        pytest.fail(f"OpenCV cannot read the models: {error.message}")
-    assert detector.model_name != FULL_RANGE
-    assert "OpenCV" in landmarker.runtime
-    frame = packed(astronaut.picture)
-    [detection] = detector.detect(frame.pixels)
-    face = landmarker.follow(frame, landmarker.from_detection(frame, detection))
-    away = np.linalg.norm(face.points[:, :2] - astronaut.face.points[:, :2], axis=1)
-    assert away.max() < 0.02 * face.size
-    assert np.abs(face.lids - astronaut.face.lids).max() < 0.02

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from facefusion.errors import ConfigError
+from facefusion.faces.attention import ATTENTION_MESH
 from facefusion.models.contracts import (
     AgerContract,
     DetectorContract,
@@ -188,13 +189,13 @@ def test_templates_are_faces() -> None:
 
 
 def test_names_and_file_names_both_find_a_model() -> None:
-    assert REGISTRY.find("face_landmark") is REGISTRY.find("face_landmark.tflite")
+    assert REGISTRY.find("face_landmark_with_attention") is REGISTRY.find(ATTENTION_MESH)
     assert REGISTRY.find("det_10g.onnx").name == "scrfd_10g"
 
 
 def test_engines_and_names_can_be_mixed_and_count_once() -> None:
-    names = [model.name for model in REGISTRY.expand(["face_landmark", "mesh"])]
-    assert names[0] == "face_landmark"
+    names = [model.name for model in REGISTRY.expand(["face_landmark_with_attention", "mesh"])]
+    assert names[0] == "face_landmark_with_attention"
     assert len(names) == len(set(names)) >= 4
 
 
@@ -202,11 +203,11 @@ def test_engines_and_names_can_be_mixed_and_count_once() -> None:
     ("change", "says"),
     [
         (('licence = "apache-2"', 'licence = "unheard-of"'), "unknown licence 'unheard-of'"),
-        (('file = "iris_landmark.tflite"', 'file = "../iris_landmark.tflite"'), "leaves the models folder"),
-        (('file = "iris_landmark.tflite"', 'file = "FACE_landmark.tflite"'), "shares one file name with"),
-        (("size = 1242398", "size = 0"), "size or sha256"),
-        (("1055cb9d", "1055CB9D"), "size or sha256"),
-        (('    "iris_landmark",', '    "iris",'), "unknown model 'iris'"),
+        ((f'file = "{ATTENTION_MESH}"', f'file = "../{ATTENTION_MESH}"'), "leaves the models folder"),
+        ((f'file = "{ATTENTION_MESH}"', 'file = "FACE_mesh_connections.py"'), "shares one file name with"),
+        (("size = 676746", "size = 0"), "size or sha256"),
+        (("2c3728e6", "2C3728E6"), "size or sha256"),
+        (('    "face_landmark_with_attention",', '    "iris",'), "unknown model 'iris'"),
         (("[licences.apache-2]", "[licences.apache-2"), "damaged"),
         (("commercial_use = true", "commercial = true"), "damaged"),
         (('template = "arcface_128"', 'template = "arcface_1"'), "unknown template 'arcface_1'"),

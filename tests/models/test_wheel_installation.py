@@ -276,9 +276,10 @@ def test_a_newer_file_in_the_registry_is_an_update(index: PackageIndex, folder: 
 
 def test_the_real_models_and_samples_come_from_the_package_index(folder: Path) -> None:
     paths = ModelManager(folder).ensure_models_available(["mesh"])
-    assert set(paths) >= {"face_detection_full_range_sparse", "face_landmark", "face_mesh_connections"}
-    assert paths["face_landmark"].read_bytes()[4:8] == b"TFL3"
+    expected = {"face_detection_full_range_sparse", "face_landmark_with_attention", "face_mesh_connections"}
+    assert set(paths) >= expected
+    assert paths["face_landmark_with_attention"].read_bytes()[4:8] == b"TFL3"
     samples = ensure_samples(folder)
     assert samples.astronaut.read_bytes().startswith(b"\x89PNG")
     assert samples.group.read_bytes().startswith(b"\xff\xd8\xff")
-    assert files(folder) >= {"face_landmark.tflite", "samples"}
+    assert files(folder) >= {"face_landmark_with_attention.tflite", "samples"}

@@ -17,7 +17,7 @@ import pytest
 from face_material import Image, Portrait, camera, middle, shown
 
 from facefusion.errors import FaceNotFoundError, MediaFormatError, ModelMissingError
-from facefusion.faces.landmarks import IRIS, LANDMARKS
+from facefusion.faces.attention import ATTENTION_MESH
 from facefusion.faces.topology import CONNECTIONS
 from facefusion.pipeline import SwapResult, SwapSession
 from facefusion.swap.mesh.engine import MeshEngine
@@ -156,7 +156,7 @@ def test_missing_models_are_named_with_the_remedy(run: Run, short_clip: Path, tm
         empty.warm_up()
 
 
-@pytest.mark.parametrize("name", [LANDMARKS, IRIS, CONNECTIONS])
+@pytest.mark.parametrize("name", [ATTENTION_MESH, CONNECTIONS])
 def test_a_model_that_is_not_the_right_file_is_refused(
     run: Run, models_dir: Path, short_clip: Path, tmp_path: Path, name: str
 ) -> None:
@@ -193,13 +193,13 @@ def test_a_warm_session_loads_nothing_more(
     own: SwapSession, run: Run, short_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own.warm_up()
-    from facefusion.faces import detect, landmarks
+    from facefusion.faces import attention, detect
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a model was loaded again")
 
-    monkeypatch.setattr(detect, "load_model", refuse)
-    monkeypatch.setattr(landmarks, "load_model", refuse)
+    monkeypatch.setattr(detect, "Model", refuse)
+    monkeypatch.setattr(attention, "Model", refuse)
     assert run(short_clip, on=own).outcome == "done"
 
 

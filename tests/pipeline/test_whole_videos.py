@@ -132,7 +132,7 @@ def test_the_report_says_what_really_ran(job: Job, models_dir: Path) -> None:
     assert "CPU" in result.provider
     for name, digest in result.models.items():
         assert hashlib.sha256((models_dir / name).read_bytes()).hexdigest() == digest, name
-    assert {"face_landmark.tflite", "iris_landmark.tflite"} < set(result.models)
+    assert {"face_landmark_with_attention.tflite"} < set(result.models)
     assert set(result.timings) == {"probe", "decode", "analyse", "swap", "encode", "finish", "verify"}
     assert all(seconds >= 0 for seconds in result.timings.values())
     media = dict(result.media)
