@@ -97,8 +97,8 @@ class Dashboard:
         line.append("  ● ", style=colour).append(words, style=f"bold {colour}")
         line.append("   " + "  ·  ".join(map(safe, _facts(snapshot))), style=SOFT)
         lines = [line, Text("─" * width, style="grey30")]
-        if faces := ready_faces(snapshot.files):
-            lines.append(Text("  Faces: " + ", ".join(faces), style=SOFT, no_wrap=True, overflow="ellipsis"))
+        if told := "  ·  ".join(map(safe, _means(snapshot))):
+            lines.append(Text("  " + told, style=SOFT, no_wrap=True, overflow="ellipsis"))
         for trouble in (snapshot.paused, snapshot.config_problem):
             if trouble:
                 lines += [
@@ -136,11 +136,17 @@ def _facts(snapshot: Snapshot) -> Iterable[str]:
         yield f"{counts.no_face:,} without a face"
     if counts.failed:
         yield f"{counts.failed:,} failed"
+
+
+def _means(snapshot: Snapshot) -> Iterable[str]:
+    """What the work is done with."""
     if snapshot.engine:
         yield f"{snapshot.engine} engine"
     if snapshot.quality_preset:
         without = f" without {listed(snapshot.left_out)}" if snapshot.left_out else ""
-        yield snapshot.quality_preset + without
+        yield f"profile {snapshot.quality_preset}{without}"
+    if faces := ready_faces(snapshot.files):
+        yield f"faces: {', '.join(faces)}"
 
 
 def ready_faces(files: Sequence[InboxFile]) -> list[str]:
