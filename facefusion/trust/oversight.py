@@ -10,6 +10,7 @@ There is no way round it: the worker process gives no job to the engine without 
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from facefusion.errors import FaceFusionError
 from facefusion.jobspec import FrameInspector, FrameMarker
 from facefusion.media.label_reader import read_label
 from facefusion.media.labels import Label
-from facefusion.trust import claim
+from facefusion.trust import claim, policy
 from facefusion.trust.consent import Consent, consent_for
 from facefusion.trust.credentials import media_type
 from facefusion.trust.gate import ContentGate
@@ -62,15 +63,20 @@ class Oversight:
             alive: called again and again meanwhile; may raise to stop.
 
         Raises:
+            PolicyNotAcceptedError: nobody has accepted the use policy, which the claim will say.
             ConsentError: what is stated about the face does not allow it.
             ContentBlockedError: the content gate refuses it, or cannot judge.
             MediaFormatError: the target cannot be looked at.
         """
+        began = time.monotonic()
+        policy.require_accepted(self._state_dir, config)
         consent = consent_for(faces, required=config.require_face_consent)
         gate = ContentGate(self._models_dir, config)
         gate.check_target(target, alive)
         gate.check_sources(faces)
-        return Case(self._state_dir, target, _type_of(faces), consent, gate, self._at)
+        case = Case(self._state_dir, target, _type_of(faces), consent, gate, self._at)
+        case.seconds["gate"] = round(time.monotonic() - began, 3)
+        return case
 
 
 class Case:
@@ -80,6 +86,7 @@ class Case:
         label: for the metadata of the result.
         marker: for its frames.
         inspector: sees them before they are written.
+        seconds: what the oversight has taken, by stage.
     """
 
     def __init__(
@@ -98,6 +105,7 @@ class Case:
         self._consent = consent
         self._gate = gate
         self._result_id = uuid.uuid4()
+        self.seconds: dict[str, float] = {}
         self.label: Label | None = claim.LABEL
         self.marker: FrameMarker | None = Watermark(claim.mark_payload(self._result_id))
         self.inspector: FrameInspector | None = gate.inspector()
@@ -110,7 +118,7 @@ class Case:
             result: what the pipeline said (`SwapResult` as plain JSON types).
 
         Returns:
-            What is added to it: `gate`, `consent`, and of a result `provenance` and `warnings`.
+            What is added to it: `gate`, `consent`, `timings`, and of a result `provenance` and `warnings`.
 
         Raises:
             ContentBlockedError: the gate has not looked at all of it.
@@ -118,10 +126,11 @@ class Case:
             StorageError: there is not enough room, or the identity cannot be read.
             VerificationError: what was signed is not what was checked.
         """
+        began = time.monotonic()
         consent = None if self._consent is None else self._consent.as_dict()
         seen = {"gate": self._gate.result, "consent": consent}
         if result["outcome"] != "done":
-            return seen
+            return seen | {"timings": result["timings"] | self.seconds}
         self._gate.require_passed()
         identity = identity_of(self._state_dir)
         facts = claim.Claim(
@@ -143,6 +152,7 @@ class Case:
             known_authorities(self._state_dir),
             self._at,
         )
+        self.seconds["seal"] = round(time.monotonic() - began, 3)
         noted = (identity.note,) if identity.note else ()
         return seen | {
             "provenance": {
@@ -155,6 +165,7 @@ class Case:
                     "invisible_mark": facts.marked,
                 },
             },
+            "timings": result["timings"] | self.seconds,
             "warnings": [*result["warnings"], *noted, *sealed.warnings],
         }
 

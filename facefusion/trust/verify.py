@@ -71,12 +71,13 @@ class Finding:
         found = self.credentials
         if found is not None and found.state is State.ALTERED:
             return Verdict.TOUCHED
-        # What is signed and intact cannot have lost anything, whatever else is readable in it.
-        if found is not None and any(map(claim.is_machine_made, found.source_types)):
-            return Verdict.INTACT
-        labelled = self.label is not None and claim.is_machine_made(self.label.source_type)
+        said = () if found is None else found.source_types
+        labels = () if self.label is None else (self.label.source_type,)
         marked = self.mark is not None and self.mark.found
-        return Verdict.TOUCHED if labelled or marked else Verdict.NOTHING
+        if not marked and not any(map(claim.is_machine_made, (*said, *labels))):
+            return Verdict.NOTHING
+        # What is signed and intact cannot have lost anything, whatever else is readable in it.
+        return Verdict.TOUCHED if found is None else Verdict.INTACT
 
     def as_dict(self) -> dict[str, Any]:
         """For programs."""

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 
 import pytest
 import scripted_session
 
 from facefusion import pipeline
+from facefusion.automation.worker import DEFAULT_FACTORY
+from facefusion.automation.worker_process import load_factory, oversight_of
+from facefusion.config import json_schema
+from facefusion.trust.oversight import Oversight
 
 
 @pytest.mark.parametrize("name", ["SwapRequest", "SwapProgress", "SwapResult"])
@@ -25,3 +30,20 @@ def test_the_scripted_session_is_made_and_used_like_the_real_one() -> None:
         )
     assert list(inspect.signature(scripted_session.planned_suffix).parameters) == ["target", "config"]
     assert list(inspect.signature(pipeline.planned_suffix).parameters) == ["target", "config"]
+
+
+def test_the_program_s_own_session_runs_under_the_program_s_own_oversight() -> None:
+    assert not hasattr(pipeline.SwapSession, "make_oversight")
+    assert oversight_of(load_factory(DEFAULT_FACTORY)) is Oversight
+
+
+def test_no_setting_and_no_command_names_another_session() -> None:
+    assert "factory" not in json.dumps(json_schema()).lower()
+    assert "oversight" not in json.dumps(json_schema()).lower()
+
+
+def test_the_stand_in_for_the_oversight_is_made_and_used_like_the_real_one() -> None:
+    for method in ("open", "close"):
+        assert hasattr(scripted_session.NoOversight, method)
+    made = inspect.signature(scripted_session.NoOversight.__init__).parameters
+    assert list(made) == list(inspect.signature(Oversight.__init__).parameters)[: len(made)]

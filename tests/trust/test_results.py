@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import av
 import c2pa
 import cv2
 import pillow_heif
@@ -15,7 +16,7 @@ from face_material import Image, write_clip
 from installation import Installation
 from PIL import Image as Pillow
 
-from facefusion.errors import ConsentError
+from facefusion.errors import ConsentError, PolicyNotAcceptedError
 from facefusion.trust import claim
 from facefusion.trust.credentials import actions_in
 from facefusion.trust.identity import identity_of
@@ -238,3 +239,22 @@ def test_a_consent_that_has_expired_stops_the_job_before_anything_is_written(
     with pytest.raises(ConsentError, match="expired"):
         installation.make(photo(tmp_path / "a.jpg", views[0]), face=face)
     assert [list(folder.iterdir()) for folder in installation.work.iterdir()] == [[]]
+
+
+def test_nothing_is_begun_before_the_use_policy_is_accepted(
+    installation: Installation, views: list[Image], tmp_path: Path
+) -> None:
+    with pytest.raises(PolicyNotAcceptedError):
+        installation.make(photo(tmp_path / "a.jpg", views[0]), accept_use_policy=0)
+
+
+def test_the_mark_outlives_what_strips_everything_else(
+    installation: Installation, views: list[Image], tmp_path: Path
+) -> None:
+    output, job = installation.make(video(tmp_path / "a.mp4", views))
+    with av.open(str(output)) as container:
+        pictures = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+    found = installation.examine(write_clip(tmp_path / "uploaded.mp4", pictures))
+    assert (found.credentials, found.label) == (None, None)
+    assert found.verdict is Verdict.TOUCHED
+    assert job["provenance"]["result_id"][:8] in "\n".join(found.lines())
