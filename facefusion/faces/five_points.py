@@ -21,6 +21,7 @@ Image = NDArray[np.uint8]
 _EYES = ((33, 160, 158, 133, 153, 144), (362, 385, 387, 263, 373, 380))
 _NOSE = (1, 4)
 _MOUTH = (61, 291)
+_WHITE = np.full(4, 255.0)  # OpenCV takes four numbers for a scalar
 
 
 def five_from_mesh(face: Face) -> Floats:
@@ -110,7 +111,7 @@ def to_pictures(tensor: NDArray[np.floating]) -> Image:
     values = np.ascontiguousarray(tensor, np.float32)
     pictures = np.empty((len(values), *values.shape[2:], 3), np.uint8)
     for picture, (red, green, blue) in zip(pictures, values, strict=True):
-        planes = [cv2.multiply(plane, 255.0, dtype=cv2.CV_8U) for plane in (blue, green, red)]
+        planes = [cv2.multiply(plane, _WHITE, dtype=cv2.CV_8U) for plane in (blue, green, red)]
         cv2.merge(planes, dst=picture)
     return pictures
 

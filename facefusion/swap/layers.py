@@ -125,9 +125,14 @@ def stamp(crop: Image, mask: Mask, affine: Affine, width: int, height: int) -> P
         to_crop *= factor
         to_crop[:, 2] += (factor - 1) / 2
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    shape = (x1 - x0, y1 - y0)
-    colour = cv2.warpAffine(crop, to_crop, shape, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    alpha = cv2.warpAffine(mask, to_crop, shape, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    # Colour and mask together: four channels are warped in half the time of three. Beyond the crop's edge
+    # both are zero, so the edge itself must not show.
+    four = cv2.cvtColor(crop, cv2.COLOR_BGR2BGRA)
+    cv2.insertChannel(mask, four, 3)
+    four[[0, -1], :, 3] = 0
+    four[:, [0, -1], 3] = 0
+    there = cv2.warpAffine(four, to_crop, (x1 - x0, y1 - y0), flags=flags)
+    colour, alpha = cv2.cvtColor(there, cv2.COLOR_BGRA2BGR), cv2.extractChannel(there, 3)
     return Patch((x0, y0, x1, y1), np.asarray(colour, np.uint8), np.asarray(alpha, np.uint8))
 
 
