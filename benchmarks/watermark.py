@@ -108,9 +108,11 @@ def _false_alarms(pictures: list[Any], count: int) -> None:
         if pictures and number % 2:
             picture = cut_out(rng, pictures[int(rng.integers(len(pictures)))])
         else:
-            picture = made(rng, int(rng.integers(160, 1600)), int(rng.integers(120, 1000)))
+            picture = made(rng, int(rng.integers(160, 800)), int(rng.integers(120, 600)))
         found = detect_frames([PackedFrame(np.ascontiguousarray(picture))])
         evidence.append(found.confidence)
+        if number % 500 == 499:
+            print(f"  {number + 1} looked at, largest {max(evidence)}", flush=True)
     alarms = sum(value >= FOUND for value in evidence)
     print(
         f"\n{count} clean pictures ({len(pictures)} real ones cut up): {alarms} false alarms; evidence: "
@@ -158,7 +160,7 @@ def cut_out(rng: np.random.Generator, picture: Any) -> Any:
     x, y = int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1))
     part = picture[y : y + h, x : x + w]
     scale = rng.uniform(0.5, 2)
-    size = (min(1600, max(160, int(w * scale))), min(1200, max(120, int(h * scale))))
+    size = (min(1000, max(160, int(w * scale))), min(800, max(120, int(h * scale))))
     part = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     if rng.random() < 0.5:
         part = part[:, ::-1]
