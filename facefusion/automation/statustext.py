@@ -6,7 +6,7 @@ Nothing is said twice: a file whose job stands in one of the lists above is only
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from facefusion.automation.snapshot import (
@@ -52,13 +52,14 @@ _FILE_WORDS: dict[FileState, str] = {
     "vanished": "gone",
 }
 """In the order in which they matter; `ready` ones are faces and counted as such."""
-_STAGES = {
-    "starting": "the worker is starting",
+STAGES: Mapping[str, str] = {
+    "starting": "starting",
     "preparing": "preparing the face",
     "swapping": "",
     "finishing": "writing the file",
     "publishing": "checking and publishing",
 }
+"""What a running job does; nothing needs to be said where frames are counted."""
 
 
 def status_lines(snapshot: Snapshot, *, all_files: bool, width: int | None = None) -> Iterator[str]:
@@ -154,18 +155,25 @@ def _held(job: JobView) -> str:
 
 
 def _running(job: JobView) -> str:
-    facts = [_STAGES.get(job.stage, job.stage)]
-    if job.frames_done and job.stage in ("swapping", "finishing"):
-        facts.append(progress(job.frames_done, job.frames_total, "frame"))
-    if job.frames_per_second:
-        facts.append(f"{job.frames_per_second:.1f} frames/s")
-    if job.seconds_left:
-        facts.append(f"{duration(job.seconds_left)} left")
+    facts = [STAGES.get(job.stage, job.stage)]
+    facts += progress_facts(job)
     if job.attempt > 1:
         facts.append(f"attempt {job.attempt} of {job.attempts_allowed}")
     if job.note:
         facts.append(job.note)
     return f"#{job.id} {job.target} with {job.face}: {', '.join(filter(None, facts))}"
+
+
+def progress_facts(job: JobView) -> list[str]:
+    """How far a running job is: frames, speed, time left; each only where there is something to say."""
+    facts = []
+    if job.frames_done or job.frames_total:
+        facts.append(progress(job.frames_done, job.frames_total, "frame"))
+    if job.frames_per_second:
+        facts.append(f"{job.frames_per_second:.{1 if job.frames_per_second < 10 else 0}f} frames/s")
+    if job.seconds_left:
+        facts.append(f"{duration(job.seconds_left)} left")
+    return facts
 
 
 def _result(result: ResultView, outbox: Path) -> str:

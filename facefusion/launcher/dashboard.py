@@ -19,8 +19,9 @@ from facefusion.automation.snapshot import (
     ResultView,
     Snapshot,
 )
+from facefusion.automation.statustext import STAGES, progress_facts
 from facefusion.launcher.text import near, safe
-from facefusion.wording import count, cut, duration, listed, progress, wrap
+from facefusion.wording import count, cut, duration, listed, wrap
 
 SOFT = "grey58"
 LONG_START_SECONDS = 4.0
@@ -37,13 +38,6 @@ STATE_STYLES = {
     "starting": ("cyan", "starting"),
     "stopping": ("yellow", "stopping: finishing what can be kept"),
     "stopped": ("grey58", "stopped"),
-}
-STAGES = {
-    "starting": "starting",
-    "preparing": "preparing the face",
-    "swapping": "",
-    "finishing": "writing the file",
-    "publishing": "checking and publishing",
 }
 
 
@@ -169,14 +163,8 @@ def job_lines(job: JobView, width: int) -> list[Text]:
         tail.append(f"   attempt {job.attempt} of {job.attempts_allowed}", style="yellow")
     room = max(12, width - 2 - tail.cell_len)
     head = Text("  ").append(cut(near(job.target), room), style="bold").append_text(tail)
-    facts = []
-    if job.frames_total or job.frames_done:
-        facts.append(progress(job.frames_done, job.frames_total, "frame"))
-    if job.frames_per_second > 0:
-        facts.append(f"{job.frames_per_second:.0f} frames/s")
-    if job.seconds_left is not None:
-        facts.append(f"{duration(job.seconds_left)} left")
-    elif job.seconds > 0:
+    facts = progress_facts(job)
+    if job.seconds_left is None and job.seconds > 0:
         facts.append(f"{duration(job.seconds)} so far")
     share = min(1.0, job.frames_done / job.frames_total) if job.frames_total else None
     told = "   ".join(facts)

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 
 from facefusion.automation.snapshot import InboxFile, Snapshot
+from facefusion.automation.statustext import progress_facts
 from facefusion.launcher.text import near, safe
-from facefusion.wording import count, duration, progress
+from facefusion.wording import count, duration
 
 PROGRESS_SECONDS = 10.0
 FILES_IN_FULL = 20
@@ -75,11 +76,7 @@ class LineView:
                 self._jobs[job.id] = now
             elif now - self._jobs[job.id] >= PROGRESS_SECONDS and job.frames_done:
                 self._jobs[job.id] = now
-                left = "" if job.seconds_left is None else f", {duration(job.seconds_left)} left"
-                self._say(
-                    f"progress {near(job.target)}: {progress(job.frames_done, job.frames_total, 'frame')},"
-                    f" {job.frames_per_second:.0f} frames/s{left}"
-                )
+                self._say(f"progress {near(job.target)}: {', '.join(progress_facts(job))}")
 
     def _tell_ends(self, snapshot: Snapshot) -> None:
         first = self._changed("first look", False)
@@ -88,8 +85,8 @@ class LineView:
             if result.output is None:
                 told = f"no face {near(result.target)}: no face was found in it, so there is no result"
             else:
-                frames = count(result.frames, "frame")
-                how = f"{frames}, {duration(result.seconds)}, {result.engine} engine"
+                what = count(result.frames, "frame") if result.frames > 1 else "photo"
+                how = f"{what}, {duration(result.seconds)}, {result.engine} engine"
                 told = f"done {near(result.output)} ({how})"
                 told += "".join(f"; {warning}" for warning in result.warnings)
             ends.append((result.finished_at, result.id, told))

@@ -124,4 +124,4 @@ def test_nothing_is_wider_than_the_terminal(width: int) -> None:
     )
     lines = told(snapshot, width=width)
     assert max(map(cell_len, lines)) <= width
-    assert "1 of 1 frame," in " ".join(line.strip() for line in lines)
+    assert "1 of 1 frame, 48 frames/s, 2.0 s left," in " ".join(line.strip() for line in lines)
