@@ -75,7 +75,7 @@ class Crew:
         queue, outbox: of the root.
         inbox: asked before each job whether its files are still the ones it was made for.
         staff: how many workers there are to be.
-        spec: how to start one of so many workers, on a device.
+        spec: how to start the worker with a number, from 0.
         config: the settings in force.
         on_worked: takes jobs whose work file is complete.
         on_ended: takes jobs that have ended without a result.
@@ -91,7 +91,7 @@ class Crew:
         outbox: Outbox,
         inbox: Confirms,
         staff: Callable[[], Staffing],
-        spec: Callable[[int, str | None], WorkerSpec],
+        spec: Callable[[int], WorkerSpec],
         config: Callable[[], AutomationConfig],
         on_worked: Callable[[Job], object],
         on_ended: Callable[[Job], object],
@@ -182,7 +182,7 @@ class Crew:
         for worker in self._workers:
             worker.close(timeout=STOP_SECONDS)
         for hand in list(self.running.values()):
-            self._queue.give_back(hand.job, None, counted=False)
+            self._put_back(hand.job)
         self.running.clear()
         self._workers.clear()
 
@@ -190,16 +190,16 @@ class Crew:
 
     def _staff(self) -> Iterator[Worker]:
         """Workers that can take orders, as many as the settings ask for; started when first needed."""
-        staffing = self._staffing()
-        wanted = staffing.workers
+        wanted = self._staffing().workers
         self._workers = [w for w in self._workers if w.alive or w in self.running]
         for surplus in [w for w in self._workers[wanted:] if w not in self.running]:
             self._workers.remove(surplus)
             surplus.close(timeout=STOP_SECONDS)
         for index in range(wanted):
             if index == len(self._workers):
-                device = staffing.device(worker.device for worker in self._workers)
-                self._workers.append(Worker(self._spec(wanted, device), self._told))
+                taken = {worker.slot for worker in self._workers}
+                slot = next(number for number in range(wanted) if number not in taken)
+                self._workers.append(Worker(self._spec(slot), self._told))
             yield self._workers[index]
 
     def _let_go_of_the_idle(self) -> None:
@@ -252,7 +252,7 @@ class Crew:
         return False
 
     def _put_back(self, job: Job) -> None:
-        """Queue a job again that was claimed and not started."""
+        """Queue a job again that was not worked on to an end; nothing is counted."""
         self._settle(lambda: self._queue.give_back(job, None, counted=False))
 
     def _confirmed(self, job: Job) -> Job | None:

@@ -358,14 +358,16 @@ class Daemon:
             return None
         return LookProcess(factory, self._workspace.models_dir, self._workspace.log_dir / "faces.log")
 
-    def _worker_spec(self, workers: int, device: str | None) -> WorkerSpec:
+    def _worker_spec(self, slot: int) -> WorkerSpec:
+        staffing = self._staff()
         return WorkerSpec(
             factory=self._options.session_factory,
             models_dir=self._workspace.models_dir,
             state_dir=self._workspace.state_dir,
-            threads=max(1, detect_cores().usable // max(1, workers)),
-            log=self._workspace.log_dir / "worker.log",
-            device=device,
+            threads=max(1, detect_cores().usable // staffing.workers),
+            log=self._workspace.log_dir / (f"worker-{slot + 1}.log" if slot else "worker.log"),
+            slot=slot,
+            device=staffing.device(slot),
         )
 
     # -- what is shown --------------------------------------------------------------------------------------

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,12 +33,9 @@ class Staffing:
     workers: int
     devices: tuple[str, ...] = ()
 
-    def device(self, taken: Iterable[str | None]) -> str | None:
-        """The device of the next worker, given those of the others; None to leave that to the system."""
-        if not self.devices:
-            return None
-        load = Counter(taken)
-        return min(self.devices, key=lambda device: load[device])
+    def device(self, slot: int) -> str | None:
+        """The device of the worker with this number, from 0; None to leave that to the system."""
+        return self.devices[slot % len(self.devices)] if self.devices else None
 
 
 class Staff:

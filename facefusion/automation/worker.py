@@ -44,6 +44,7 @@ class WorkerSpec:
         state_dir: the installation's private folder, for the oversight.
         threads: cores for one worker.
         log: file that takes what workers and their libraries print.
+        slot: tells it from the others that work at the same time, from 0.
         device: the graphics processor it may see, for `CUDA_VISIBLE_DEVICES`; None for all.
     """
 
@@ -52,6 +53,7 @@ class WorkerSpec:
     state_dir: Path
     threads: int
     log: Path
+    slot: int = 0
     device: str | None = None
 
 
@@ -145,7 +147,7 @@ class Worker:
         tell: Callable[[Worker, Progress | Ended], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.device = spec.device
+        self.slot = spec.slot
         self.order: Order | None = None
         self.face_digest: str | None = None
         self.progress: Progress | None = None

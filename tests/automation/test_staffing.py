@@ -54,13 +54,10 @@ def test_a_number_is_what_was_asked_for(machine: dict[str, object]) -> None:
     assert staff(3) == Staffing(3)
 
 
-def test_a_worker_gets_the_device_that_has_the_fewest() -> None:
-    two = Staffing(4, ("0", "1"))
-    assert two.device([]) == "0"
-    assert two.device(["0"]) == "1"
-    assert two.device(["1"]) == "0", "the one whose worker has died"
-    assert two.device(["0", "1", "1"]) == "0"
-    assert Staffing(2).device([]) is None
+def test_devices_are_dealt_out_in_turn() -> None:
+    staffing = Staffing(4, ("0", "1"))
+    assert [staffing.device(slot) for slot in range(4)] == ["0", "1", "0", "1"]
+    assert Staffing(2).device(0) is None
 
 
 def test_the_settings_are_thought_over_when_they_change(machine: dict[str, object]) -> None:
@@ -105,6 +102,23 @@ def test_each_worker_process_sees_its_own_device(tmp_path: Path, machine: dict[s
     media = [bench.report(f"clip__{face}.json")["swap"]["media"] for face in ("alice", "bob")]
     assert {report["device"] for report in media} == {"0", "1"}
     assert len({report["pid"] for report in media}) == 2
+
+
+def test_workers_that_die_are_replaced_at_their_own_place_with_their_own_log(
+    tmp_path: Path, machine: dict[str, object]
+) -> None:
+    bench = Bench(tmp_path, workers=0, max_retries=0)
+    for face, script in (("alice", "noise"), ("bob", "crash"), ("carol", "noise"), ("dave", "noise")):
+        bench.face(face)
+        bench.target(f"{face}__clip.mp4", then=script, seconds=0.5)
+    assert bench.run_once() == 1
+    devices = [bench.report(f"clip__{f}.json")["swap"]["media"]["device"] for f in ("alice", "carol", "dave")]
+    assert set(devices) == {"0", "1"}
+    words = bench.report("failed/clip__bob.json")["failure"]["detail"]
+    assert "SIGSEGV" in words
+    assert "a library prints" not in words, "that was the other worker"
+    logs = {path.name for path in (bench.root / ".automation" / "log").glob("worker*.log")}
+    assert logs == {"worker.log", "worker-2.log"}
 
 
 def test_the_settings_say_what_automatic_means() -> None:
