@@ -207,9 +207,9 @@ def test_a_chosen_detector_finds_the_faces(
     before = side_by_side(*people)
     cv2.imwrite(str(photo), before)
     # This one sees only the face in the left half; the embedded detector would see both.
-    eyes, nose, mouth = [(115, 145), (195, 145)], [(155, 185)], [(125, 225), (185, 225)]
+    eyes, nose, mouth = [(132, 130), (180, 142)], [(146, 178)], [(122, 181), (171, 193)]
     marks = [value for x, y in eyes + nose + mouth for value in (x, y, 1.0)]
-    answer = np.array([155.0, 180.0, 150.0, 190.0, 0.9, *marks], np.float32).reshape(1, 20, 1)
+    answer = np.array([160.0, 160.0, 110.0, 140.0, 0.9, *marks], np.float32).reshape(1, 20, 1)
     folder = install("yoloface_8n", changes={"outputs": [answer]})
     config = settings(None, face_selector_mode="all", face_detector_model="yoloface_8n")
     result, output = swap(SwapSession(folder, threads=2), photo, samples.astronaut, config)
