@@ -23,7 +23,7 @@ from facefusion.media.hardware_probe import RESULT_MARK
 from facefusion.media.plan import OutputPlan
 from facefusion.media.probe import MediaInfo
 
-_PROBE_SECONDS = 60.0
+_PROBE_SECONDS = 30.0
 _PACKED = {"yuv420p": "nv12", "yuv420p10le": "p010le"}
 
 
@@ -129,11 +129,17 @@ def _settings(
 
 
 def proved(trial: Trial) -> Proof:
-    """Prove an encoder in a process of its own, once for each size and format."""
-    key = (trial.hardware.encoder, trial.hardware.pix_fmt, trial.width, trial.height)
+    """Prove an encoder in a process of its own, once for each size and format.
+
+    One that failed twice and never worked is not asked again.
+    """
+    name = trial.hardware.encoder
+    key = (name, trial.hardware.pix_fmt, trial.width, trial.height)
     with _lock:
         if key not in _known:
-            _known[key] = _ask(trial)
+            before = [proof for (known, *_), proof in _known.items() if known == name]
+            hopeless = len(before) > 1 and not any(proof.works for proof in before)
+            _known[key] = before[-1] if hopeless else _ask(trial)
         return _known[key]
 
 

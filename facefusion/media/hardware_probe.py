@@ -17,8 +17,8 @@ import numpy as np
 
 RESULT_MARK = "encoder-probe:"
 
-_PICTURES = 24
-_WARM = 4  # the first pictures pay for the start
+_PICTURES = 12
+_WARM = 2  # the first pictures pay for the start
 _LEAST_PSNR = 24.0
 
 

@@ -81,6 +81,16 @@ def test_it_is_tried_once_for_each_size_and_format(clip, monkeypatch):
     assert (asked[0].hardware.encoder, asked[0].software.encoder) == ("h264_nvenc", "libx264")
 
 
+def test_a_device_that_never_works_is_not_asked_for_every_size(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(hardware, "_ask", lambda trial: asked.append(trial.width) or BROKEN)
+    for width in (96, 128, 160, 192):
+        clip = make_clip(tmp_path / f"{width}.mp4", Clip(width=width, height=96, frames=2))
+        _, plan = planned(clip, settings("nvenc"))
+        assert plan.warnings
+    assert asked == [96, 128]
+
+
 def test_auto_says_nothing_where_there_is_nothing(clip, monkeypatch):
     monkeypatch.setattr(hardware, "HARDWARE", {})
     _, plan = planned(clip, settings("auto"))
