@@ -157,7 +157,7 @@ def verify_photo(path: Path, width: int, height: int) -> None:
 
 
 def verify_same(before: Path, after: Path) -> None:
-    """Check that two files hold the same pictures, sound and times; only what surrounds them may differ.
+    """Check that two files hold the same pictures, sound, times, chapters and tags.
 
     Videos are compared packet by packet without decoding, pictures by their pixels.
 
@@ -185,8 +185,9 @@ def _packets_of(path: Path) -> Iterator[Iterator[object]]:
         streams = [
             (s.type, s.codec_context.name if s.codec_context else "", s.time_base) for s in container.streams
         ]
+        described = (container.metadata, container.chapters())
         packets = ((p.stream_index, p.pts, p.dts, bytes(p)) for p in read_packets(container))
-        yield itertools.chain(streams, packets)
+        yield itertools.chain([described], streams, packets)
 
 
 @contextlib.contextmanager

@@ -67,6 +67,8 @@ def seal(
     fresh = work.with_name(f"{_FRESH}{work.suffix}")
     _require_room(work)
     warnings: tuple[str, ...] = ()
+    if sidecar_of(target).is_file():
+        warnings = ("The Content Credentials that lie beside the target are not kept as its history.",)
     try:
         with _spool_in(work.parent):
             at("signing")
@@ -74,6 +76,7 @@ def seal(
                 manifest = credentials.sign(work, fresh, kind, statement, target, identity)
             except UnreadableParentError as error:
                 warnings = (
+                    *warnings,
                     "The target's own Content Credentials cannot be read and are not kept as its history "
                     f"({error}).",
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def picture(index: int = 0, size: tuple[int, int] = (160, 120)) -> Image.Image:
     return Image.fromarray(pixels.astype(np.uint8))
 
 
-def plain_file(path: Path) -> Path:
+def plain_file(path: Path, chapters: Sequence[str] = ()) -> Path:
     """A file as the pipeline writes it: labelled where its kind allows, not yet signed."""
     if path.suffix in (".jpg", ".png"):
         options = {"xmp": labelled(b"", claim.LABEL).packet} if path.suffix == ".jpg" else {}
@@ -38,6 +39,13 @@ def plain_file(path: Path) -> Path:
     with av.open(str(path), "w") as out:
         if path.suffix == ".mkv":
             out.metadata.update(claim.LABEL.tags)
+        tenth = Fraction(1, 10)
+        marks = [
+            {"id": n, "start": n, "end": n + 1, "time_base": tenth, "metadata": {"title": title}}
+            for n, title in enumerate(chapters)
+        ]
+        if marks:
+            out.set_chapters(marks)
         video = out.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
         video.width, video.height, video.pix_fmt = 160, 120, "yuv420p"
         sound = out.add_stream("aac", rate=48000)

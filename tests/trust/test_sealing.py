@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from sealed_files import packets, plain_file, statement_for
 
@@ -168,3 +169,20 @@ def test_a_full_disk_while_signing_is_a_storage_error(
     with pytest.raises(StorageError):
         sign(path, state)
     assert left_as_it_was(path, content)
+
+
+def test_chapters_and_sound_stay_where_they_were(work: Path, state: Path) -> None:
+    path = plain_file(work / "clip.mp4", chapters=["one", "two"])
+    before = shutil.copy(path, work.parent / "before.mp4")
+    sign(path, state)
+    with av.open(str(path)) as signed, av.open(str(before)) as unsigned:
+        assert [chapter["metadata"]["title"] for chapter in signed.chapters()] == ["one", "two"]
+        assert signed.metadata == unsigned.metadata
+        sounds = [list(map(bytes, file.demux(file.streams.audio[0]))) for file in (signed, unsigned)]
+    assert sounds[0] == sounds[1]
+
+
+def test_credentials_beside_a_target_are_not_kept_and_that_is_said(work: Path, state: Path) -> None:
+    path = plain_file(work / "clip.mkv")
+    (work.parent / "target.mkv.c2pa").write_bytes(b"of the target")
+    assert "beside the target are not kept" in sign(path, state).warnings[0]
