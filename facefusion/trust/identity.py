@@ -36,6 +36,7 @@ YEARS = 30
 SIGNER = "local signer"
 ORGANISATION = "facefusion installation"
 _CA, _CERTIFICATE, _KEY = "ca.pem", "certificate.pem", "key.pem"
+_TRIES = 5  # other processes may be making or replacing it, too
 _C2PA_SIGNING = ObjectIdentifier("1.3.6.1.4.1.62558.2.1")
 
 
@@ -67,14 +68,16 @@ def identity_of(state_dir: Path) -> Identity:
     folder = state_dir / FOLDER
     try:
         problem = ""
-        while True:
+        for _ in range(_TRIES):
             found = _read(folder)
             if isinstance(found, Identity):
-                return Identity(found.certificate, found.key, problem)
+                note = f"The signing identity {problem}; a new one was made." if problem else ""
+                return Identity(found.certificate, found.key, note)
             if found is not None:
-                problem = f"The signing identity {found}; a new one was made."
+                problem = found
                 _put_aside(folder)
             _make(state_dir, folder)
+        raise SealingError(f"The signing identity {problem or 'cannot be made'}, again and again.")
     except OSError as error:
         where = error.filename or folder
         raise StorageError(
@@ -117,8 +120,9 @@ def _read(folder: Path) -> Identity | str | None:
         )
     if now >= certificate.not_valid_after_utc:
         return "had expired"
-    folder.chmod(0o700)
-    (folder / _KEY).chmod(0o600)
+    with contextlib.suppress(OSError):  # a file system that knows no rights
+        folder.chmod(0o700)
+        (folder / _KEY).chmod(0o600)
     return Identity(parts[_CERTIFICATE], parts[_KEY])
 
 
