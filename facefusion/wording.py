@@ -19,12 +19,12 @@ def progress(done: int, total: int | None, one: str) -> str:
     return f"{done:,} of {count(total, one)}" if total else count(done, one)
 
 
-def listed(names: Iterable[str], most: int = 3) -> str:
-    """`a`, `a and b`, `a, b and c`, `a, b, c and 5 more`."""
+def listed(names: Iterable[str], most: int = 3, *, last: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`, `a, b, c and 5 more`; `last` is the word before the last one."""
     words = list(names)
     if len(words) > most + 1:
         words = [*words[:most], f"{len(words) - most:,} more"]
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def duration(seconds: float) -> str:

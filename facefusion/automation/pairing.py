@@ -23,6 +23,7 @@ from typing import Literal, TypeVar
 
 from facefusion.automation.workspace import printable
 from facefusion.config import PairingRule
+from facefusion.wording import listed
 
 SEPARATOR = "__"
 UNUSABLE_SHOWN = 3
@@ -183,10 +184,10 @@ def pair(target: Target, faces: Faces, rule: PairingRule) -> Pairing:
         return _ready((max(faces.by_name.values(), key=lambda face: face.dropped),), by_rule=True)
     if len(faces.by_name) == 1:
         return _ready(tuple(faces.by_name.values()), by_rule=True)
-    wanted = printable(f"FACE{SEPARATOR}{_name(target.path)}")
+    names = sorted(map(printable, faces.by_name))
     return Pairing(
-        reason=f"{len(faces.by_name)} faces are there: rename the file to {wanted}, "
-        "or move it into a folder named after the face"
+        reason=f"which face, {listed(names, last='or')}? Move it into a folder with the name of the face, "
+        f"or begin its name with {names[0]}{SEPARATOR}"
     )
 
 

@@ -59,7 +59,7 @@ def test_every_kind_of_drop_finds_its_place(bench: Bench) -> None:
     ]
     waiting = bench.file("videos/five.mp4")
     assert waiting.state == "waiting"
-    assert "FACE__five.mp4" in waiting.reason
+    assert "which face, alice or bob?" in waiting.reason
 
 
 def test_jobs_of_one_face_run_one_after_another_on_one_warm_worker(bench: Bench) -> None:

@@ -22,7 +22,7 @@ BUSY = Snapshot(
     outbox=f"{ROOT}/outbox",
     daemon_pid=1,
     files=(
-        InboxFile("videos/talk.mp4", "video", "waiting", "2 faces are there: rename the file"),
+        InboxFile("videos/talk.mp4", "video", "waiting", "which face, alice or bob?"),
         InboxFile("photos/link.jpg", "photo", "refused", "a symbolic link is not followed"),
         InboxFile("videos/x.part", "other", "ignored", "unfinished download"),
     ),
