@@ -209,8 +209,10 @@ class Daemon:
         )
 
     def _left_in_queue(self) -> bool:
-        open_states = (JobState.QUEUED, JobState.PUBLISHING)
-        return any(map(self.queue.any_in, open_states)) or bool(self.queue.unreported())
+        unfinished = (*self.queue.in_state(JobState.PUBLISHING), *self.queue.unreported())
+        return self.queue.any_in(JobState.QUEUED) or any(
+            job.id not in self._publisher.left_alone for job in unfinished
+        )
 
     @property
     def held_up(self) -> bool:

@@ -21,6 +21,9 @@ TRIES = 3
 class Publisher:
     """Hands jobs to the `Finisher`. What fails is to be handed over again later.
 
+    Attributes:
+        left_alone: ids of jobs that cannot even be given up; the next start tries again.
+
     Args:
         loop: this object lives in the loop's thread.
         finisher: of the root; works in the publisher's thread.
@@ -35,6 +38,7 @@ class Publisher:
         on_storage_trouble: Callable[[StorageError], object],
         on_finished: Callable[[], object],
     ) -> None:
+        self.left_alone: set[int] = set()
         self._finisher = finisher
         self._on_storage_trouble = on_storage_trouble
         self._on_finished = on_finished
@@ -49,7 +53,7 @@ class Publisher:
 
     def finish(self, job: Job) -> None:
         """Publish or report; nothing if that is going on."""
-        if job.id in self._in_hand:
+        if job.id in self._in_hand or job.id in self.left_alone:
             return
         self._in_hand.add(job.id)
 
@@ -94,6 +98,10 @@ class Publisher:
 
         def failed(error: Exception) -> None:
             self._in_hand.discard(job.id)
-            logger.error("%s could not be given up.", printable(job.target), exc_info=error)
+            if isinstance(error, StorageError):
+                self._on_storage_trouble(error)
+            else:
+                self.left_alone.add(job.id)
+                logger.error("%s is left alone until the next start.", printable(job.target), exc_info=error)
 
         self._thread.submit(lambda: self._finisher.give_up(job.id, failure_from(known)), given_up, failed)

@@ -108,3 +108,24 @@ def test_the_queue_s_own_faults_are_met_the_same_way(bench: Bench, monkeypatch: 
     monkeypatch.setattr(JobQueue, "published", faulty(JobQueue.published, 2))
     assert bench.run_once() == 0
     assert bench.report("clip__alice.json")["outcome"] == "done"
+
+
+def test_what_cannot_even_be_given_up_does_not_keep_the_program_from_ending(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.target("clip.mp4")
+    bench.target("good.mp4")
+    place = Outbox.place
+
+    def broken(self: Outbox, work: Path, base: str, *others: Any) -> object:
+        if base.startswith("clip"):
+            raise ZeroDivisionError("a fault of ours")
+        return place(self, work, base, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Outbox, "place", broken)
+        patch.setattr(finishing.Finisher, "give_up", faulty(finishing.Finisher.give_up, 100))
+        assert bench.run_once() == 1
+    assert bench.results() == ["good__alice.mp4"]
+    assert bench.run_once() == 0, "the next start finds the work done and publishes it"
+    assert bench.report("clip__alice.json")["attempts"] == 1
