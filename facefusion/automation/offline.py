@@ -42,6 +42,7 @@ def offline_snapshot(workspace: Workspace, settings: Settings) -> Snapshot:
             files=files,
             counts=summary.counts,
             waiting=summary.waiting,
+            seconds_left=summary.seconds_queued if summary.counts.open else None,
             results=summary.results,
             failures=summary.failures,
             paused=away,

@@ -26,7 +26,7 @@ SHOWN = 5
 FILES_SHOWN = 40
 ALIKE = 3
 """So many files with one reason stand below it, instead of each with the same sentence."""
-QUIET_STATES = frozenset({"done", "ready", "ignored", "vanished"})
+QUIET_STATES = frozenset({"queued", "running", "done", "ready", "ignored", "vanished"})
 """Files of these states are only counted, unless all are asked for."""
 
 _STATES: dict[DaemonState, str] = {

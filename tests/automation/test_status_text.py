@@ -125,3 +125,16 @@ def test_nothing_is_wider_than_the_terminal(width: int) -> None:
     lines = told(snapshot, width=width)
     assert max(map(cell_len, lines)) <= width
     assert "1 of 1 frame, 48 frames/s, 2.0 s left," in " ".join(line.strip() for line in lines)
+
+
+def test_files_that_only_wait_their_turn_are_counted() -> None:
+    files = tuple(
+        InboxFile(f"videos/{n}.mp4", "video", "queued", "in the queue, face anna", jobs=(str(n),))
+        for n in range(30)
+    )
+    waiting = tuple(JobView(str(n), f"videos/{n}.mp4", "anna", "video", "queued") for n in range(30))
+    snapshot = replace(IDLE, files=files, waiting=waiting, counts=QueueCounts(queued=30))
+    lines = told(snapshot)
+    assert len(lines) < 14
+    assert "  and 25 more" in lines
+    assert "Inbox: 30 in the queue" in lines
