@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import c2pa
 import cv2
+import numpy as np
 import pillow_heif
 import pytest
 from face_material import Image, write_clip
@@ -27,7 +28,7 @@ EMBEDDED = {".mp4", ".m4v", ".mov", ".jpg", ".png", ".webp", ".tif", ".gif", ".a
 BESIDE = {".mkv", ".webm", ".ts", ".m2ts", ".mts", ".bmp", ".jp2"}
 WITHOUT_LABEL = {".ts", ".m2ts", ".mts", ".bmp"}
 VIDEOS = ["a.mp4", "a.m4v", "a.mov", "a.mkv", "a.webm", "a.ts", "a.m2ts", "a.avi"]
-PHOTOS = ["a.jpg", "a.png", "a.webp", "a.tif", "a.bmp", "a.avif", "a.heic", "a.jp2"]
+PHOTOS = ["a.jpg", "a.png", "a.webp", "a.tif", "a.bmp", "a.avif", "a.heic", "a.jp2", "deep.png", "deep.tif"]
 CAPTURED = "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"
 ANIMATIONS = ["moving.gif", "moving.webp", "moving.png"]
 
@@ -40,6 +41,9 @@ def video(path: Path, views: Sequence[Image]) -> Path:
 
 
 def photo(path: Path, view: Image, **options: object) -> Path:
+    if path.stem == "deep":
+        cv2.imwrite(str(path), view.astype(np.uint16) * 257)
+        return path
     pillow_heif.register_heif_opener()
     Pillow.fromarray(cv2.cvtColor(view, cv2.COLOR_BGR2RGB)).save(path, **options)
     return path
