@@ -198,7 +198,7 @@ class Environment:
         pip = [str(self.python), "-I", "-m", "pip"]
         install = [*pip, "install", "--only-binary", ":all:"]
         file = str(self.repository / CUDA)
-        self._announce("There is an NVIDIA driver: installing what its processor needs (some gigabytes) ...")
+        self._announce("There is an NVIDIA driver: installing what its processor needs (about 2 GB) ...")
         try:
             self._run_pip([*install, "--requirement", file])
         except FaceFusionError as error:
@@ -206,8 +206,7 @@ class Environment:
             return
         # Both lie in one folder: removing the one takes files of the other with it.
         self._run_pip([*pip, "uninstall", "--yes", "onnxruntime"])
-        again = ["--force-reinstall", "--no-deps", "--constraint", file, "onnxruntime-gpu"]
-        self._run_pip([*install, *again])
+        self._run_pip([*install, "--force-reinstall", "--no-deps", "--requirement", file])
 
     def _run_pip(self, command: Sequence[str]) -> None:
         options = ["--disable-pip-version-check", "--no-input", "--retries", "3"]
