@@ -43,8 +43,10 @@ def _may_go_on(job: Job, workspace: Workspace, config: AutomationConfig) -> bool
 
 def _gate_is_there(workspace: Workspace) -> bool:
     from facefusion.models.manager import ModelManager
+    from facefusion.models.registry import load_registry
 
     try:
-        return ModelManager(workspace.models_dir).status(GATE_MODEL).state == "ok"
+        manager = ModelManager(workspace.models_dir, registry=load_registry())
+        return manager.status(GATE_MODEL).state == "ok"
     except FaceFusionError:
         return False

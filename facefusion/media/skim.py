@@ -28,6 +28,7 @@ from facefusion.media.source import read_packets, translated
 
 STILL_SECONDS = 1.0
 _SAME_MOMENT = 1e-3
+_PACKETS_PER_BREATH = 1000
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,12 @@ class VideoSkimmer:
     Args:
         path: the file.
         info: what `probe` said about it.
+        alive: called now and then while much is read for one frame; may raise to stop.
     """
 
-    def __init__(self, path: Path, info: MediaInfo) -> None:
+    def __init__(self, path: Path, info: MediaInfo, alive: Callable[[], object] = lambda: None) -> None:
         self._path = path
+        self._alive = alive
         self._info = info
         self._map: _Map | None = None
 
@@ -128,6 +131,8 @@ class VideoSkimmer:
                         if moment is None:
                             return None
                         stamps.append(moment)
+                        if len(stamps) % _PACKETS_PER_BREATH == 0:
+                            self._alive()
                         if packet.is_keyframe:
                             decoded = packet.dts if by_decoding else None
                             seeks[moment] = moment if decoded is None else float(decoded * stream.time_base)

@@ -98,7 +98,7 @@ class ContentGate:
 
         Args:
             path: the target.
-            alive: called after every look; may raise to stop.
+            alive: called again and again meanwhile; may raise to stop.
 
         Raises:
             ContentBlockedError: refused, or the model failed.
@@ -110,7 +110,7 @@ class ContentGate:
         if self._still:
             self._refuse_for(path.name, judge.picture(self._score(read_photo(path).frame)))
             return
-        skimmer = VideoSkimmer(path, info)
+        skimmer = VideoSkimmer(path, info, alive)
         suspicions: list[tuple[float, float]] = []
         for glance in skimmer.spread(closest=KEY_FRAME_SECONDS, farthest=GAP_SECONDS):
             scores = self._score(glance.frame)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from facefusion.errors import ModelMissingError
 from facefusion.models.manager import ModelManager
+from facefusion.models.registry import load_registry
 from facefusion.system.onnx_runtime import import_onnxruntime, session_options
 from facefusion.trust.rules import GATE_MODEL, GateModel
 
@@ -123,11 +124,13 @@ def highest(answer: NDArray[np.float32]) -> dict[str, float]:
 def load_nudenet(models_dir: Path, *, threads: int = 1) -> NudeNet:
     """The installed model; loaded once in a process, and again when its file has changed.
 
+    Only the file the program itself names will do: what a person adds to the models' table does not count.
+
     Raises:
         ModelMissingError: not installed, damaged, or not the model it should be.
         ProviderError: ONNX Runtime does not load.
     """
-    manager = ModelManager(models_dir)
+    manager = ModelManager(models_dir, registry=load_registry())
     path = manager.path(GATE_MODEL)
     return _load(path, path.stat().st_mtime_ns, manager.registry.find(GATE_MODEL).sha256, threads)
 

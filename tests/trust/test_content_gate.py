@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -186,12 +187,18 @@ def test_a_clean_video_passes_and_few_frames_are_looked_at(tmp_path: Path) -> No
     assert len(beats) == model.looks
 
 
-def test_looking_can_be_stopped(tmp_path: Path) -> None:
+def test_looking_can_be_stopped_and_shows_that_it_goes_on(tmp_path: Path) -> None:
     def stop() -> None:
         raise CancelledError("stopped")
 
+    path = write_scores(tmp_path / "a.mp4", lambda t: 0.1, seconds=55)
     with pytest.raises(CancelledError):
-        gate().check_target(write_scores(tmp_path / "a.mp4", lambda t: 0.1, seconds=3), stop)
+        gate().check_target(path, stop)
+    # Reading the packets of a long file takes time before the first look.
+    model = Brightness()
+    with pytest.raises(CancelledError):
+        gate(model).check_target(path, stop)
+    assert model.looks == 0
 
 
 def test_animations_are_looked_at(tmp_path: Path) -> None:
@@ -341,6 +348,15 @@ def test_a_model_that_is_missing_damaged_or_another_refuses(models_dir: Path, tm
     assert "damaged" in refused()
     shutil.copy(models_dir / file, folder / file)
     ContentGate(folder, AutomationConfig())
+    # A table of one's own cannot put a model in its place that lets everything through.
+    (folder / file).write_bytes(changed)
+    facts = f'size = {len(changed)}, sha256 = "{hashlib.sha256(changed).hexdigest()}"'
+    (folder / "own_models.toml").write_text(
+        f'[models.{GATE_MODEL}]\nfile = "{file}"\npurpose = "none"\naccepted = [{{ {facts} }}]\n'
+        'licence = "agpl-3"\nwheel = "nudenet"\nmember = "nudenet/320n.onnx"\n'
+    )
+    assert ModelManager(folder).status(GATE_MODEL).state == "ok"
+    assert "damaged" in refused()
 
 
 def test_nothing_to_look_at_is_no_pass(tmp_path: Path) -> None:
