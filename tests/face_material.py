@@ -195,6 +195,18 @@ def eyes_squeezed(portrait: Portrait, models: Models, share: float) -> Image:
     return picture
 
 
+def pursed(portrait: Portrait) -> Image:
+    """The mouth drawn together to about two thirds of its width."""
+    picture, points = portrait.picture, portrait.face.points[:, :2]
+    centre = (points[61] + points[291]) / 2
+    reach = float(np.linalg.norm(points[61] - points[291]))
+    height, width = picture.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    near = np.exp(-(((x - centre[0]) / (0.85 * reach)) ** 4) - ((y - centre[1]) / (0.5 * reach)) ** 4)
+    moved = (x + (x - centre[0]) * near * 0.5).astype(np.float32)
+    return np.asarray(cv2.remap(picture, moved, y, cv2.INTER_LINEAR), np.uint8)
+
+
 def eyes_painted_shut(portrait: Portrait) -> Image:
     """Skin over both eyes, and a line of lashes."""
     picture, points = portrait.picture.copy(), portrait.face.points[:, :2]

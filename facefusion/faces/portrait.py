@@ -16,6 +16,7 @@ from facefusion.faces.track import find_faces
 from facefusion.media.frame import PackedFrame
 from facefusion.media.photos import read_face_picture
 
+_SHUT = 0.15  # lid distance over eye width
 _TINY = 40
 _SMALL = 110
 
@@ -69,6 +70,8 @@ def read_portraits(paths: Sequence[Path], detector: Detector, landmarker: Landma
                 f"The face in {path.name} is turned {turn:.0f} degrees away; "
                 "the hidden side is made up from the other."
             )
+        if face.lids.max() < _SHUT:
+            warnings.append(f"The eyes in {path.name} are shut; the result keeps the target's own eyes.")
         usable.append((image, face))
     return Portraits(usable, warnings)
 

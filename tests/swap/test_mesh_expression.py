@@ -18,6 +18,7 @@ from face_material import (
     eyes_squeezed,
     middle,
     mouth_opened,
+    pursed,
     shown,
     warped,
 )
@@ -150,3 +151,27 @@ def test_a_still_face_gives_still_pictures(
     frames = swap(models, mesh_engine, source_man, [target_astronaut.picture] * 30)
     change = [np.abs(a.picture.astype(int) - b.picture.astype(int)).mean() for a, b in pairwise(frames[20:])]
     assert max(change) < 0.35
+
+
+def test_eyes_shut_in_the_source_stay_open_in_the_result(
+    models: Models, mesh_engine: MeshEngine, target_astronaut: Portrait, source_woman: MeshSource
+) -> None:
+    assert source_woman.lids.max() < 0.15
+    [swapped] = swap(models, mesh_engine, source_woman, [target_astronaut.picture])
+    assert models.face(swapped.picture).lids.min() > 0.7 * target_astronaut.face.lids.min()
+
+
+def test_pursed_lips_stay_narrow(
+    models: Models, mesh_engine: MeshEngine, target_astronaut: Portrait, source_man: MeshSource
+) -> None:
+    """The width of the source's mouth is added to a resting mouth, and less of it to one drawn together."""
+    narrow = pursed(target_astronaut)
+    swapped = swap(models, mesh_engine, source_man, [target_astronaut.picture] * 8 + [narrow])
+    before, after = (_mouth_width(models.face(swapped[place].picture)) for place in (7, 8))
+    asked = _mouth_width(models.face(narrow)) / _mouth_width(target_astronaut.face)
+    assert asked < 0.85
+    assert after / before < asked + 0.1
+
+
+def _mouth_width(face: Face) -> float:
+    return float(np.linalg.norm(face.points[61, :2] - face.points[291, :2]) / face.size)

@@ -16,7 +16,7 @@ from facefusion.faces.recent import PerTrack
 from facefusion.faces.topology import INNER_LIPS
 from facefusion.swap.contract import Canvas, EngineIdentity, Patch
 from facefusion.swap.masks import add_polygon, fading_silhouette, grown_hull
-from facefusion.swap.mesh.geometry import MeshTables, frontness, shape_difference
+from facefusion.swap.mesh.geometry import MeshTables, frontness, mouth_gap, shape_difference
 from facefusion.swap.mesh.grain import SoftnessControl, sharpness
 from facefusion.swap.mesh.kernels import rasterise, shade
 from facefusion.swap.mesh.light import Light, read_colours
@@ -121,6 +121,8 @@ class MeshPainter:
         self._source = source
         self._tables = tables
         self._strength = strength
+        # An eye that is shut in the photo cannot be opened; the target's own is shown.
+        self._shut = np.asarray(np.clip((0.20 - source.lids) / 0.07, 0.0, 1.0), np.float32)
         self._tracks = PerTrack(lambda: _TrackModel(tables))
 
     def study(self, frame: Canvas, track: int, face: Face) -> Manner:
@@ -141,9 +143,9 @@ class MeshPainter:
             model.shape,
             model.difference,
             np.asarray(
-                np.clip(np.sqrt(self._source.lids / (model.open_lids + 1e-6)), 0.85, 1.15), np.float32
+                np.clip(np.sqrt(self._source.lids / (model.open_lids + 1e-6)), 0.88, 1.15), np.float32
             ),
-            _own_lids(opening),
+            np.maximum(_own_lids(opening), self._shut),
             source.light.transfer(source.colours, trust, colours),
             hidden,
             model.softness.variant,
@@ -156,6 +158,7 @@ class MeshPainter:
         source, tables = self._source, self._tables
         pose = fit_pose(manner.shape, face.points)
         moved = np.asarray(face.points + pose.scale * manner.difference @ pose.rotation, np.float32)
+        _purse_lips(moved, face.points, manner.shape, tables)
         irises = self._set_eyes(face, moved, manner)
         box = _box(np.concatenate([moved[:, :2], face.points[:, :2]]), frame.width, frame.height)
         if box is None:
@@ -188,9 +191,10 @@ class MeshPainter:
                 place = (source.irises[e, :2] + 0.5) * shrink - 0.5
                 eyes[e] = (*irises[e], *place, source.irises[e, 2] * shrink, 2.6, 1.0)
         own, openings, spare = (np.zeros((height, width), np.uint8) for _ in range(3))
-        gap = _mouth_gap(face.points)
+        # What lies between the lips is the target's, but for two closed mouths.
+        parted = max(_rise(mouth_gap(points), 0.02, 0.07) for points in (face.points, source.shape))
         inner_lips = grown_hull(moved[list(INNER_LIPS)], 0.03)
-        add_polygon(own, inner_lips, sigma=size / 260, share=_rise(gap, 0.02, 0.07))
+        add_polygon(own, inner_lips, sigma=size / 260, share=parted)
         for eye, share in zip(tables.eyes, manner.own_lids, strict=True):
             lid = grown_hull(moved[list(eye.contour + eye.halo)], 0.10)
             add_polygon(own, lid, sigma=size / 60, share=float(share))
@@ -200,7 +204,7 @@ class MeshPainter:
         colour, alpha = np.empty_like(target), np.empty((height, width), np.uint8)
         shade(
             ids, weights, tables.triangles, attributes, source.atlas[level][manner.variant], target,
-            own, spare, eyes, openings, colour, alpha,
+            own, spare, eyes, openings, source.tint, colour, alpha,
         )  # fmt: skip
         if manner.control is not None:
             manner.control.report(_sharpness_inside(colour), _sharpness_inside(target))
@@ -224,17 +228,25 @@ class MeshPainter:
         return irises
 
 
+def _purse_lips(moved: Floats, points: Floats, usual: Floats, tables: MeshTables) -> None:
+    """Give lips that are drawn together less of the source's width, or an O would become a grin."""
+    share = np.float32(np.clip(_mouth_width(points) / (_mouth_width(usual) + 1e-6), 0.3, 1.0))
+    shift = (moved - points)[tables.lips]
+    block = shift.mean(0)
+    moved[tables.lips] = points[tables.lips] + block + (shift - block) * share
+
+
+def _mouth_width(points: Floats) -> float:
+    """Distance of the mouth's corners over that of the outer eye corners."""
+    left, right = (np.linalg.norm(points[a, :2] - points[b, :2]) for a, b in ((61, 291), (33, 263)))
+    return float(left / (right + 1e-6))
+
+
 def _own_lids(opening: Floats) -> Floats:
     """(2,) how much of the target's own lids shows: all when they close, some when they are torn open."""
     closing = np.clip((0.78 - opening) / 0.25, 0.0, 1.0)
     widening = np.clip((opening - 1.1) / 0.2, 0.0, 0.6)
     return np.asarray(np.maximum(closing, widening), np.float32)
-
-
-def _mouth_gap(points: Floats) -> float:
-    """Distance of the inner lips over the mouth's width."""
-    width = np.linalg.norm(points[78, :2] - points[308, :2]) + 1e-6
-    return float(np.linalg.norm(points[13, :2] - points[14, :2]) / width)
 
 
 def _rise(value: float, low: float, high: float) -> float:

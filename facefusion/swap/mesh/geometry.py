@@ -185,8 +185,7 @@ def _lip_difference(source: Floats, difference: Floats, tables: MeshTables) -> F
     """
     result = difference.copy()
     result[tables.lips] = difference[tables.lips].mean(0)
-    gap = float(np.linalg.norm(source[13] - source[14]) / (np.linalg.norm(source[78] - source[308]) + 1e-6))
-    share = 0.35 + 0.25 * float(np.clip(1.0 - gap / 0.08, 0.0, 1.0))
+    share = 0.35 + 0.25 * float(np.clip(1.0 - mouth_gap(source) / 0.08, 0.0, 1.0))
     own = difference.copy()
     for inner_upper, inner_lower, outer_upper, outer_lower in LIP_COLUMNS:
         closed = (difference[inner_upper] + difference[inner_lower]) / 2
@@ -195,6 +194,12 @@ def _lip_difference(source: Floats, difference: Floats, tables: MeshTables) -> F
         own[inner_upper] = own[inner_lower] = closed
     result[tables.lips] += share * (own[tables.lips] - result[tables.lips])
     return result
+
+
+def mouth_gap(points: Floats) -> float:
+    """Distance of the inner lips over the mouth's width."""
+    width = np.linalg.norm(points[78, :2] - points[308, :2]) + 1e-6
+    return float(np.linalg.norm(points[13, :2] - points[14, :2]) / width)
 
 
 def _orient(triangles: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -170,6 +170,7 @@ def shade(
     spare: Array,
     eyes: Array,
     openings: Array,
+    tint: float,
     colour: Array,
     alpha: Array,
 ) -> None:
@@ -187,6 +188,8 @@ def shade(
         eyes: (2, 8) float32 per eye: iris centre x, y and radius in the picture; iris centre x, y and radius
             in the texture; reach of the iris' shift in radii; 1 if in use.
         openings: (h, w) uint8, how much a pixel belongs to the opening of an eye.
+        tint: (r - b) / (r + b) of the source's skin. A highlight has less of it, because it has the colour of
+            the lamp, and would turn blue if its light were corrected like that of skin.
         colour: (h, w, 3) uint8, written.
         alpha: (h, w) uint8, written.
     """
@@ -227,7 +230,16 @@ def shade(
                             ty = ty + (eyes[e, 4] + dy * eyes[e, 5] - ty) * s
             _sample(texture, tx, ty, sample)
             for k in range(3):
-                sample[k] *= u * attributes[a, 4 + k] + v * attributes[b, 4 + k] + w * attributes[c, 4 + k]
+                inner[k] = u * attributes[a, 4 + k] + v * attributes[b, 4 + k] + w * attributes[c, 4 + k]
+            white = np.float32(0.0)
+            if tint > np.float32(0.05) and inner[0] > inner[2]:
+                own_tint = (sample[2] - sample[0]) / (sample[2] + sample[0] + np.float32(8.0))
+                white = min(
+                    max(np.float32(1.2) - np.float32(1.8) * own_tint / np.float32(tint), np.float32(0.0)), one
+                )
+            broad = np.float32(0.114) * inner[0] + np.float32(0.587) * inner[1] + np.float32(0.299) * inner[2]
+            for k in range(3):
+                sample[k] *= inner[k] + (broad - inner[k]) * white
             if own[y, x] > 0:
                 part = np.float32(own[y, x]) * byte
                 mx = u * attributes[a, 2] + v * attributes[b, 2] + w * attributes[c, 2]
@@ -275,5 +287,6 @@ def warm_up() -> None:
     attributes = np.zeros((3, 13), np.float32)
     eyes = np.zeros((2, 8), np.float32)
     shade(
-        ids, weights, triangles, attributes, image, image, mask, mask, eyes, mask, image.copy(), mask.copy()
-    )
+        ids, weights, triangles, attributes, image, image, mask, mask, eyes, mask, 0.1,
+        image.copy(), mask.copy(),
+    )  # fmt: skip

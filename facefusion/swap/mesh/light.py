@@ -85,19 +85,19 @@ class LightTransfer:
         trusted = ~tables.feature & (tables.outline_rings >= 1)
         # Where hair hardly ever lies: the first look at what skin is like here.
         sure = trusted & (tables.edge_zone < 0.3)
-        self._trusted, self._sure = np.flatnonzero(trusted), np.flatnonzero(sure)
+        self.trusted, self._sure = np.flatnonzero(trusted), np.flatnonzero(sure)
         # At the edge the light must meet its surroundings; inside, broad light leaves the face its features.
         reaches = reach * np.interp(tables.outline_rings, (1, 3), (0.4, 1.0))
         kernel = np.exp(-distance / (2 * reaches[:, None] ** 2)).astype(np.float32)
         wide = np.exp(-distance / (2 * (2.2 * reach) ** 2)).astype(np.float32)
-        self._kernel = np.ascontiguousarray(kernel[:, self._trusted])
+        self._kernel = np.ascontiguousarray(kernel[:, self.trusted])
         self._wide = np.ascontiguousarray(wide[:, self._sure])
 
     def smooth(self, values: Floats, confidence: Floats | None = None) -> Floats:
         """Mean of `values` (468, k) over each point's surroundings, weighted by `confidence` (468,)."""
         weights = np.ones(LANDMARK_COUNT, np.float32) if confidence is None else confidence
         return np.asarray(
-            weighted_means(self._kernel, _contiguous(values[self._trusted]), weights[self._trusted]),
+            weighted_means(self._kernel, _contiguous(values[self.trusted]), weights[self.trusted]),
             np.float32,
         )
 
@@ -117,7 +117,7 @@ class LightTransfer:
         ratio = np.log((target + 6.0) / (source + 6.0))
         both = self.smooth(np.concatenate([ratio, target], axis=1), confidence)
         gain = both[:, :3]
-        gain = gain + _EVENNESS * (gain[self._trusted].mean(axis=0) - gain)
+        gain = gain + _EVENNESS * (gain[self.trusted].mean(axis=0) - gain)
         return Light(np.exp(np.clip(gain, -2.0, 1.6)), np.ascontiguousarray(both[:, 3:]))
 
 

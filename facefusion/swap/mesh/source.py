@@ -42,6 +42,7 @@ class MeshSource:
         confidence: (468,) float32, how far each landmark shows bare skin.
         light: smoothing operator over this face.
         saturation: 0..255, mean; near 0 for black-and-white pictures.
+        tint: how much redder than blue the skin is, (r - b) / (r + b), median.
     """
 
     shape: Floats
@@ -54,6 +55,7 @@ class MeshSource:
     confidence: Floats
     light: LightTransfer
     saturation: float
+    tint: float
 
 
 def prepare_source(pictures: list[tuple[Image, Face]], tables: MeshTables) -> MeshSource:
@@ -94,8 +96,14 @@ def prepare_source(pictures: list[tuple[Image, Face]], tables: MeshTables) -> Me
         colours=colours,
         confidence=np.maximum(np.maximum(light.confidence(colours), 0.4) * genuine, 0.004),
         light=light,
+        tint=_tint(colours[light.trusted]),
         saturation=float(cv2.cvtColor(atlas, cv2.COLOR_BGR2HSV)[..., 1][ids >= 0].mean()),
     )
+
+
+def _tint(colours: Floats) -> float:
+    blue, red = colours[:, 0], colours[:, 2]
+    return float(np.median((red - blue) / (red + blue + 8.0)))
 
 
 def _places(shape: Floats, side: int) -> Floats:
