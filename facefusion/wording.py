@@ -67,9 +67,13 @@ def wrap(text: str, width: int) -> list[str]:
     return rows
 
 
-def near(path: str | os.PathLike[str], folder: Path) -> str:
-    """A path as a person in `folder` writes it: relative where it lies below, else whole."""
+def near(path: str | os.PathLike[str], folder: Path | None = None) -> str:
+    """A path as a person in `folder` (the current one if None) writes it: relative below it, else whole."""
     place = Path(path)
+    try:
+        folder = folder or Path.cwd()
+    except OSError:  # the current folder was removed
+        return os.fspath(place)
     return os.path.relpath(place, folder) if place.is_relative_to(folder) else os.fspath(place)
 
 

@@ -206,7 +206,7 @@ def report(given: argparse.Namespace, options: Options) -> int:
         print(f"On average {average} for a result, {frames} in all.")
     for recommendation in errors.recommendations:
         print(f"  - {recommendation}")
-    print(f"Report: {near(printable(workspace.analytics_dir / HTML_FILE), Path.cwd())}")
+    print(f"Report: {near(printable(workspace.analytics_dir / HTML_FILE))}")
     return EXIT_DONE
 
 

@@ -99,7 +99,7 @@ def summary_lines(snapshot: Snapshot, *, all_files: bool, width: int | None = No
         counts.failed - SHOWN,
     )
     yield from _section(
-        f"Latest results in {near(snapshot.outbox, Path.cwd())}",
+        f"Latest results in {near(snapshot.outbox)}",
         (_result(result, Path(snapshot.outbox)) for result in snapshot.results[:SHOWN]),
         width,
         counts.done + counts.no_face - SHOWN,

@@ -16,4 +16,4 @@ def safe(text: str) -> str:
 
 def near(path: str | os.PathLike[str], folder: Path | None = None) -> str:
     """A path as a person in `folder` (the current one if None) writes it."""
-    return safe(wording.near(path, folder or Path.cwd()))
+    return safe(wording.near(path, folder))

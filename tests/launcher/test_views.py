@@ -219,3 +219,13 @@ def test_small_texts() -> None:
     assert wrap("休日の動画", 6) == ["休日の", "動画"]
     assert near("/home/anna/swaps/outbox/x.mp4", Path(ROOT)) == str(Path("outbox/x.mp4"))
     assert near("/elsewhere/x.mp4", Path(ROOT)) == str(Path("/elsewhere/x.mp4"))
+
+
+def test_a_path_is_whole_where_the_current_folder_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone() -> Path:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "cwd", gone)
+    assert near(tmp_path / "x.mp4") == str(tmp_path / "x.mp4")
