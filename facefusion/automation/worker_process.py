@@ -43,6 +43,7 @@ from facefusion.errors import (
     FaceFusionError,
     InputFileError,
     OutOfMemoryError,
+    SealingError,
     StorageError,
     VanishedError,
 )
@@ -193,8 +194,13 @@ def oversight_of(factory: Callable[..., Any]) -> Callable[..., Any]:
     own: Callable[..., Any] | None = getattr(factory, "make_oversight", None)
     if own is not None:
         return own
-    from facefusion.trust.oversight import Oversight
-
+    try:
+        from facefusion.trust.oversight import Oversight
+    except ImportError as error:
+        raise SealingError(
+            f"What watches over jobs and signs results cannot be loaded ({error}).",
+            remedy="Run `python launch_automation.py` once; it repairs the installation.",
+        ) from error
     return Oversight
 
 

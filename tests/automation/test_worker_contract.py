@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import sys
 
 import pytest
 import scripted_session
@@ -13,6 +14,7 @@ from facefusion import pipeline
 from facefusion.automation.worker import DEFAULT_FACTORY
 from facefusion.automation.worker_process import load_factory, oversight_of
 from facefusion.config import json_schema
+from facefusion.errors import SealingError
 from facefusion.trust.oversight import Oversight
 
 
@@ -47,3 +49,10 @@ def test_the_stand_in_for_the_oversight_is_made_and_used_like_the_real_one() -> 
         assert hasattr(scripted_session.NoOversight, method)
     made = inspect.signature(scripted_session.NoOversight.__init__).parameters
     assert list(made) == list(inspect.signature(Oversight.__init__).parameters)[: len(made)]
+
+
+def test_without_what_signs_nothing_runs_and_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "facefusion.trust.oversight", None)
+    with pytest.raises(SealingError, match="cannot be loaded") as raised:
+        oversight_of(load_factory(DEFAULT_FACTORY))
+    assert "launch_automation.py" in raised.value.remedy
