@@ -293,6 +293,8 @@ def test_every_bar_has_a_name_and_every_count_its_noun(tmp_path: Path) -> None:
     )
     for told in ("alice1 job", "no extension1 job", "mesh engine1 job", "profile balanced2 jobs", "1 remark"):
         assert told in page.text, told
+    html = (tmp_path / "outbox" / "analytics" / "report.html").read_text(encoding="utf-8")
+    assert 'title=""' not in html, "a job that had no face makes no bar without a name"
     for wrong in ("1 jobs", "1 frames", "1 remarks", "1 failures"):
         assert wrong not in page.text
     assert page.links == ["../a-long-name__alice.mp4", "../a-long-name__alice.json"]
