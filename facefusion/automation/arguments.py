@@ -101,7 +101,7 @@ def _add_queue(add: Callable[..., argparse.ArgumentParser]) -> None:
     add(
         "cancel",
         "cancel waiting or running jobs",
-        "Cancels waiting or running jobs; their files stay in the inbox, and `retry` brings them back.",
+        "Cancels waiting or running jobs; their files stay in the inbox, and `retry NUMBER` brings one back.",
         "cancel 12 13",
         "cancel all",
     ).add_argument("job", nargs="+", help=_JOB_HELP)
