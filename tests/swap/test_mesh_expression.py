@@ -175,3 +175,12 @@ def test_pursed_lips_stay_narrow(
 
 def _mouth_width(face: Face) -> float:
     return float(np.linalg.norm(face.points[61, :2] - face.points[291, :2]) / face.size)
+
+
+def test_a_sleeper_in_a_single_picture_goes_on_sleeping(
+    models: Models, mesh_engine: MeshEngine, target_astronaut: Portrait, source_man: MeshSource
+) -> None:
+    """No other frame tells how wide these eyes open."""
+    shut = eyes_painted_shut(target_astronaut)
+    [swapped] = swap(models, mesh_engine, source_man, [shut])
+    assert models.face(swapped.picture).lids.max() < 0.15

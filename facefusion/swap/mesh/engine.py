@@ -107,11 +107,15 @@ class _TrackModel:
         if len(self._lids) < 200 or self.count % 8 == 0:
             self._lids = [*self._lids[-399:], face.lids]
         if self.count <= 24 or self.count % 8 == 0:
-            self.open_lids = np.asarray(np.percentile(self._lids, 70, axis=0), np.float32)
+            usual = np.percentile(self._lids, 70, axis=0)
+            self.open_lids = np.asarray(np.maximum(usual, _OPEN_LIDS), np.float32)
             self.difference = None
 
 
 _MEMORY = 300
+_OPEN_LIDS = (
+    0.2  # lid distance over eye width that nobody's open eyes fall short of: a sleeper's lids are shut
+)
 
 
 class MeshPainter:
