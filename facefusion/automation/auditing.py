@@ -23,6 +23,16 @@ def record_in_audit_log(job: Job, state_dir: Path) -> None:
     AuditLog(state_dir).append(audit_entry(job, state_dir), same=("job", "run", "time"))
 
 
+def was_refused(job: Job) -> bool:
+    """Whether the content gate has seen something; of such material not even the hash is told."""
+    failure = job.failure
+    return (
+        failure is not None
+        and failure.category == ErrorCategory.CONTENT
+        and failure.detail != GATE_UNAVAILABLE
+    )
+
+
 def audit_entry(job: Job, state_dir: Path) -> dict[str, Any]:
     """The line for a job. Of what the content gate refused it holds time, class and score, and nothing else.
 
@@ -40,8 +50,8 @@ def audit_entry(job: Job, state_dir: Path) -> dict[str, Any]:
         entry["category"] = job.failure.category
         if job.failure.category == ErrorCategory.CONTENT:
             entry["finding"] = job.failure.detail
-            if job.failure.detail != GATE_UNAVAILABLE:
-                return entry
+    if was_refused(job):
+        return entry
     swap = job.swap or {}
     return entry | {
         "target": None if job.target_sha256.startswith(UNREAD) else job.target_sha256,

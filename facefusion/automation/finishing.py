@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from facefusion.automation.auditing import record_in_audit_log
+from facefusion.automation.auditing import record_in_audit_log, was_refused
 from facefusion.automation.content import sha256_of
 from facefusion.automation.job import Job, JobState, failure_from
 from facefusion.automation.jobdesk import UNREAD
@@ -162,7 +162,7 @@ class Finisher:
             face_name=job.face_name,
             face_files=tuple(inbox / path for path in job.faces),
             target_sha256=_shown_sha256(job),
-            face_sha256=job.face_sha256,
+            face_sha256="" if was_refused(job) else job.face_sha256,
             quality_preset=job.quality_preset,
             attempts=job.attempts,
             queued_at=job.queued_at,
@@ -248,11 +248,11 @@ def is_report_of(path: Path, job: Job) -> bool:
     """Whether a file is a report that was written for this very job."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        same_target = document["target"]["sha256"] == _shown_sha256(job)
+        same_target = document["target"]["sha256"] in (_shown_sha256(job), "")
         return bool(document["job_id"] == str(job.id) and same_target)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
 def _shown_sha256(job: Job) -> str:
-    return "" if job.target_sha256.startswith(UNREAD) else job.target_sha256
+    return "" if job.target_sha256.startswith(UNREAD) or was_refused(job) else job.target_sha256

@@ -152,6 +152,7 @@ def test_nothing_of_what_is_refused_is_kept(tmp_path: Path, samples: Samples, st
     assert "refused by the content gate" in failure["failure"]["message"]
     assert failure["failure"]["detail"].startswith("FEMALE_BREAST_EXPOSED 0.91 at ")
     assert failure["swap"] is None
+    assert (failure["target"]["sha256"], failure["face"]["sha256"]) == ("", "")
     assert root.results() == []
     assert root.work() == []
     assert root.file("videos/beach.mp4").state == "blocked"
