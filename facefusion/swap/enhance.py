@@ -11,6 +11,7 @@ from facefusion.models.contracts import EnhancerContract, Template
 from facefusion.swap.contract import Patch
 from facefusion.swap.layers import FaceView, mixed, stamp
 from facefusion.swap.neural.masks import box_mask
+from facefusion.system.batching import BatchRunner
 from facefusion.system.networks import Network
 
 
@@ -21,6 +22,7 @@ class FaceEnhancer:
         network: input `input`, and `weight` where the contract says so.
         blend: 0 to 1, share of the enhanced face.
         weight: 0 to 1, faithful or beautiful, for models that can be asked.
+        runner: runs the network for many threads; the network itself if None.
 
     Raises:
         ModelMissingError: the network takes something else.
@@ -36,9 +38,10 @@ class FaceEnhancer:
         *,
         blend: float = 1.0,
         weight: float = 0.5,
+        runner: BatchRunner | None = None,
     ) -> None:
         network.require("input", 1, 3, contract.size, contract.size)
-        self._network = network
+        self._runner = runner or network
         self._contract = contract
         self._template = template
         self._blend = blend
@@ -56,6 +59,6 @@ class FaceEnhancer:
         affine = align(view.five, self._template, size)
         before = cut_aligned(region, affine, size)
         tensor = to_tensor(before[None], self._contract.pixels)
-        output = self._network.run({"input": tensor, **self._extra})[0]
+        output = self._runner.run_batch({"input": tensor}, self._extra)
         after = to_pictures((output.astype(np.float32) + 1.0) / 2.0)[0]
         return stamp(mixed(before, after, self._blend), box_mask(size), affine, region.width, region.height)

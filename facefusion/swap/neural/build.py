@@ -35,7 +35,7 @@ from facefusion.swap.neural.points import FivePoints
 from facefusion.swap.neural.swapper import Swapper
 from facefusion.swap.neural.tuning import ConvolutionTuner
 from facefusion.swap.processed import FurtherParts
-from facefusion.system.batching import MicroBatches
+from facefusion.system.batching import BatchRunner, MicroBatches
 from facefusion.system.free_batch import open_for_batches
 from facefusion.system.networks import Network, NetworkFactory
 
@@ -128,7 +128,7 @@ class EngineBuilder:
             self._manager.registry.templates[contract.template],
             matrix=matrix,
             converter=self._open(models.converter) if models.converter else None,
-            runner=MicroBatches(network) if network.provider != "cpu" and network.takes_batches else network,
+            runner=_for_threads(network),
         )
 
     def _masks(self, models: NeuralModels, wanted: Sequence[str]) -> list[CropMask]:
@@ -162,13 +162,15 @@ class EngineBuilder:
             )
         if models.enhancer is not None:
             enhancer = _contract(models.enhancer, EnhancerContract)
+            network = self._open_freed(models.enhancer)
             further.append(
                 FaceEnhancer(
-                    self._open(models.enhancer),
+                    network,
                     enhancer,
                     templates[enhancer.template],
                     blend=settings.enhancer_blend,
                     weight=settings.enhancer_weight,
+                    runner=_for_threads(network),
                 )
             )
         return further
@@ -190,7 +192,7 @@ class EngineBuilder:
     def _open_tuned(self, model: Model, *, half_precision: bool) -> Network:
         path = self._manager.path(model.name)
         if self._networks.provider != "cpu":
-            network = open_for_batches(self._networks, path)
+            network = self._open_freed(model)
             if half_precision:
                 network.check_half_precision()
             return network
@@ -201,8 +203,19 @@ class EngineBuilder:
         graph = self._tuner.faster(path, self._manager.status(model.name).sha256)
         return self._networks.open(path, model=graph)
 
+    def _open_freed(self, model: Model) -> Network:
+        """A network for several threads at a time, on a graphics processor."""
+        if self._networks.provider == "cpu":
+            return self._open(model)
+        return open_for_batches(self._networks, self._manager.path(model.name))
+
     def _open(self, model: Model, *, half_precision: bool = False) -> Network:
         return self._networks.open(self._manager.path(model.name), half_precision=half_precision)
+
+
+def _for_threads(network: Network) -> BatchRunner:
+    """The network, or what puts the calls of several threads together where that is worth something."""
+    return MicroBatches(network) if network.provider != "cpu" and network.takes_batches else network
 
 
 def _contract(model: Model, kind: type[C]) -> C:
