@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pytest
 import synthetic
 from numpy.typing import NDArray
 
+from facefusion.config import AutomationConfig
 from facefusion.errors import EngineError, OutOfMemoryError
+from facefusion.faces.detect import FaceDetector
+from facefusion.faces.landmarks import Landmarker
+from facefusion.faces.track import find_faces
+from facefusion.media.frame import PackedFrame
+from facefusion.models import ModelManager
+from facefusion.swap.contract import Patch
+from facefusion.swap.neural.build import EngineBuilder
+from facefusion.swap.neural.choice import choose_models
+from facefusion.swap.neural.tuning import ConvolutionTuner
 from facefusion.system.batching import MicroBatches
 from facefusion.system.free_batch import open_for_batches
 from facefusion.system.networks import NetworkFactory
 from facefusion.system.providers import ProviderReport, ProviderVerdict
 from facefusion.system.threads import plan_threads
+
+if TYPE_CHECKING:
+    from facefusion.models.samples import Samples
 
 Array = NDArray[Any]
 
@@ -196,3 +211,36 @@ def test_a_graphics_processor_has_several_frames_to_work_on(cores: int) -> None:
     plan = plan_threads(cores, device_inference=True)
     assert plan.swap >= 3 and plan.inference == 1
     assert plan.swap + plan.decode + plan.encode <= max(cores + 1, 6)
+
+
+def test_an_engine_on_a_device_paints_from_several_threads_what_the_processor_paints(
+    install: Callable[..., Path], samples: Samples, processor: ProviderReport, tmp_path: Path
+) -> None:
+    folder = install("inswapper_128", "arcface_w600k_r50", "gpen_bfr_256")
+    manager = ModelManager(folder)
+    config = AutomationConfig(quality_preset="balanced")
+    models = choose_models(manager, config)
+    assert models.swapper is not None and models.enhancer is not None
+    picture = np.asarray(cv2.imread(str(samples.group)), np.uint8)
+    portrait = np.asarray(cv2.imread(str(samples.astronaut)), np.uint8)
+    tools = FaceDetector(folder), Landmarker(folder)
+    faces = find_faces(PackedFrame(picture), *tools)
+    source_face = find_faces(PackedFrame(portrait), *tools)[0]
+
+    def painted(networks: NetworkFactory, threads: int) -> list[Patch | None]:
+        tuner = ConvolutionTuner(tmp_path, networks, threads=1)
+        assert models.swapper is not None
+        engine = EngineBuilder(manager, networks, tuner).build(models.swapper, models, config)
+        painter = engine.painter(engine.prepare([(portrait, source_face)]), config)
+        frame = PackedFrame(picture)
+        manners = [painter.study(frame, number, face) for number, face in enumerate(faces)]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(lambda pair: painter.draw(frame, *pair), zip(faces, manners, strict=True)))
+
+    devices = Devices(("cuda", "cpu"), {})
+    expected, actual = painted(NetworkFactory(processor, threads=1), 1), painted(devices, 4)
+    assert len(actual) == 6 and devices.warnings == ()
+    for one, other in zip(expected, actual, strict=True):
+        assert one is not None and other is not None and one.box == other.box
+        np.testing.assert_array_equal(one.alpha, other.alpha)
+        np.testing.assert_allclose(one.colour.astype(int), other.colour.astype(int), atol=1)
