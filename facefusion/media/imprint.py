@@ -32,7 +32,7 @@ class Strength:
 
 
 # Range of the samples in a cell, in 8-bit grey levels, below which it is even and above which it is rich.
-_EVEN, _RICH = 2.0, 10.0
+_EVEN, _RICH = 2.0, 6.0
 # Grey levels above black, and below white, where the pattern begins, and where it has its full amplitude.
 _DARK, _LIT = 4.0, 40.0
 _BRIGHT, _DIMMED = 2.0, 10.0

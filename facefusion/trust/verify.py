@@ -135,8 +135,10 @@ class Finding:
         mark = self.mark
         if mark is None:
             return f"could not be looked for: {self.problem}"
-        if not mark.found or mark.payload is None:
+        if not mark.found:
             return "not found"
+        if mark.payload is None:
+            return "found, but too faint to tell which result it belongs to"
         own = claim.mark_payload_of(self.credentials.manifest_id) if self.credentials else None
         if own is None:
             return f"found; it belongs to the result whose identity begins with {_payload(mark.payload)}"

@@ -1,8 +1,9 @@
 """The invisible mark: results can be told from recordings even after their metadata is gone.
 
-A fixed pattern of signs lies over every picture on a grid of 160 x 90 cells. It is cut into six words, each
-spread over a sixth of the cells; a word is one of 256 random patterns and so stands for one byte: a flag that
-is the same in every mark, the four bytes of the payload, a checksum. What is added is about one grey level.
+A pattern of signs lies over every picture on a grid of 160 x 90 cells. It is cut into six words, each spread
+over a sixth of the cells; a word is one of 256 fixed random patterns and so stands for one byte: the four
+bytes of the payload, and two that check them (a Reed-Solomon code: two payloads differ in three words at
+least, and what is read is a mark only where all six fit together). What is added is about one grey level.
 
 Reading it back means finding one grey level under a whole picture: each cell is predicted from its
 neighbours, and only what they do not explain counts (the pattern is noise, pictures are not), divided by how
@@ -45,10 +46,10 @@ FOUND = 8.0
 _ROWS, _COLUMNS = 90, 160
 _WORDS, _VALUES = 6, 256
 _CELLS = _ROWS * _COLUMNS // _WORDS
-_FLAG = 0xF0
 _RUN = 6  # neighbouring frames that are averaged before they are whitened
 _PLACES, _RUNS_EACH = 24, 4
-_CANDIDATES = 8  # values of a byte that are tried against the checksum
+_SURE = 1.5  # the likeliest payload must be ahead of the next by this much evidence, before the division
+_CANDIDATES = 16  # values of a byte that are tried against the checking ones
 _NEAR = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if dy or dx]
 
 
@@ -58,10 +59,10 @@ class Detection:
 
     Attributes:
         found: the mark is there.
-        payload: the number it carries (0 to 2**32 - 1); None where it is not there. Where several marks lie
-            over each other, that of the strongest.
+        payload: the number it carries (0 to 2**32 - 1); None where it is not there, or too faint to be sure
+            of every bit. Where several marks lie over each other, that of the strongest.
         confidence: evidence in standard deviations of chance, the sum over all words. Material without a mark
-            has about 5.5, and never had `FOUND` or more in what was measured (`docs/trust.md`).
+            has about 6, and never had `FOUND` or more in what was measured (`docs/trust.md`).
         frames: pictures that were looked at.
         further: payloads of weaker marks beneath, strongest first: results that were used as targets again.
     """
@@ -150,18 +151,18 @@ class _Listener:
 
     def verdict(self) -> Detection:
         scores = _scores(self._heard)
-        payload, evidence = _decoded(scores)
+        payload, evidence, lead = _decoded(scores)
         if evidence < FOUND:
             return Detection(False, None, round(evidence, 2), self._frames)
+        if lead < _SURE:
+            return Detection(True, None, round(evidence, 2), self._frames)
         further: list[int] = []
         rest = payload
-        # The flag is the same in all marks: those beneath are told by their other words alone.
-        scores[0] = 0
         while len(further) < 3:
-            for word, value in enumerate(_bytes(rest)[1:], start=1):
+            for word, value in enumerate(_bytes(rest)):
                 scores[word, value] = -np.inf
-            rest, strength = _decoded(scores)
-            if strength < FOUND:
+            rest, strength, lead = _decoded(scores)
+            if strength < FOUND or lead < _SURE:
                 break
             further.append(rest)
         return Detection(True, payload, round(evidence, 2), self._frames, tuple(further))
@@ -193,25 +194,25 @@ def pattern(payload: int) -> NDArray[np.int8]:
 
 
 def _bytes(payload: int) -> list[int]:
-    parts = payload.to_bytes(4, "big")
-    return [_FLAG, *parts, int(_checksum(*(np.array(part) for part in parts)))]
+    """The six words of a payload."""
+    parts = [np.array(part) for part in payload.to_bytes(4, "big")]
+    return [int(part) for part in (*parts, *_checks(*parts))]
 
 
-def _checksum(*parts: NDArray[Any]) -> NDArray[Any]:
-    """CRC-8 (polynomial 0x07) of bytes given as arrays, element by element."""
-    table = _crc_table()
-    value = np.zeros_like(parts[0])
+def _checks(*parts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The two checking bytes of payloads whose bytes are given as arrays, element by element."""
+    doubled = _doubled()
+    plain, weighed = np.zeros_like(parts[0]), np.zeros_like(parts[0])
     for part in parts:
-        value = table[value ^ part]
-    return value
+        plain, weighed = plain ^ part, doubled[weighed] ^ part
+    return plain, weighed
 
 
 @lru_cache(maxsize=1)
-def _crc_table() -> NDArray[np.int64]:
+def _doubled() -> NDArray[np.int64]:
+    """Twice every element of the field of 256 (polynomial 0x11D)."""
     values = np.arange(256)
-    for _ in range(8):
-        values = np.where(values & 0x80, values << 1 ^ 0x07, values << 1) & 0xFF
-    return values
+    return np.where(values & 0x80, values << 1 ^ 0x11D, values << 1)
 
 
 def whitened(grid: NDArray[Any]) -> Floats:
@@ -257,16 +258,16 @@ def _scores(heard: Floats) -> Floats:
     return scores
 
 
-def _decoded(scores: Floats) -> tuple[int, float]:
-    """The likeliest payload whose checksum is right, and the evidence for it."""
-    best = [np.argsort(-scores[word])[:_CANDIDATES] for word in range(1, 5)]
+def _decoded(scores: Floats) -> tuple[int, float, float]:
+    """The likeliest payload whose words fit together, the evidence for it, and its lead over the next."""
+    best = [np.argsort(-scores[word])[:_CANDIDATES] for word in range(4)]
     parts = [grid.ravel() for grid in np.meshgrid(*best, indexing="ij")]
-    check = _checksum(*parts)
-    total = scores[0, _FLAG] + scores[5, check]
-    for word, part in enumerate(parts, start=1):
-        total = total + scores[word, part]
-    place = int(np.argmax(total))
+    total = np.zeros(parts[0].shape, np.float32)
+    for word, part in enumerate((*parts, *_checks(*parts))):
+        total += scores[word, part]
+    second, place = (int(index) for index in np.argpartition(total, (-2, -1))[-2:])
     payload = 0
     for part in parts:
         payload = payload << 8 | int(part[place])
-    return payload, float(total[place]) / float(np.sqrt(_WORDS))
+    evidence = float(total[place]) / float(np.sqrt(_WORDS))
+    return payload, evidence, float(total[place] - total[second])
