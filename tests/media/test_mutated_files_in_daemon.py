@@ -153,8 +153,8 @@ def leftovers(root: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_forty_eight_damaged_files_through_the_daemon(originals, samples, tmp_path):
-    files = list(mutants(originals, 48, SEED))
+def test_sixty_four_damaged_files_through_the_daemon(originals, samples, tmp_path):
+    files = list(mutants(originals, 64, SEED))
     judge([run_batch(tmp_path / "root", samples.astronaut, files, 300)])
     assert leftovers(tmp_path / "root") == []
 
