@@ -1,5 +1,6 @@
 """The invisible mark: nobody sees it, it is read back after what people do to files, and only where it is."""
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
@@ -190,6 +191,10 @@ def test_a_payload_must_fit():
     for payload in (-1, 1 << 32):
         with pytest.raises(ValueError, match="32 bits"):
             Watermark(payload)
+
+
+def test_the_pattern_stays_the_same_so_that_old_results_can_be_read():
+    assert hashlib.sha256(pattern(PAYLOAD).tobytes()).hexdigest()[:16] == "9f435fc0cd1deebc"
 
 
 def test_several_threads_share_one_mark(picture):
