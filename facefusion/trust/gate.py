@@ -31,6 +31,8 @@ CLOSE_SECONDS = 0.25
 """Distance of looks around a suspicion, and in the first second of a result."""
 ALERT_SECONDS = 2.0
 MOST_SUSPICIONS = 200
+PANORAMA, MOST_PIECES = 2.5, 12
+"""Pictures this many times as long as wide are looked at in pieces, too."""
 
 Alive = Callable[[], object]
 
@@ -167,9 +169,12 @@ class ContentGate:
         return self._parts[part]
 
     def _score(self, frame: Thumbnailed) -> Mapping[str, float]:
-        picture, _ = frame.thumbnail(self._model.side)
+        pictures = _views(frame, self._model.side)
         try:
-            scores = self._model.score(picture)
+            scores: dict[str, float] = {}
+            for picture in pictures:
+                for name, score in self._model.score(picture).items():
+                    scores[name] = max(score, scores.get(name, score))
             if not all(0.0 <= score <= 1.001 and math.isfinite(score) for score in scores.values()):
                 raise ValueError("what it answers are no scores")
         except Exception as error:
@@ -238,6 +243,21 @@ class OutputInspector:
         if self._judge.is_suspicious(scores):
             self._alert_until = max(self._alert_until, seconds + ALERT_SECONDS)
         self._next = seconds + (CLOSE_SECONDS if seconds < self._alert_until else OUTPUT_SECONDS)
+
+
+def _views(frame: Thumbnailed, side: int) -> list[NDArray[np.uint8]]:
+    """The frame as the model looks at it: small; a panorama also in pieces, or nothing would be left of it."""
+    whole, _ = frame.thumbnail(side)
+    long, short = max(whole.shape[:2]), min(whole.shape[:2])
+    pieces = min(math.ceil(long / short), MOST_PIECES)
+    if long / short < PANORAMA:
+        return [whole]
+    large, _ = frame.thumbnail(side * pieces)
+    along = 1 if large.shape[1] >= large.shape[0] else 0
+    length = min(side, large.shape[along])
+    starts = np.linspace(0, large.shape[along] - length, pieces + 1).round().astype(int)
+    cuts = [large[:, at : at + length] if along else large[at : at + length] for at in starts]
+    return [whole, *map(np.ascontiguousarray, cuts)]
 
 
 def _duration(frame: object) -> float:

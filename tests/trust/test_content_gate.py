@@ -90,6 +90,20 @@ def test_a_picture_is_judged_by_one_score(tmp_path: Path, score: float, refused:
         gate().check_target(path)
 
 
+@pytest.mark.parametrize("upright", [False, True])
+def test_a_panorama_is_looked_at_piece_by_piece(tmp_path: Path, upright: bool) -> None:
+    picture = np.hstack([shade(0.05, width=3000, height=200), shade(0.95, width=250, height=200)])
+    picture = np.hstack([picture, shade(0.05, width=700, height=200)])
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), np.ascontiguousarray(picture.transpose(1, 0, 2)) if upright else picture)
+    model = Brightness()
+    with pytest.raises(ContentBlockedError):
+        gate(model).check_target(path)
+    assert 12 <= model.looks <= 16
+    cv2.imwrite(str(path), shade(0.05, width=1, height=900))
+    gate().check_target(path)
+
+
 def test_thresholds_can_only_be_made_stricter() -> None:
     for key, most in (("hard_threshold", HARD), ("soft_threshold", SOFT)):
         with pytest.raises(ConfigError, match=rf"gate\.{key}.* is 0\.99"):
