@@ -246,7 +246,7 @@ class OutputInspector:
 
 
 def _views(frame: Thumbnailed, side: int) -> list[NDArray[np.uint8]]:
-    """The frame as the model looks at it: small; a panorama also in pieces, or nothing would be left of it."""
+    """The frame as the model looks at it: small; a panorama also in pieces, or too little would be left."""
     whole, _ = frame.thumbnail(side)
     long, short = max(whole.shape[:2]), min(whole.shape[:2])
     pieces = min(math.ceil(long / short), MOST_PIECES)
