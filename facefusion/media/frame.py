@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import astuple
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -259,9 +260,7 @@ class PlanarFrame:
         black, white = (0, top) if full else (16 * unit, 235 * unit)
         planes = self.planes[: 3 if self.layout.rgb else 1]
         scale = unit * (_PQ_SHARE if self.av_frame.color_trc == _PQ else 1.0)
-        cells = amplitudes(
-            planes[0], size, signs, strength.even, strength.rich, float(black), float(white), scale
-        )
+        cells = amplitudes(planes[0], size, signs, astuple(strength), float(black), float(white), scale)
         hidden = self.planes[-1][: self.height, : self.width] == 0 if self.layout.alpha else None
         for plane in planes:
             with _kept(plane[: self.height, : self.width], hidden):
@@ -343,9 +342,7 @@ class PackedFrame:
         """See `Frame.imprint`; all three colours get the same."""
         size, channels = (self.width, self.height), self.pixels.shape[2]
         unit, white = (257.0, 65535) if self.depth == 16 else (1.0, 255)
-        cells = amplitudes(
-            self.pixels[..., 1], size, signs, strength.even, strength.rich, 0.0, float(white), unit
-        )
+        cells = amplitudes(self.pixels[..., 1], size, signs, astuple(strength), 0.0, float(white), unit)
         hidden = self.pixels[..., 3] == 0 if channels == 4 else None
         with _kept(self.pixels, hidden):
             add_cells(self.pixels.reshape(self.height, -1), size, cells, channels, 3, 0, white)

@@ -25,14 +25,16 @@ class Strength:
     Attributes:
         even: amplitude where the picture is even.
         rich: amplitude where it is rich in texture.
+        texture: range of the samples in a cell from which it is rich.
     """
 
     even: float
     rich: float
+    texture: float
 
 
-# Range of the samples in a cell, in 8-bit grey levels, below which it is even and above which it is rich.
-_EVEN, _RICH = 2.0, 6.0
+# Range of the samples in a cell, in 8-bit grey levels, below which it is even.
+_EVEN = 2.0
 # Grey levels above black, and below white, where the pattern begins, and where it has its full amplitude.
 _DARK, _LIT = 4.0, 40.0
 _BRIGHT, _DIMMED = 2.0, 10.0
@@ -55,8 +57,7 @@ def amplitudes(
     luma: Array,
     size: tuple[int, int],
     signs: Array,
-    even: float,
-    rich: float,
+    strength: tuple[float, float, float],
     black: float,
     white: float,
     unit: float,
@@ -67,8 +68,7 @@ def amplitudes(
         luma: (rows, line) samples that stand for brightness; columns past the picture are not read.
         size: width and height of the picture.
         signs: (cells down, cells across) int8, -1 and 1.
-        even: amplitude in even cells, in 8-bit grey levels.
-        rich: amplitude in rich cells.
+        strength: `even`, `rich` and `texture` of `Strength`.
         black: sample value of black.
         white: sample value of white.
         unit: samples per 8-bit grey level.
@@ -76,6 +76,7 @@ def amplitudes(
     Returns:
         float32, shape of `signs`.
     """
+    even, rich, full = strength
     down, across = signs.shape
     rows, columns = cell_edges(down, size[1]), cell_edges(across, size[0])
     out = np.zeros((down, across), np.float32)
@@ -97,7 +98,7 @@ def amplitudes(
                     most = max(most, value)
                     total += value
                     count += 1
-            texture = ((most - least) / unit - _EVEN) / (_RICH - _EVEN)
+            texture = ((most - least) / unit - _EVEN) / (full - _EVEN)
             mean = total / count
             light = ((mean - black) / unit - _DARK) / (_LIT - _DARK)
             shade = ((white - mean) / unit - _BRIGHT) / (_DIMMED - _BRIGHT)
@@ -150,9 +151,9 @@ def add_cells(
 
 def warm_up() -> None:
     """Compile (or load from the cache on disk) what video and photos of 8 bit and more need."""
-    signs = np.ones((1, 1), np.int8)
+    signs, strength = np.ones((1, 1), np.int8), (0.5, 1.0, 6.0)
     for dtype in (np.uint8, np.uint16):
         plane = np.zeros((2, 6), dtype)
-        cells = amplitudes(plane, (2, 2), signs, 0.5, 1.0, 0.0, 255.0, 1.0)
-        amplitudes(plane.reshape(2, 2, 3)[..., 1], (2, 2), signs, 0.5, 1.0, 0.0, 255.0, 1.0)
+        cells = amplitudes(plane, (2, 2), signs, strength, 0.0, 255.0, 1.0)
+        amplitudes(plane.reshape(2, 2, 3)[..., 1], (2, 2), signs, strength, 0.0, 255.0, 1.0)
         add_cells(plane, (2, 2), cells, 1, 1, 0, 255)

@@ -35,9 +35,9 @@ from facefusion.media.probe import probe
 
 Floats = NDArray[np.float32]
 
-VIDEO_STRENGTH = Strength(even=0.5, rich=1.0)
+VIDEO_STRENGTH = Strength(even=0.5, rich=1.0, texture=6.0)
 """Amplitude in videos, in 8-bit grey levels: the mark is read from many pictures."""
-PHOTO_STRENGTH = Strength(even=0.75, rich=1.5)
+PHOTO_STRENGTH = Strength(even=0.75, rich=2.0, texture=16.0)
 """Amplitude in photos, where one picture has to do."""
 
 FOUND = 8.0
