@@ -45,9 +45,8 @@ def install(tmp_path: Path, models_dir: Path, registry: Registry) -> Installed:
         folder = tmp_path / "models"
         if not folder.exists():
             folder.mkdir()
-            for file in models_dir.iterdir():
-                if file.suffix in (".tflite", ".py"):
-                    shutil.copy(file, folder / file.name)
+            for model in registry.expand(["mesh"]):
+                shutil.copy(models_dir / model.file, folder / model.file)
         for name in names:
             put(registry, folder, name, dict(changes or {}))
         return folder
