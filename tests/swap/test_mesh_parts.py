@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
-from face_material import Floats, Image, Models, Portrait
+from face_material import Floats, Image, Models, Portrait, packed
 
+from facefusion.config import AutomationConfig
 from facefusion.faces.align import canonicalise
 from facefusion.swap.masks import add_polygon, fading_silhouette, grown_hull
+from facefusion.swap.mesh.engine import MeshEngine
 from facefusion.swap.mesh.geometry import shape_difference
-from facefusion.swap.mesh.grain import SOFTENING, SoftnessControl, fine_detail, sharpness
+from facefusion.swap.mesh.grain import (
+    SOFTENING,
+    SoftnessControl,
+    fine_detail,
+    sharpness,
+    sharpness_of_middle,
+)
 from facefusion.swap.mesh.kernels import foreign, interpolate, rasterise, weighted_means
 from facefusion.swap.mesh.light import LightTransfer, read_colours, vertex_colours
 from facefusion.swap.mesh.occlusion import OcclusionModel
@@ -219,14 +229,37 @@ def test_blurring_makes_less_sharp() -> None:
     assert sharpness(np.asarray(cv2.GaussianBlur(sharp, (0, 0), 1.5), np.uint8)) < 0.6 * sharpness(sharp)
 
 
-def test_the_drawing_becomes_as_soft_as_the_target_and_stays_within_bounds() -> None:
+def test_the_drawing_becomes_as_soft_as_the_target_and_no_softer() -> None:
     control = SoftnessControl()
-    for _ in range(30):
-        control.report(drawn=9.0, target=3.0)
-    assert control.variant == len(SOFTENING) - 1
-    for _ in range(60):
-        control.report(drawn=2.0, target=5.0)
-    assert control.variant == 0
+    drawn = np.array([9.0, 7.0, 5.0, 3.2], np.float32)
+    for target, variant in ((3.0, 3), (4.3, 2), (8.0, 0), (0.5, 3)):
+        for _ in range(12):
+            control.take(target, drawn)
+        assert control.variant == variant, target
+
+
+def test_a_variant_that_still_serves_is_not_changed() -> None:
+    control = SoftnessControl()
+    for target in (3.9, 4.0, 4.1, 3.95) * 8:  # round the point where two variants meet
+        control.take(target, np.array([9.0, 7.0, 5.2, 3.2], np.float32))
+        assert control.variant == 2
+
+
+def test_the_sharpness_of_a_drawing_is_foretold(
+    models: Models, mesh_engine: MeshEngine, source_man: MeshSource, target_astronaut: Portrait
+) -> None:
+    """No measurement of drawn frames is waited for: results do not depend on which thread is quicker."""
+    frame, face = packed(target_astronaut.picture), target_astronaut.face
+    painter = mesh_engine.painter(source_man, AutomationConfig())
+    manner = painter.study(frame, 0, face)
+    assert source_man.sharpness.shape == (len(source_man.atlas), len(SOFTENING))
+    foretold = source_man.sharpness[source_man.level(face.size)]
+    drawn = []
+    for variant in range(len(SOFTENING)):
+        patch = painter.draw(frame, face, replace(manner, variant=variant))
+        assert patch is not None
+        drawn.append(sharpness_of_middle(patch.colour, np.zeros(2), np.array(patch.colour.shape[1::-1])))
+    assert np.corrcoef(foretold, drawn)[0, 1] > 0.98
 
 
 # -- in front of the face -----------------------------------------------------------------------------------

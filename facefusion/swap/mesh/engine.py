@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +16,7 @@ from facefusion.faces.topology import INNER_LIPS
 from facefusion.swap.contract import Canvas, EngineIdentity, Patch
 from facefusion.swap.masks import add_polygon, fading_silhouette, grown_hull
 from facefusion.swap.mesh.geometry import MeshTables, frontness, mouth_gap, shape_difference
-from facefusion.swap.mesh.grain import SoftnessControl, sharpness
+from facefusion.swap.mesh.grain import SoftnessControl, sharpness_of_middle
 from facefusion.swap.mesh.kernels import rasterise, shade
 from facefusion.swap.mesh.light import Light, read_colours
 from facefusion.swap.mesh.occlusion import OcclusionModel
@@ -39,7 +38,6 @@ class Manner:
         light: on the target.
         hidden: (468,) where something is in front of the face, 0..1.
         variant: of the atlas, see `grain.SOFTENING`.
-        control: is told how the drawing compares with the target, where a measurement is due.
     """
 
     shape: Floats
@@ -49,7 +47,6 @@ class Manner:
     light: Light
     hidden: Floats
     variant: int = 0
-    control: SoftnessControl | None = None
 
 
 class MeshEngine:
@@ -139,6 +136,8 @@ class MeshPainter:
         source = self._source
         colours = read_colours(frame, face.points, face.size)
         hidden = model.occlusion.update(colours)
+        if model.softness.due:
+            model.softness.take(*self._sharpness(frame, face, colours))
         # What faces away shows its surroundings rather than skin.
         seen = np.clip(frontness(face.points, self._tables) * 3.0 - 0.4, 0.01, 1.0)
         trust = source.confidence * (1.0 - 0.98 * hidden) * seen
@@ -153,8 +152,21 @@ class MeshPainter:
             source.light.transfer(source.colours, trust, colours),
             hidden,
             model.softness.variant,
-            model.softness if model.softness.due else None,
         )
+
+    def _sharpness(self, frame: Canvas, face: Face, colours: Floats) -> tuple[float, Floats]:
+        """How sharp the target's face is, and how sharp the source would be drawn over it, by variant."""
+        source = self._source
+        box = _box(face.points, frame.width, frame.height)
+        if box is None:
+            return 0.0, np.zeros(len(source.sharpness[0]), np.float32)
+        low = np.array(box[:2], np.float32)
+        target = sharpness_of_middle(frame.read(box), low - low, np.array(box[2:], np.float32) - low)
+        level = source.level(face.size)
+        # Drawn smaller, neighbouring pixels differ more, but the finest detail is lost.
+        shrink = np.sqrt(source.size * 0.5**level / face.size)
+        brightness = float(colours.mean() / (source.colours.mean() + 1e-6))
+        return target, np.asarray(source.sharpness[level] * shrink * brightness, np.float32)
 
     def draw(self, frame: Canvas, face: Face, manner: object) -> Patch | None:
         """See `Painter.draw`."""
@@ -175,7 +187,7 @@ class MeshPainter:
         size = face.size
         height, width = target.shape[:2]
         ids, weights = rasterise(moved, tables.triangles, width, height)
-        level = int(np.clip(np.floor(np.log2(max(source.size / size, 1.0)) + 0.35), 0, len(source.atlas) - 1))
+        level = source.level(size)
         shrink = 0.5**level
         attributes = np.concatenate(
             [
@@ -210,8 +222,6 @@ class MeshPainter:
             ids, weights, tables.triangles, attributes, source.atlas[level][manner.variant], target,
             own, spare, eyes, openings, source.tint, colour, alpha,
         )  # fmt: skip
-        if manner.control is not None:
-            manner.control.report(_sharpness_inside(colour), _sharpness_inside(target))
         np.minimum(alpha, fading_silhouette(ids >= 0, size), out=alpha)
         return Patch(box, colour, alpha)
 
@@ -256,15 +266,6 @@ def _own_lids(opening: Floats) -> Floats:
 def _rise(value: float, low: float, high: float) -> float:
     """0 up to `low`, 1 from `high` on, a straight line in between."""
     return float(np.clip((value - low) / (high - low), 0.0, 1.0))
-
-
-def _sharpness_inside(image: NDArray[np.uint8]) -> float:
-    """Sharpness in the middle of a face's region, where it is surely the face."""
-    height, width = image.shape[:2]
-    part = image[height // 5 : height * 4 // 5, width // 5 : width * 4 // 5]
-    if min(part.shape[:2]) < 16:
-        return 1.0
-    return sharpness(np.asarray(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), np.uint8))
 
 
 def _box(points: Floats, width: int, height: int) -> tuple[int, int, int, int] | None:

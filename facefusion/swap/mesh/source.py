@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from facefusion.faces.align import canonicalise
 from facefusion.faces.landmarks import Face
 from facefusion.swap.mesh.geometry import MeshTables, frontness
-from facefusion.swap.mesh.grain import SOFTENING, fine_detail
+from facefusion.swap.mesh.grain import SOFTENING, atlas_sharpness, fine_detail
 from facefusion.swap.mesh.kernels import foreign, interpolate, rasterise
 from facefusion.swap.mesh.light import LightTransfer, vertex_colours
 
@@ -42,6 +42,7 @@ class MeshSource:
         confidence: (468,) float32, how far each landmark shows bare skin.
         light: smoothing operator over this face.
         saturation: 0..255, mean; near 0 for black-and-white pictures.
+        sharpness: (sizes, variants) float32, see `grain.atlas_sharpness`.
         tint: how much redder than blue the skin is, (r - b) / (r + b), median.
     """
 
@@ -56,6 +57,12 @@ class MeshSource:
     light: LightTransfer
     saturation: float
     tint: float
+    sharpness: Floats
+
+    def level(self, size: float) -> int:
+        """Which size of the atlas to draw a face of `size` pixels from: the one a little larger."""
+        steps = np.floor(np.log2(max(self.size / size, 1.0)) + 0.35)
+        return int(np.clip(steps, 0, len(self.atlas) - 1))
 
 
 def prepare_source(pictures: list[tuple[Image, Face]], tables: MeshTables) -> MeshSource:
@@ -86,9 +93,11 @@ def prepare_source(pictures: list[tuple[Image, Face]], tables: MeshTables) -> Me
         pyramid.append(
             np.asarray(cv2.resize(pyramid[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
         )
+    variants = tuple(_variants(level) for level in pyramid)
     return MeshSource(
         shape=shape,
-        atlas=tuple(_variants(level) for level in pyramid),
+        atlas=variants,
+        sharpness=atlas_sharpness(variants, places),
         places=places,
         irises=_iris_places(pictures[0][1], flat, tables),
         lids=np.mean([face.lids for _, face in pictures], axis=0).astype(np.float32),
