@@ -118,7 +118,7 @@ class AuditLog:
                 line = _line(part, end)
                 new += line + b"\n"
                 end = _End(end.lines + 1, _hash(line))
-            log.write(new)
+            _write_all(log, new)
             os.fsync(log.fileno())
         self._remember(end)
         return True
@@ -255,6 +255,13 @@ def _take_off_torn_line(log: Any) -> int:
     if kept < size:
         log.truncate(kept)
     return int(size - kept)
+
+
+def _write_all(log: Any, content: bytes) -> None:
+    """A disk that fills up takes a part and says so without an error; the next part then meets it."""
+    left = memoryview(content)
+    while left:
+        left = left[log.write(left) :]
 
 
 def _tail(log: Any) -> list[bytes]:

@@ -165,6 +165,22 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(before)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit on the size of files is POSIX")
+def test_a_disk_that_fills_up_within_a_line_is_said_and_the_job_is_noted_later(tmp_path: Path) -> None:
+    path = fill(tmp_path)
+    allowed = path.stat().st_size + 30  # bytes of the next line that fit
+    code = (
+        "import pathlib, resource, sys; from facefusion.trust.audit import AuditLog;"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({allowed}, {allowed}));"
+        "AuditLog(pathlib.Path(sys.argv[1])).append({'event': 'done', 'job': '70'}, same=('job',))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert "StorageError" in ended.stderr
+    fill(tmp_path, 1, first=70)
+    assert check_audit(tmp_path).ok
+    assert entries(path)[-1]["job"] == "70"
+
+
 def test_a_face_is_told_by_a_keyed_hash_that_can_be_forgotten(tmp_path: Path) -> None:
     first, second = face_mark(tmp_path, "ab" * 32), face_mark(tmp_path, "cd" * 32)
     assert first != second
