@@ -140,6 +140,8 @@ def read_consent(file: Path) -> Consent:
         raise _malformed(file, error.strerror or "it cannot be read") from error
     except ValueError as error:
         raise _malformed(file, str(error)) from error
+    except RecursionError as error:
+        raise _malformed(file, "its brackets are nested too deep") from error
     return Consent(document.basis, document.scope, document.expires)
 
 

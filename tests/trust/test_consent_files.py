@@ -93,6 +93,7 @@ def test_it_holds_to_the_end_of_its_last_day(tmp_path: Path, expires: str, holds
         (f'basis = "self"\nscope = "{"x" * 201}"', "`scope`"),
         (f'basis = "self"\n#{"x" * 20_000}', "too long"),
         ("\x00\x01", "alice.consent.toml"),
+        (f"basis = {'[' * 8000}", "nested"),
     ],
 )
 def test_what_cannot_be_understood_blocks(tmp_path: Path, text: str, said: str) -> None:
