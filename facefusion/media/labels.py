@@ -89,7 +89,11 @@ def labelled(packet: bytes, label: Label) -> Labelled:
         with contextlib.suppress(ValueError):  # reserved ones
             Xml.register_namespace(prefix, uri)
     begin = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'.encode()
-    return Labelled(begin + Xml.tostring(root, "utf-8") + b'\n<?xpacket end="w"?>', complete)
+    try:
+        text = Xml.tostring(root, "utf-8")
+    except RecursionError:  # elements nested a thousand deep
+        return Labelled(labelled(b"", label).packet, False)
+    return Labelled(begin + text + b'\n<?xpacket end="w"?>', complete)
 
 
 def add_box(path: Path, label: Label) -> None:

@@ -21,6 +21,7 @@ from facefusion.media.plan import plan_output
 from facefusion.media.probe import probe
 from facefusion.media.verify import verify_photo, verify_video
 
+DEEP = b"<a>" * 5000 + b"</a>" * 5000
 LABEL = Label("http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia", "tool 1")
 STILLS = ["a.jpg", "a.png", "a.webp", "a.tif", "a.avif", "a.heic", "a.jp2", "deep.png", "deep.tif"]
 OWN_WORDS = b"""<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">
@@ -119,7 +120,14 @@ def test_other_words_of_the_picture_stay_and_the_old_source_type_goes(tmp_path: 
 
 @pytest.mark.parametrize(
     "packet",
-    [b"<x:xmpmeta", b"\xff\xfe\0", b"<a/>", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', b"text"],
+    [
+        b"<x:xmpmeta",
+        b"\xff\xfe\0",
+        b"<a/>",
+        b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
+        b"text",
+        OWN_WORDS.replace(b"</rdf:Description>", DEEP + b"</rdf:Description>"),
+    ],
 )
 def test_damaged_words_are_replaced_and_that_is_said(tmp_path: Path, packet: bytes) -> None:
     assert not labelled(packet, LABEL).complete
