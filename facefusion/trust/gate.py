@@ -129,14 +129,19 @@ class ContentGate:
             alive()
         self._refuse_for(path.name, judge.end_of_video())
 
-    def check_sources(self, paths: Iterable[Path]) -> None:
+    def check_sources(self, paths: Iterable[Path], alive: Alive = lambda: None) -> None:
         """Look at the pictures of the source face. One that cannot be read is not used for it either.
+
+        Args:
+            paths: of the pictures.
+            alive: see `check_target`.
 
         Raises:
             ContentBlockedError: refused, or the model failed.
         """
         judge = self._judge("sources")
         for path in paths:
+            alive()
             try:
                 picture = PackedFrame(read_face_picture(path))
             except MediaFormatError:
@@ -159,10 +164,12 @@ class ContentGate:
         """Return only if target, sources and result have been looked at, and nothing was refused.
 
         Raises:
-            ContentBlockedError: otherwise; what was made is no result.
+            ContentBlockedError: otherwise, or it is a video of one frame that a photo would be refused for; what
+                was made is no result.
         """
         if self.result["verdict"] != "passed":
             raise _unavailable("A result was made that it has not looked at.")
+        self._refuse_for("The result", self._parts["output"].end_of_video())
 
     def _judge(self, part: str) -> Judge:
         self._parts[part] = Judge(self._settings)

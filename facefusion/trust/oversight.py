@@ -73,7 +73,7 @@ class Oversight:
         consent = consent_for(faces, required=config.require_face_consent)
         gate = ContentGate(self._models_dir, config)
         gate.check_target(target, alive)
-        gate.check_sources(faces)
+        gate.check_sources(faces, alive)
         case = Case(self._state_dir, target, _type_of(faces), consent, gate, self._at)
         case.seconds["gate"] = round(time.monotonic() - began, 3)
         return case

@@ -296,6 +296,24 @@ def test_a_picture_of_the_result_that_stands_still_is_judged_like_a_photo(tmp_pa
             inspector.inspect(PackedFrame(shade(score)), second)
 
 
+def test_a_video_of_one_frame_is_judged_like_a_photo_when_it_is_done(tmp_path: Path) -> None:
+    one = checked(write_scores(tmp_path / "a.mp4", lambda t: 0.1, seconds=1 / RATE), Brightness())
+    one.inspector().inspect(PackedFrame(shade(0.9)), 0.0)
+    with pytest.raises(ContentBlockedError, match="The result is refused"):
+        one.require_passed()
+    assert one.result["verdict"] == "refused"
+
+
+def test_looking_at_many_source_pictures_can_be_stopped(tmp_path: Path) -> None:
+    def stopped() -> None:
+        raise CancelledError("stopped")
+
+    model = Brightness()
+    with pytest.raises(CancelledError):
+        gate(model).check_sources([write_picture(tmp_path / "face.png", 0.1)], stopped)
+    assert model.looks == 0
+
+
 def test_time_stamps_that_jump_back_do_not_blind_it(tmp_path: Path) -> None:
     one = checked(write_scores(tmp_path / "a.mp4", lambda t: 0.1, seconds=1), Brightness())
     inspector = one.inspector()
