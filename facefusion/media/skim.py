@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import math
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,13 +52,13 @@ class _Map:
 
     Attributes:
         keys: time stamps of the key frames, ascending.
-        end: time stamp of the last picture.
+        stamps: time stamps of all pictures, ascending.
         seeks: key frame -> time to seek it by.
         stills: pictures that stand still for `STILL_SECONDS` or more -> for how long.
     """
 
     keys: tuple[float, ...]
-    end: float
+    stamps: Sequence[float]
     seeks: Mapping[float, float]
     stills: Mapping[float, float]
 
@@ -114,6 +114,7 @@ class VideoSkimmer:
         """Every frame, for files without a usable index of key frames, and for animations."""
         with open_reader(self._path, self._info) as reader:
             for frame in reader:
+                self._alive()
                 yield Glance(frame.seconds, frame, _duration(frame.av_frame, frame.time_base))
 
     def _mapped(self) -> _Map | None:
@@ -140,7 +141,7 @@ class VideoSkimmer:
                 ordered = array("d", sorted(stamps))
                 gaps = ((early, late - early) for early, late in itertools.pairwise(ordered))
                 stills = {_rounded(moment): gap for moment, gap in gaps if gap >= STILL_SECONDS}
-                self._map = _Map(tuple(sorted(seeks)), ordered[-1], seeks, stills)
+                self._map = _Map(tuple(sorted(seeks)), ordered, seeks, stills)
         return self._map
 
     def _at(self, found: _Map, moments: Sequence[float]) -> Iterator[Glance]:
@@ -219,15 +220,21 @@ def _moments(found: _Map, closest: float, farthest: float) -> list[float]:
         if moments and key - moments[-1] < closest:
             continue
         if moments:
-            moments += _between(moments[-1], key, farthest)
+            moments += _between(found, moments[-1], key, farthest)
         moments.append(key)
-    moments += _between(moments[-1], found.end + _SAME_MOMENT, farthest)
+    moments += _between(found, moments[-1], found.stamps[-1] + _SAME_MOMENT, farthest)
     return sorted({*moments, *found.stills})
 
 
-def _between(start: float, end: float, farthest: float) -> list[float]:
-    """Moments strictly between two others, so that none is farther from the next than `farthest`."""
+def _between(found: _Map, start: float, end: float, farthest: float) -> list[float]:
+    """Moments strictly between two others, so that none is farther from the next than `farthest`.
+
+    Where there are fewer pictures than that, as where time stamps jump, their own moments.
+    """
     parts = math.ceil((end - start) / farthest)
+    first, last = bisect_right(found.stamps, start), bisect_left(found.stamps, end)
+    if last - first < parts:
+        return list(found.stamps[first:last])
     return [start + (end - start) * part / parts for part in range(1, parts)]
 
 

@@ -1,10 +1,13 @@
-"""Skimming finds its frames in streams without an index, too, which are searched by the times of decoding."""
+"""Skimming finds its frames in streams without an index, too, and where time stamps jump."""
 
 from __future__ import annotations
 
 import itertools
+import tracemalloc
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 from media_clips import Clip, make_clip
 
@@ -23,3 +26,23 @@ def test_every_second_is_seen(tmp_path: Path, suffix: str, frames: int) -> None:
     assert len(seen) >= frames / 25
     assert all(later - earlier <= 1.05 for earlier, later in itertools.pairwise(seen))
     assert frames / 25 - seen[-1] <= 1.05
+
+
+def test_time_stamps_that_jump_by_decades_cost_no_memory(tmp_path: Path) -> None:
+    source = tmp_path / "jump.mkv"
+    with av.open(str(source), "w") as out:
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for pts in (*range(60), 25 * 2_000_000_000, 25 * 2_000_000_000 + 1):
+            frame = av.VideoFrame(64, 48, "yuv420p")
+            frame.pts, frame.time_base = pts, Fraction(1, 25)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    tracemalloc.start()
+    try:
+        seen = [g.seconds for g in VideoSkimmer(source, probe(source)).spread(closest=1, farthest=2)]
+        assert tracemalloc.get_traced_memory()[1] < 10e6
+    finally:
+        tracemalloc.stop()
+    assert seen[-1] >= 2e9
+    assert [moment for moment in seen if moment < 1e9][-1] == pytest.approx(59 / 25, abs=0.01)
