@@ -164,8 +164,8 @@ class ContentGate:
         """Return only if target, sources and result have been looked at, and nothing was refused.
 
         Raises:
-            ContentBlockedError: otherwise, or it is a video of one frame that a photo would be refused for; what
-                was made is no result.
+            ContentBlockedError: otherwise, or where it is a video of one frame that would be refused as a photo.
+                What was made is no result.
         """
         if self.result["verdict"] != "passed":
             raise _unavailable("A result was made that it has not looked at.")
