@@ -164,7 +164,7 @@ class ContentGate:
         """Return only if target, sources and result have been looked at, and nothing was refused.
 
         Raises:
-            ContentBlockedError: otherwise, or where it is a video of one frame that would be refused as a photo.
+            ContentBlockedError: otherwise, or it is a video of one frame that would be refused as a photo.
                 What was made is no result.
         """
         if self.result["verdict"] != "passed":
