@@ -14,6 +14,7 @@ import datetime
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def identity_of(state_dir: Path) -> Identity:
         SealingError: the clock is wrong.
     """
     folder = state_dir / FOLDER
-    try:
+    with _storage(folder):
         problem = ""
         for _ in range(_TRIES):
             found = _read(folder)
@@ -77,13 +78,17 @@ def identity_of(state_dir: Path) -> Identity:
                 problem = found
                 _put_aside(folder)
             _make(state_dir, folder)
-        raise SealingError(f"The signing identity {problem or 'cannot be made'}, again and again.")
-    except OSError as error:
-        where = error.filename or folder
-        raise StorageError(
-            f"The signing identity {where} cannot be read or written ({error.strerror or error}).",
-            remedy="Make the folder .automation/identity readable and writable for this program.",
-        ) from error
+    raise SealingError(f"The signing identity {problem or 'cannot be made'}, again and again.")
+
+
+def require_identity(state_dir: Path) -> None:
+    """Return only if nothing keeps a result from being signed later; makes and replaces nothing.
+
+    Raises:
+        StorageError, SealingError: see `identity_of`.
+    """
+    with _storage(state_dir / FOLDER):
+        _read(state_dir / FOLDER)
 
 
 def known_authorities(state_dir: Path) -> list[bytes]:
@@ -95,6 +100,18 @@ def known_authorities(state_dir: Path) -> list[bytes]:
             x509.load_pem_x509_certificate(certificate)
             found.append(certificate)
     return found
+
+
+@contextlib.contextmanager
+def _storage(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or folder
+        raise StorageError(
+            f"The signing identity {where} cannot be read or written ({error.strerror or error}).",
+            remedy="Make the folder .automation/identity readable and writable for this program.",
+        ) from error
 
 
 def _read(folder: Path) -> Identity | str | None:

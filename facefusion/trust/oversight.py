@@ -25,7 +25,7 @@ from facefusion.trust import claim, policy
 from facefusion.trust.consent import Consent, consent_for
 from facefusion.trust.credentials import media_type
 from facefusion.trust.gate import ContentGate
-from facefusion.trust.identity import identity_of, known_authorities
+from facefusion.trust.identity import identity_of, known_authorities, require_identity
 from facefusion.trust.sealing import seal
 from facefusion.trust.watermark import Watermark
 
@@ -67,10 +67,12 @@ class Oversight:
             ConsentError: what is stated about the face does not allow it.
             ContentBlockedError: the content gate refuses it, or cannot judge.
             MediaFormatError: the target cannot be looked at.
+            StorageError, SealingError: there will be nothing to sign with, see `identity_of`.
         """
         began = time.monotonic()
         policy.require_accepted(self._state_dir, config)
         consent = consent_for(faces, required=config.require_face_consent)
+        require_identity(self._state_dir)
         gate = ContentGate(self._models_dir, config)
         gate.check_target(target, alive)
         gate.check_sources(faces, alive)

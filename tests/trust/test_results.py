@@ -17,10 +17,12 @@ from face_material import Image, write_clip
 from installation import Installation
 from PIL import Image as Pillow
 
-from facefusion.errors import ConsentError, PolicyNotAcceptedError
+from facefusion.config import AutomationConfig
+from facefusion.errors import ConsentError, PolicyNotAcceptedError, StorageError
 from facefusion.trust import claim
 from facefusion.trust.credentials import actions_in
 from facefusion.trust.identity import identity_of
+from facefusion.trust.oversight import Oversight
 from facefusion.trust.sidecars import has_sidecar, sidecar_of
 from facefusion.trust.verify import State, Verdict
 
@@ -250,6 +252,19 @@ def test_nothing_is_begun_before_the_use_policy_is_accepted(
 ) -> None:
     with pytest.raises(PolicyNotAcceptedError):
         installation.make(photo(tmp_path / "a.jpg", views[0]), accept_use_policy=0)
+
+
+def test_nothing_is_begun_that_cannot_be_signed_in_the_end(tmp_path: Path, models_dir: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "identity").write_bytes(b"a file in the way")
+    still = photo(tmp_path / "a.jpg", np.zeros((48, 64, 3), np.uint8))
+    looked: list[None] = []
+    with pytest.raises(StorageError, match="signing identity"):
+        Oversight(state, models_dir).open(
+            still, [still], AutomationConfig(accept_use_policy=1), lambda: looked.append(None)
+        )
+    assert not looked
 
 
 def test_the_mark_outlives_what_strips_everything_else(
