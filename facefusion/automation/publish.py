@@ -31,7 +31,18 @@ STEM_BYTES = 150
 FACE_BYTES = 60
 """Together with numbering and suffixes a result's name stays below the 255 bytes that a name may have."""
 
-_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+# EINVAL is what Windows says of exFAT, EXDEV what unions of several disks say.
+_NO_LINKS = frozenset(
+    {
+        errno.EPERM,
+        errno.ENOTSUP,
+        errno.EOPNOTSUPP,
+        errno.ENOSYS,
+        errno.EMLINK,
+        errno.EINVAL,
+        errno.EXDEV,
+    }
+)
 _UNFIT = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 
 DiskFree = Callable[[Path], int]

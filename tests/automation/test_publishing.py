@@ -249,11 +249,12 @@ def test_a_name_that_is_taken_in_the_last_moment_keeps_no_sidecar(outbox: Outbox
     assert names(outbox) == ["clip__alice-2.mp4", "clip__alice-2.mp4.c2pa", "clip__alice.mp4"]
 
 
+@pytest.mark.parametrize("said", [errno.EPERM, errno.EINVAL, errno.EXDEV])
 def test_a_file_system_without_hard_links_takes_sidecars_too(
-    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch, said: int
 ) -> None:
     def no_links(*_: object) -> None:
-        raise OSError(errno.EPERM, "Operation not permitted")
+        raise OSError(said, os.strerror(said))
 
     monkeypatch.setattr(os, "link", no_links)
     work, sidecar = with_sidecar(outbox)
