@@ -228,9 +228,12 @@ def audit(given: argparse.Namespace, options: Options) -> int:
 def benchmark(given: argparse.Namespace, options: Options) -> int:
     """Measure this machine."""
     from facefusion.checkup.benchmark import BATCH_SIZES, run_benchmark
+    from facefusion.trust import policy
 
     processor = _processor(given, options)
     processor.settings.require_good()
+    if given.clip or given.face:
+        policy.require_accepted(processor.workspace.state_dir, processor.settings.current)
     found = run_benchmark(
         processor.workspace.models_dir.parent,
         processor.settings.current,

@@ -7,6 +7,7 @@ saves to run many clips of one face in a batch.
 from __future__ import annotations
 
 import hashlib
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,9 @@ from facefusion.media.plan import plan_output
 from facefusion.media.probe import probe
 from facefusion.system.hardware import detect_cores
 from facefusion.system.measure import Series, alternate, machine_line, megabytes, table
+from facefusion.trust import claim
+from facefusion.trust.gate import ContentGate
+from facefusion.trust.watermark import Watermark
 
 BATCH_SIZES = (1, 5, 10, 20)
 
@@ -243,7 +247,11 @@ class PerformanceBenchmark:
 
         output = self._work_dir / f"result{planned_suffix(clip, self._config)}"
         watch = _FrameWatch()
-        request = SwapRequest(clip, self._faces, self._digest, output, self._config)
+        # Marked like every result: it takes time, and what is left after a kill is told for what it is.
+        marker = Watermark(secrets.randbits(32))
+        request = SwapRequest(
+            clip, self._faces, self._digest, output, self._config, label=claim.LABEL, marker=marker
+        )
         result = session.swap(request, watch.on_progress, lambda: False)
         times = watch.times()
         output.unlink(missing_ok=True)
@@ -302,12 +310,14 @@ def run_benchmark(
         say: told what is going on.
 
     Raises:
+        ContentBlockedError: the content gate refuses clip or face, or cannot judge.
         FaceFusionError: models or samples cannot be installed, or a clip cannot be processed.
     """
     from facefusion.models import ensure_samples
     from facefusion.pipeline import SwapSession
 
     models_dir = root / "models"
+    look_at(models_dir, config, clip, face)
     samples = ensure_samples(models_dir)
     cores = detect_cores().usable
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
@@ -336,6 +346,21 @@ def run_benchmark(
         f"{repeats} runs of each kind in turn after a warm-up"
     )
     return BenchmarkReport(machine_line(), settings, jobs, batches)
+
+
+def look_at(models_dir: Path, config: AutomationConfig, clip: Path | None, face: Path | None) -> None:
+    """Have the content gate look at what a person gives to be measured; the program's own samples need none.
+
+    Raises:
+        ContentBlockedError: it refuses, or cannot judge.
+    """
+    if clip is None and face is None:
+        return
+    gate = ContentGate(models_dir, config)
+    if clip is not None:
+        gate.check_target(clip)
+    if face is not None:
+        gate.check_sources([face])
 
 
 def job_table(jobs: Sequence[JobOverTranscode]) -> str:

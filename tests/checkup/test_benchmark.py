@@ -12,10 +12,17 @@ import numpy as np
 import pytest
 
 from facefusion import pipeline
-from facefusion.checkup.benchmark import BatchTiming, BenchmarkReport, JobOverTranscode, PerformanceBenchmark
+from facefusion.automation.commands import main
+from facefusion.checkup.benchmark import (
+    BatchTiming,
+    BenchmarkReport,
+    JobOverTranscode,
+    PerformanceBenchmark,
+    look_at,
+)
 from facefusion.checkup.benchmark_media import lengthen, make_clip, transcode
 from facefusion.config import AutomationConfig
-from facefusion.errors import FaceFusionError, MediaFormatError
+from facefusion.errors import ContentBlockedError, FaceFusionError, MediaFormatError
 from facefusion.media.probe import probe
 from facefusion.pipeline import SwapProgress, SwapRequest, SwapResult
 from facefusion.system import measure
@@ -135,6 +142,7 @@ class CopyingSession:
         should_stop: pipeline.StopRequested,
     ) -> SwapResult:
         assert not should_stop()
+        assert request.label is not None and request.marker is not None
         on_progress(SwapProgress("preparing", 0, 40, 0.0, None))
         on_progress(SwapProgress("swapping", 1, 40, 10.0, 1.0))
         if self.outcome == "done":
@@ -196,3 +204,19 @@ def test_a_clip_without_a_face_is_not_measured(
     with pytest.raises(FaceFusionError, match="No face was found"):
         bench.batches([clip], sizes=(1,))
     assert CopyingSession.open_sessions == 0
+
+
+def test_what_a_person_gives_to_be_measured_passes_the_gate_first(clip: Path, tmp_path: Path) -> None:
+    config = AutomationConfig()
+    look_at(tmp_path, config, None, None)
+    for given, face in ((clip, None), (None, clip)):
+        with pytest.raises(ContentBlockedError):  # there is no model to judge it
+            look_at(tmp_path, config, given, face)
+
+
+def test_before_the_use_policy_is_accepted_only_the_samples_are_measured(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "automation_config.json").write_text('{"quality_preset": "fast"}')
+    assert main(["--root", str(tmp_path), "benchmark", "--clip", str(clip)]) != 0
+    assert "use policy" in capsys.readouterr().err
