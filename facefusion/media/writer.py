@@ -315,6 +315,11 @@ class VideoWriter:
             try:
                 yield
             except OSError as error:
+                if error.errno == errno.EFBIG:  # no want of room: waiting would not help
+                    raise MediaFormatError(
+                        f"{self.path.name} grows larger than a file on the disk of the outbox may be.",
+                        remedy="FAT32 ends at 4 GB: use an outbox on another disk, or format it as exFAT.",
+                    ) from error
                 if isinstance(error, av.error.FFmpegError) and error.errno not in _STORAGE_ERRORS:
                     raise
                 reason = error.strerror or error

@@ -1,6 +1,7 @@
 """What the pipeline relies on: commit and abort, looking ahead, interlacing, changes inside a video."""
 
 import errno
+import sys
 from fractions import Fraction
 
 import av
@@ -82,6 +83,31 @@ def fails_with(number, packets=()):
     """What libav raises, after some packets."""
     yield from packets
     av.error.err_check(-number, "clip.mp4")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit on the size of files is POSIX")
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_file_too_large_for_its_disk_is_told_from_bad_media(tmp_path, suffix):
+    import resource
+
+    source = make_clip(tmp_path / f"clip.{suffix}", Clip(frames=60))
+    info = probe(source)
+    out = tmp_path / f"result.{suffix}"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+    try:
+        with (
+            pytest.raises(MediaFormatError, match="larger than a file") as raised,
+            open_reader(source, info) as reader,
+            open_writer(out, info, plan_output(info, settings())) as writer,
+        ):
+            for frame in reader:
+                writer.write(frame)
+            writer.commit()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "FAT32" in raised.value.remedy
+    assert not out.exists()
 
 
 def test_a_disk_that_cannot_be_read_is_told_from_one_that_cannot_be_written(tmp_path, monkeypatch):
