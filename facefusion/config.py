@@ -136,7 +136,7 @@ class LimitSettings(_Section):
     """A job that takes longer than this is stopped. 0 = no limit."""
     settle_seconds: Annotated[float, Field(ge=0.2, le=600)] = 2.0
     """A file must have stayed unchanged for this long before it is read."""
-    queue_megabytes: Annotated[int, Field(ge=16, le=16384)] = 40
+    queue_megabytes: Annotated[int, Field(ge=16, le=16384)] = 32
     """Memory for decoded frames between reading, swapping and writing."""
     free_disk_megabytes: Annotated[int, Field(ge=0, le=1048576)] = 500
     """No job is started while the outbox's disk has less than this free."""

@@ -26,7 +26,7 @@ from facefusion.faces.topology import (
 
 Floats = NDArray[np.float32]
 
-RADIUS = 7
+RADIUS = 6
 """Frames looked ahead and back."""
 
 _TIME_SIGMA = 2.2

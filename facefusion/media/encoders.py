@@ -123,7 +123,7 @@ class EncodeSettings:
         if self.encoder in ("libx264", "libx265"):
             parameters = list(self.hdr)
             if pixels > _LARGE and self.preset not in _NEAR_SIGHTED:
-                parameters.append("rc-lookahead=15")
+                parameters.append("rc-lookahead=8")
             if self.encoder == "libx265":
                 # Its banner would go to standard error with every job.
                 parameters += ["log-level=error", f"pools={threads}"]
