@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +21,7 @@ from typing import Any
 
 import av
 import av.error
+import numpy as np
 
 from facefusion.errors import FaceFusionError, VerificationError
 from facefusion.media.photo_reader import open_picture, read_photo
@@ -239,7 +241,8 @@ class _Times:
     """First and last time of every stream, and all of the video's."""
 
     def __init__(self, video: int) -> None:
-        self.pictures: list[Fraction] = []
+        self.pictures = array("q")  # in ticks; eight bytes for each picture of hours
+        self.tick = Fraction(0)
         self.disorder = False
         self.first: dict[int, float] = {}
         self.end: dict[int, float] = {}
@@ -255,31 +258,33 @@ class _Times:
             return
         time = packet.pts * packet.time_base
         if index == self._video and not packet.is_discard:
-            self.pictures.append(time)
+            self.pictures.append(packet.pts)
+            self.tick = packet.time_base
         end = float(time + (packet.duration or 0) * packet.time_base)
         self.first[index] = min(self.first.get(index, float(time)), float(time))
         self.end[index] = max(self.end.get(index, end), end)
 
 
 def _check_pictures(name: str, stream: Any, times: _Times, expected: ExpectedMedia) -> None:
-    pictures = sorted(times.pictures)
-    if len(pictures) != expected.frames:
-        raise VerificationError(f"{name} holds {len(pictures)} pictures instead of {expected.frames}.")
-    if any(a == b for a, b in itertools.pairwise(pictures)):
+    stamps = np.sort(np.asarray(times.pictures))
+    if len(stamps) != expected.frames:
+        raise VerificationError(f"{name} holds {len(stamps)} pictures instead of {expected.frames}.")
+    shown_first, shown_last = (float(int(stamps[place]) * times.tick) for place in (0, -1))
+    if not np.diff(stamps).all():
         raise VerificationError(f"{name} has two pictures with the same time stamp.")
     # A start before zero is moved to zero by some containers, together with everything else.
     moved = max(0.0, -expected.first)
-    if expected.free_clock and 0 <= float(pictures[0]) - expected.first < 1:
-        moved = float(pictures[0]) - expected.first
+    if expected.free_clock and 0 <= shown_first - expected.first < 1:
+        moved = shown_first - expected.first
     # Matroska rounds to milliseconds.
     tolerance = 0.0015
     for what, got, wanted in (
-        ("first", pictures[0], expected.first + moved),
-        ("last", pictures[-1], expected.last + moved),
+        ("first", shown_first, expected.first + moved),
+        ("last", shown_last, expected.last + moved),
     ):
-        if abs(float(got) - wanted) > tolerance:
+        if abs(got - wanted) > tolerance:
             raise VerificationError(
-                f"The {what} picture of {name} is shown at {float(got):.3f} s instead of {wanted:.3f} s."
+                f"The {what} picture of {name} is shown at {got:.3f} s instead of {wanted:.3f} s."
             )
     # Only these say how long the track itself is.
     if stream.container.format.name.startswith("mov,") and stream.duration:
@@ -289,7 +294,7 @@ def _check_pictures(name: str, stream: Any, times: _Times, expected: ExpectedMed
 
 
 def _check_sound(name: str, sounds: list[Any], times: _Times, expected: ExpectedMedia) -> None:
-    picture = float(min(times.pictures))
+    picture = float(min(times.pictures) * times.tick)
     tolerance = max(expected.frame_seconds, 0.05)
     for number, (stream, track) in enumerate(zip(sounds, expected.audio, strict=True), 1):
         offset = times.first[stream.index] - picture

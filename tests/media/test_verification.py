@@ -1,6 +1,7 @@
 """The check before publishing sees every defect that shipped programs let through."""
 
 import shutil
+import tracemalloc
 from dataclasses import replace
 from fractions import Fraction
 
@@ -157,3 +158,25 @@ def test_only_the_beginning_and_the_tail_of_a_long_video_are_decoded(tmp_path):
     verify_video(path, right)
     with pytest.raises(VerificationError):
         verify_video(path, right, decode_all=True)
+
+
+def test_half_an_hour_of_pictures_is_checked_in_little_memory(tmp_path):
+    """The same four pictures over and over, packet by packet; only the first is a key frame."""
+    source = make_clip(tmp_path / "clip.mp4", Clip(frames=4, gop=100))
+    path, frames = tmp_path / "long.mkv", 40_000
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        packets = [bytes(packet) for packet in old.demux(video=0) if packet.size]
+        stream = new.add_stream_from_template(old.streams.video[0], opaque=True)
+        for number in range(frames):
+            packet = av.Packet(packets[number % 4])
+            packet.pts = packet.dts = number
+            packet.time_base, packet.stream = Fraction(1, 25), stream
+            packet.is_keyframe = number == 0
+            new.mux(packet)
+    right = replace(RIGHT, frames=frames, last=(frames - 1) / 25, length=frames / 25, audio=())
+    tracemalloc.start()
+    try:
+        verify_video(path, right)
+        assert tracemalloc.get_traced_memory()[1] < 2.5e6
+    finally:
+        tracemalloc.stop()
