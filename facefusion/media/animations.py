@@ -25,6 +25,7 @@ from facefusion.media.stills import RGBA, GifPacker, Packer, PngPacker, WebpPack
 from facefusion.media.verify import ExpectedAnimation
 
 _TICK = Fraction(1, 1000)
+_LEAST_SHOWN, _SHOWN_INSTEAD = 20, 100  # milliseconds, as browsers do
 _RGB = 0
 _FULL = 2
 
@@ -33,7 +34,8 @@ class AnimationReader:
     """Iterates over the pictures of an animation; used like `reader.VideoReader`.
 
     Frames are planar RGB (with transparency where the file has it), composed as a viewer shows them. Time
-    stamps count milliseconds; a delay of 0 counts as 1, and keeps its 0 in `av_frame.duration`.
+    stamps count milliseconds as viewers show them: to a picture with hardly any delay they give a tenth of a
+    second. The delay itself stands in `av_frame.duration`.
 
     Args:
         path: the animation.
@@ -105,7 +107,7 @@ class AnimationReader:
                 duration = round(float(image.info.get("duration") or 0))
                 frame.pts, frame.time_base, frame.duration = time, _TICK, duration
                 yield PlanarFrame(frame, number - first)
-                time += max(1, duration)
+                time += duration if duration >= _LEAST_SHOWN else _SHOWN_INSTEAD
 
 
 class AnimationWriter:

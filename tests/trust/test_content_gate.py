@@ -229,6 +229,21 @@ def test_animations_are_looked_at(tmp_path: Path) -> None:
             gate().check_target(path)
 
 
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
+@pytest.mark.parametrize("delay", [0, 10])
+def test_animations_without_delays_are_looked_at_as_slowly_as_they_are_shown(
+    tmp_path: Path, suffix: str, delay: int
+) -> None:
+    from PIL import Image
+
+    scores = [0.1] * 10 + [0.9, 0.88] * 15  # with the tenth of a second that viewers give each: for 3 s
+    first, *others = (Image.fromarray(shade(score)) for score in scores)
+    path = tmp_path / f"a.{suffix}"
+    first.save(path, save_all=True, append_images=others, duration=delay)
+    with pytest.raises(ContentBlockedError):
+        gate().check_target(path)
+
+
 def test_deep_and_turned_videos_are_seen_as_shown(tmp_path: Path) -> None:
     import av
 
