@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from facefusion.automation.children import die_with_the_parent, load_factory, take_over_stdout
+from facefusion.automation.logs import LINE_CHARACTERS, without_numbers
 from facefusion.config import AutomationConfig
 from facefusion.errors import (
     CancelledError,
@@ -162,13 +163,15 @@ class Runner:
 def describe(error: BaseException, order: Mapping[str, Any]) -> dict[str, Any]:
     """An exception as category, message and remedy."""
     known = error if isinstance(error, FaceFusionError) else _translated(error, order)
-    detail = known.detail if known is error else "".join(traceback.format_exception(error))
+    detail = known.detail
+    if known is not error:
+        detail = without_numbers("".join(traceback.format_exception(error))[-LINE_CHARACTERS:])
     return {
         "category": known.category.value,
         "message": known.message,
         "remedy": known.remedy,
         "retryable": known.retryable,
-        "detail": detail[-8000:],
+        "detail": detail,
     }
 
 
@@ -224,7 +227,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _translated(error: BaseException, order: Mapping[str, Any]) -> FaceFusionError:
-    what = str(error) or type(error).__name__
+    what = without_numbers(str(error)) or type(error).__name__
     if isinstance(error, MemoryError):
         return OutOfMemoryError(f"Memory ran out: {what}.")
     if isinstance(error, OSError) and error.errno in NO_ROOM:

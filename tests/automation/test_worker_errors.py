@@ -6,6 +6,7 @@ import errno
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from facefusion.automation.worker_process import describe
@@ -46,3 +47,18 @@ def test_a_disk_that_fails_in_writing_is_trouble_with_storage(order: dict[str, A
     assert describe(named, order)["category"] == "storage_error"
     Path(order["work_dir"]).rmdir()  # nothing can be written there
     assert describe(OSError(errno.EIO, "Input/output error"), order)["category"] == "storage_error"
+
+
+def test_no_row_of_numbers_gets_from_an_unforeseen_error_into_reports(
+    order: dict[str, Any],
+) -> None:
+    landmarks = np.linspace(10, 99, 60).reshape(-1, 3)
+    try:
+        raise ValueError(f"cannot fit {landmarks}")
+    except ValueError as error:
+        told = describe(error, order)
+    assert "ValueError: cannot fit" in told["message"]
+    assert "test_worker_errors" in told["detail"]
+    for words in (told["message"], told["detail"]):
+        assert "[numbers]" in words
+        assert "11.5" not in words
