@@ -19,7 +19,7 @@ from facefusion.automation.facecheck_process import PORTRAITS
 from facefusion.automation.finishing import Finisher, work_name
 from facefusion.automation.inbox import Inbox
 from facefusion.automation.intake import Intake
-from facefusion.automation.job import JobState, failure_from
+from facefusion.automation.job import ENDED, Job, JobState, failure_from
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.lock import InstanceLock
 from facefusion.automation.loop import Loop
@@ -207,6 +207,10 @@ class Daemon:
             and not self._publisher.in_hand
             and self._ask(lambda: not self._left_in_queue(), otherwise=False)
         )
+
+    def is_over(self, job: Job) -> bool:
+        """Whether nothing more is done for a job before the next start."""
+        return (job.state in ENDED and job.reported) or job.id in self._publisher.left_alone
 
     def _left_in_queue(self) -> bool:
         unfinished = (*self.queue.in_state(JobState.PUBLISHING), *self.queue.unreported())

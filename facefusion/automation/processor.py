@@ -123,7 +123,9 @@ class SimpleAutoProcessor:
             on_snapshot: see `run`.
 
         Returns:
-            One record for each different pair of contents, in the order of the pairs.
+            One record for each different pair of contents, in the order of the pairs. There is none for what
+            is left for the next start, because the program was stopped or met a fault of its own; the log
+            says which.
 
         Raises:
             VanishedError, InputFileError: a file of a pair is not there or may not be read.
@@ -139,7 +141,7 @@ class SimpleAutoProcessor:
             daemon.crew.only = frozenset(ids)
             while not self._stop.is_set():
                 jobs = daemon.queue.jobs(ids)
-                if all(job.state in ENDED and job.reported for job in jobs.values()):
+                if all(map(daemon.is_over, jobs.values())):
                     break
                 daemon.turn()
             jobs = daemon.queue.jobs(ids)

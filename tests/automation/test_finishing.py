@@ -129,3 +129,12 @@ def test_what_cannot_even_be_given_up_does_not_keep_the_program_from_ending(
     assert bench.results() == ["good__alice.mp4"]
     assert bench.run_once() == 0, "the next start finds the work done and publishes it"
     assert bench.report("clip__alice.json")["attempts"] == 1
+
+
+def test_a_batch_ends_without_what_cannot_even_be_given_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    face, video = bench.face(), bench.target("clip.mp4")
+    monkeypatch.setattr(Outbox, "place", faulty(Outbox.place, 100))
+    monkeypatch.setattr(finishing.Finisher, "give_up", faulty(finishing.Finisher.give_up, 100))
+    assert bench.processor().process_videos_batch([(face, video)]) == []
