@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.config import AutomationConfig
-from facefusion.errors import ContentBlockedError, FaceFusionError, MediaFormatError
+from facefusion.errors import ContentBlockedError, FaceFusionError, MediaFormatError, OutOfMemoryError
 from facefusion.media.frame import PackedFrame
 from facefusion.media.photos import read_face_picture, read_photo
 from facefusion.media.probe import probe
@@ -184,6 +184,8 @@ class ContentGate:
                     scores[name] = max(score, scores.get(name, score))
             if not all(0.0 <= score <= 1.001 and math.isfinite(score) for score in scores.values()):
                 raise ValueError("what it answers are no scores")
+        except MemoryError as error:
+            raise OutOfMemoryError("Memory ran out while the content gate looked at a picture.") from error
         except Exception as error:
             raise _unavailable(f"Its model failed ({error}).") from error
         return scores

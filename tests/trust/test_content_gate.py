@@ -17,7 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facefusion.config import AutomationConfig, GateSettings, parse_config
-from facefusion.errors import CancelledError, ConfigError, ContentBlockedError, MediaFormatError
+from facefusion.errors import (
+    CancelledError,
+    ConfigError,
+    ContentBlockedError,
+    MediaFormatError,
+    OutOfMemoryError,
+)
 from facefusion.media.frame import PackedFrame
 from facefusion.media.probe import probe
 from facefusion.media.skim import VideoSkimmer
@@ -372,6 +378,15 @@ def test_a_model_that_fails_or_answers_nonsense_refuses(tmp_path: Path) -> None:
         with pytest.raises(ContentBlockedError, match="cannot work") as caught:
             gate(failing(answer)).check_target(path)
         assert "models install" in caught.value.remedy
+
+
+def test_want_of_memory_says_nothing_about_the_model_and_is_tried_again(tmp_path: Path) -> None:
+    def wanting() -> Any:
+        raise MemoryError
+
+    with pytest.raises(OutOfMemoryError) as caught:
+        gate(failing(wanting)).check_target(write_picture(tmp_path / "a.png", 0.1))
+    assert caught.value.retryable
 
 
 def test_a_model_that_is_missing_damaged_or_another_refuses(models_dir: Path, tmp_path: Path) -> None:
