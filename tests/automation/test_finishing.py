@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,4 +138,11 @@ def test_a_batch_ends_without_what_cannot_even_be_given_up(
     face, video = bench.face(), bench.target("clip.mp4")
     monkeypatch.setattr(Outbox, "place", faulty(Outbox.place, 100))
     monkeypatch.setattr(finishing.Finisher, "give_up", faulty(finishing.Finisher.give_up, 100))
-    assert bench.processor().process_videos_batch([(face, video)]) == []
+    processor, stopped = bench.processor(), threading.Event()
+    watchdog = threading.Timer(60, lambda: (stopped.set(), processor.request_stop()))
+    watchdog.start()
+    try:
+        assert processor.process_videos_batch([(face, video)]) == []
+    finally:
+        watchdog.cancel()
+    assert not stopped.is_set(), "it would have waited for ever"
