@@ -192,12 +192,14 @@ class Outbox:
         return move_without_replacing(work_file, output)
 
     def find(self, base: str, suffix: str, sha256: str, size: int) -> Placed | None:
-        """A result placed earlier, recognised by its content."""
-        ours = re.compile(re.escape(base) + r"(-\d+)?" + re.escape(suffix))
+        """A result placed earlier, recognised by its content; some file systems write accents another way."""
+        ours = re.compile(re.escape(_composed(base)) + r"(-\d+)?" + re.escape(_composed(suffix)))
         for file in _children(self.folder):
-            if ours.fullmatch(file.name) and file.stat().st_size == size and sha256_of(file) == sha256:
-                name = file.name.removesuffix(suffix)
-                return Placed(file, self.folder / f"{name}.json")
+            if not ours.fullmatch(_composed(file.name)):
+                continue
+            with contextlib.suppress(FileNotFoundError):  # a dangling link, or just taken away
+                if file.stat().st_size == size and sha256_of(file) == sha256:
+                    return Placed(file, file.with_suffix(".json"))
         return None
 
     def free_report_name(self, base: str, *, failed: bool) -> Path:
@@ -322,6 +324,10 @@ def _is_same(source: Path, destination: Path) -> bool:
         return destination.read_bytes() == source.read_bytes()
     except OSError:
         return False
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _fit(text: str, limit: int) -> str:

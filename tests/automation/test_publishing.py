@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -98,13 +99,20 @@ def test_file_systems_without_hard_links_are_served_as_carefully(
 
 
 def test_d2_a_result_placed_before_a_kill_is_recognised_by_its_content(outbox: Outbox) -> None:
-    import hashlib
-
     (outbox.folder / "clip__alice.mp4").write_bytes(b"other!")
     placed = outbox.place(work_file(outbox), "clip__alice")
     sha256 = hashlib.sha256(b"result").hexdigest()
     assert outbox.find("clip__alice", ".mp4", sha256, 6) == placed.__class__(placed.output, placed.report)
     assert outbox.find("clip__alice", ".mp4", hashlib.sha256(b"x").hexdigest(), 1) is None
+
+
+def test_d2_it_is_recognised_under_decomposed_accents_and_beside_a_dangling_link(outbox: Outbox) -> None:
+    (outbox.folder / "z\u00e9__alice-2.mp4").symlink_to("nowhere")
+    (outbox.folder / "ze\u0301__alice.mp4").write_bytes(b"result")  # as HFS+ gives names back
+    found = outbox.find("z\u00e9__alice", ".mp4", hashlib.sha256(b"result").hexdigest(), 6)
+    assert found is not None
+    assert found.output.read_bytes() == b"result"
+    assert found.report.name == "ze\u0301__alice.json"
 
 
 def test_d3_too_little_room_is_said(workspace: Workspace) -> None:
