@@ -139,8 +139,20 @@ def test_a_clock_that_stands_before_it_was_made_is_said_and_nothing_is_replaced(
     with pytest.raises(SealingError, match="clock of this computer stands at 1970-01-01") as raised:
         identity_of(tmp_path)
     assert "Set the clock" in raised.value.remedy
+    assert "rename .automation/identity to identity-former-0" in raised.value.remedy
     on(2026)
     assert identity_of(tmp_path) == made
+
+
+def test_one_that_was_made_while_the_clock_was_fast_can_be_put_aside(tmp_path: Path, on) -> None:
+    on(2040)
+    identity_of(tmp_path)
+    on(2026)
+    with pytest.raises(SealingError):
+        identity_of(tmp_path)
+    (tmp_path / "identity").rename(tmp_path / "identity-former-0")
+    assert identity_of(tmp_path).note == ""
+    assert len(known_authorities(tmp_path)) == 2
 
 
 def test_one_that_cannot_be_read_is_a_storage_error(tmp_path: Path) -> None:
