@@ -310,7 +310,8 @@ def test_a_job_stopped_in_its_middle_ends_within_a_second(run: Run, clip: Path) 
     with pytest.raises(CancelledError):
         run(clip, should_stop=should_stop)
     assert time.monotonic() - stopped[-1] < 1
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith(("read", "paint"))]
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name in ("read", "analyse") or name.startswith("paint_")]
 
 
 def test_a_job_stopped_while_its_face_was_prepared_does_not_begin(
