@@ -23,6 +23,8 @@ _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "
 _BITS_PER_CHANNEL = 128_000
 _AUDIBLE_GAP = 0.05
 """Seconds without sound in the source that are filled with silence when it is encoded anew."""
+_PAST_THE_VIDEO = 1.0
+"""Seconds after the last picture up to which such gaps are filled; a damaged time stamp may name any day."""
 
 
 class TrackCopier:
@@ -54,6 +56,7 @@ class TrackCopier:
         moving = [source.streams[index] for index, route in self._routes.items() if route.moves]
         self._packets: Iterator[Any] = read_packets(source, *moving) if moving else iter(())
         self._waiting: Any | None = None
+        self._reached = 0.0
         self._done = not moving
 
     def _route(self, source: Any, track: TrackPlan) -> _Route:
@@ -69,6 +72,9 @@ class TrackCopier:
 
     def pump(self, until: float | None) -> None:
         """Mux packets up to a time in seconds of the source's clock (None: all that are left)."""
+        self._reached = self._reached if until is None else max(self._reached, until)
+        for route in self._routes.values():
+            route.reached = self._reached
         while not self._done:
             packet = self._waiting if self._waiting is not None else self._next()
             self._waiting = None
@@ -126,6 +132,8 @@ class _Route:
 
     moves = True
     warning = ""
+    reached = 0.0
+    """Seconds of the source's clock that the video has reached."""
     begins: Fraction | None = None
     first: Fraction | None = None
     end = Fraction(0)
@@ -205,6 +213,7 @@ class _Reencoded(_Route):
         )
         self._rate = rate
         self._damaged = 0
+        self._unfilled = False
         self._next: int | None = None
         _copy_tags(stream, self._stream)
 
@@ -228,7 +237,10 @@ class _Reencoded(_Route):
                 self._next = due
             gap = due - self._next
             if gap > _AUDIBLE_GAP * self._rate:
-                yield from self._silence(gap)
+                if time <= self.reached + _PAST_THE_VIDEO:
+                    yield from self._silence(gap)
+                else:
+                    self._unfilled = True
         for part in self._resampler.resample(frame):
             yield from self._give(part)
 
@@ -258,7 +270,13 @@ class _Reencoded(_Route):
 
     @property
     def warning(self) -> str:  # type: ignore[override]
-        return f"{self._damaged} damaged packets of sound were left out." if self._damaged else ""
+        said = [f"{self._damaged} damaged packets of sound were left out."] if self._damaged else []
+        if self._unfilled:
+            said.append(
+                f"The time stamps of track {self._source.index} jump past the end of the video; what follows "
+                "the jump is heard at once."
+            )
+        return " ".join(said)
 
 
 def _copy_tags(source: Any, target: Any) -> None:

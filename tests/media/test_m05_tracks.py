@@ -122,6 +122,24 @@ def test_a_hole_in_sound_that_is_encoded_anew_stays_a_hole(tmp_path):
     assert sound.duration == pytest.approx(2, abs=0.05)
 
 
+def test_sound_that_jumps_far_past_the_video_is_not_filled_up_with_silence(tmp_path):
+    source = make_clip(tmp_path / "clip.mkv", Clip(frames=50, audio=[Audio("pcm_s16le", seconds=2)]))
+    jumping = tmp_path / "jumping.mkv"
+    with av.open(str(source)) as old, av.open(str(jumping), "w") as new:
+        streams = {s.index: new.add_stream_from_template(s, opaque=True) for s in old.streams}
+        for packet in old.demux():
+            if packet.size == 0:
+                continue
+            if packet.stream.type == "audio" and packet.pts * packet.time_base > 1:
+                packet.pts = packet.dts = packet.pts + int(600 / packet.time_base)
+            packet.stream = streams[packet.stream.index]
+            new.mux(packet)
+    outcome = process(jumping, settings("mp4"))
+    (sound,) = outcome.info.of_kind("audio")
+    assert sound.duration == pytest.approx(2, abs=0.1)
+    assert any("track 1 jump past the end of the video" in sentence for sentence in outcome.warnings)
+
+
 def test_what_the_container_cannot_carry_is_named(tmp_path):
     source = make_clip(tmp_path / "clip.mkv", PLENTY["mkv"])
     outcome = process(source, settings("mp4"))
