@@ -80,11 +80,7 @@ class InstanceLock:
         give_up = time.monotonic() + PATIENCE_SECONDS
         while not _try_lock(descriptor):
             if time.monotonic() > give_up:
-                pid = _recorded_pid(descriptor)
-                raise ConfigError(
-                    f"{self._path.parent.parent} is already being worked on by process {pid or '?'}.",
-                    remedy="Use or stop that one, or run on another folder with --root.",
-                )
+                raise already_running(self._path.parent.parent, _recorded_pid(descriptor))
             time.sleep(0.05)
 
     def release(self) -> None:
@@ -108,6 +104,16 @@ class InstanceLock:
         trace: TracebackType | None,
     ) -> None:
         self.release()
+
+
+def already_running(root: Path, pid: int | None) -> ConfigError:
+    """What is said to a second daemon on a root."""
+    return ConfigError(
+        f"{root} is already being worked on by process {pid or '?'}.",
+        remedy="It takes what is dropped into its inbox, and `simple_auto_processor.py status` shows what "
+        "it does. To start anew stop it first (Ctrl-C or q where it runs), or run on another folder "
+        "with --root.",
+    )
 
 
 def holder(state_dir: Path) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from facefusion.automation.book import JobBook
@@ -28,11 +29,11 @@ def offline_snapshot(workspace: Workspace, settings: Settings) -> Snapshot:
     """
     database = Database(workspace.database if workspace.database.exists() else None)
     try:
-        book = JobBook(JobQueue(database))
+        book = JobBook(JobQueue(database), lambda path: away is None and not _is_there(workspace, path))
         book.refresh()
+        files, away = _look(workspace, database, book, settings.current)
         summary = book.summary(settings.current)
         latest = summary.results[0] if summary.results else None
-        files, away = _look(workspace, database, book, settings.current)
         return Snapshot(
             written_at=time.time(),
             state="stopped",
@@ -45,14 +46,19 @@ def offline_snapshot(workspace: Workspace, settings: Settings) -> Snapshot:
             seconds_left=summary.seconds_queued if summary.counts.open else None,
             results=summary.results,
             failures=summary.failures,
+            failures_gone=summary.failures_gone,
             paused=away,
             config_problem=settings.problem,
             engine="" if latest is None else latest.engine,
             provider="" if latest is None else latest.provider,
-            quality_preset=settings.current.quality_preset,
+            quality_preset=settings.current.quality_preset if settings.ever_good else "",
         )
     finally:
         database.close()
+
+
+def _is_there(workspace: Workspace, path: str) -> bool:
+    return os.path.lexists(workspace.inbox / path)
 
 
 def _look(

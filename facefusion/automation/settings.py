@@ -41,6 +41,11 @@ class Settings:
             self._never_good = error
             self.problem = error.message
 
+    @property
+    def ever_good(self) -> bool:
+        """Whether `current` was ever read from the file, and is not only the defaults standing in for it."""
+        return self._never_good is None
+
     def require_good(self) -> None:
         """Return only if the file could be read at the start.
 
@@ -68,6 +73,7 @@ class Settings:
         if self.problem is not None or new != self.current:
             logger.info("Settings read again; they take effect with the next job.")
         self.problem = None
+        self._never_good = None
         old, self.current = self.current, new
         if (new.inbox, new.outbox) != (old.inbox, old.outbox):
             # The folders are those of this run: moving them under running jobs would lose track of results.

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from facefusion.config import QUALITY_PROFILES
+
 T = TypeVar("T")
 
 SNAPSHOT_VERSION = 1
@@ -179,11 +181,12 @@ class Snapshot:
             there are. Held back ones come last.
         seconds_left: estimate for the whole queue; None while it cannot be said.
         results, failures: the latest first (at most 20 each).
+        failures_gone: how many of the latest failures are left out because their file is no longer there.
         paused: why no job is started at the moment.
         config_problem: what is wrong with the settings file; the last good settings stay in force.
         notices: anything else a person should know, in sentences.
         engine, provider: of the latest result; empty before the first one.
-        quality_preset: in force.
+        quality_preset: in force; empty where the settings are wrong and no daemon keeps the last good ones.
     """
 
     written_at: float
@@ -200,6 +203,7 @@ class Snapshot:
     seconds_left: float | None = None
     results: tuple[ResultView, ...] = ()
     failures: tuple[FailureView, ...] = ()
+    failures_gone: int = 0
     paused: str | None = None
     config_problem: str | None = None
     notices: tuple[str, ...] = ()
@@ -210,8 +214,11 @@ class Snapshot:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Processors of the quality preset that the latest result did without."""
-        return self.results[0].left_out if self.results else ()
+        """Processors of the preset in force that the latest result did without."""
+        profile = QUALITY_PROFILES.get(self.quality_preset)
+        if profile is None or not self.results:
+            return ()
+        return tuple(name for name in self.results[0].left_out if name in profile.processors)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types, as `status --json` prints them."""

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 import facefusion
+from facefusion.automation.lock import already_running, holder
 from facefusion.automation.processor import SimpleAutoProcessor
 from facefusion.automation.workspace import INBOX_FOLDERS, Workspace
 from facefusion.config import (
@@ -30,6 +31,7 @@ from facefusion.launcher.arguments import LauncherArguments
 from facefusion.launcher.computer import computer_rows, examine
 from facefusion.launcher.conversation import Conversation
 from facefusion.launcher.installing import install
+from facefusion.launcher.places import check_places
 from facefusion.launcher.preparing import compile_once
 from facefusion.launcher.session import MakeProcessor, run_demo, watch
 from facefusion.launcher.text import near, safe
@@ -39,7 +41,7 @@ from facefusion.trust import policy
 
 AGREEMENT = "I agree"
 PROFILE_WORDS = {
-    "fast": "quickest, smaller files",
+    "fast": "quickest; faces less refined, files larger",
     "balanced": "good quality at good speed",
     "best": "highest quality, slowest",
 }
@@ -84,6 +86,8 @@ class FaceFusionAutomationLauncher:
         config_path = self.arguments.root / CONFIG_FILE
         config = self._wished(load_config(config_path))
         workspace = self._workspace(config)
+        if (pid := holder(workspace.state_dir)) is not None:
+            raise already_running(workspace.root, pid)
         if not self.conversation.interactive:
             self._agreement(workspace.state_dir, config)  # nobody will be asked later either
         manager = ModelManager(workspace.models_dir)
@@ -92,6 +96,7 @@ class FaceFusionAutomationLauncher:
         workspace = self._workspace(config)
         if self.conversation.interactive:
             self._agreement(workspace.state_dir, config)
+        check_places(workspace)  # before they are written down
         self._keep_settings(config, config_path)
         self._make_inbox(workspace)
         workspace.prepare_outbox()
@@ -145,7 +150,7 @@ class FaceFusionAutomationLauncher:
     def _check_place(self, config: AutomationConfig, key: str) -> Callable[[str], None]:
         def check(answer: str) -> None:
             changed = config.model_copy(update={key: answer})
-            Workspace.of(self.arguments.root, changed).check()
+            check_places(Workspace.of(self.arguments.root, changed))
 
         return check
 

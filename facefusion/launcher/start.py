@@ -11,6 +11,7 @@ from facefusion.launcher.arguments import parse_arguments
 from facefusion.launcher.environment import RUNTIME, Environment, forget_re_execution
 from facefusion.launcher.selfcheck import run_checks
 
+CANNOT_START = 2
 INTERRUPTED = 130
 
 
@@ -22,14 +23,15 @@ def start(script: Path, words: Sequence[str]) -> int:
         words: the command line without the script.
 
     Returns:
-        Exit status: 0 all well, 1 something failed (said on stderr), 2 wrong command line, 130 stopped with
-        Ctrl-C before anything was started.
+        Exit status: 0 all well, 1 the demonstration has no result or a check found something, 2 the program
+        cannot start (said on stderr) or wrong command line, 130 stopped with Ctrl-C before anything was
+        started.
     """
     try:
         return _start(script, words)
     except FaceFusionError as error:
         print(f"{error.message}\n{error.remedy}", file=sys.stderr)
-        return 1
+        return CANNOT_START
     except KeyboardInterrupt:
         print("\nStopped. Nothing is lost; the next start goes on from here.", file=sys.stderr)
         return INTERRUPTED

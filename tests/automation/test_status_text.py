@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
+from facefusion.automation.processor import SimpleAutoProcessor
 from facefusion.automation.snapshot import (
     FailureView,
     InboxFile,
@@ -53,6 +55,19 @@ def test_an_empty_inbox_is_four_lines() -> None:
         "Jobs: none yet",
         "Inbox: empty",
     ]
+
+
+def test_what_the_latest_result_did_without_is_told_only_where_the_profile_asks_for_it() -> None:
+    snapshot = replace(IDLE, results=(DONE,))
+    assert "profile balanced without face_enhancer" in told(snapshot)
+    assert "profile fast" in told(replace(snapshot, quality_preset="fast"))
+
+
+def test_wrong_settings_without_a_daemon_name_no_profile(tmp_path: Path) -> None:
+    (tmp_path / "automation_config.json").write_text('{"quality_preset": "nice"}')
+    snapshot = SimpleAutoProcessor(tmp_path).status()
+    assert snapshot.quality_preset == ""
+    assert "quality_preset" in (snapshot.config_problem or "")
 
 
 def test_a_file_whose_job_is_listed_is_not_listed_again() -> None:

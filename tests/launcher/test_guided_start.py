@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from terminal import Terminal
 
+from facefusion.automation.lock import InstanceLock
+
 SCRIPT = Path(__file__).with_name("imagined_start.py")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
 
@@ -76,6 +78,44 @@ def test_the_whole_conversation(root: Path, terminal: Terminal) -> None:
     assert (root / "automation_config.schema.json").exists()
     assert sorted(entry.name for entry in (root / "drop here").iterdir()) == ["faces", "photos", "videos"]
     assert (root / ".automation" / "use-policy.json").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_asked_for_again(root: Path, terminal: Terminal) -> None:
+    (root / "letter.txt").write_text("no folder")
+    terminal.wait_for("Profile")
+    terminal.type("\n")
+    terminal.wait_for("Inbox")
+    terminal.type("/proc/nowhere\n")
+    terminal.wait_for("cannot be made")
+    terminal.type("letter.txt/in\n")
+    terminal.wait_for("Not a directory")
+    terminal.type("drop here\n")
+    terminal.wait_for("Outbox")
+    terminal.type("\x03")
+    assert terminal.end() == 130
+    assert not (root / "automation_config.json").exists()
+    assert not (root / "drop here").exists(), "a folder that was only tried out must not stay behind"
+
+
+def test_an_unusable_folder_without_a_terminal_is_refused_before_it_is_written_down(root: Path) -> None:
+    (root / "letter.txt").write_text("no folder")
+    text = '{"outbox": "letter.txt/out"}'
+    (root / "automation_config.json").write_text(text)
+    refused = without_terminal(root, "--yes", "--accept-use-policy", "1", "--profile", "fast")
+    assert refused.returncode == 1
+    assert "letter.txt/out cannot be made: Not a directory. Choose another folder" in refused.stdout
+    assert (root / "automation_config.json").read_text() == text
+
+
+def test_a_second_start_says_that_one_is_running_before_it_invites_to_anything(root: Path) -> None:
+    (root / ".automation").mkdir()
+    with InstanceLock(root / ".automation"):
+        refused = without_terminal(root, "--yes", "--accept-use-policy", "1")
+    assert refused.returncode == 1
+    assert f"already being worked on by process {os.getpid()}" in refused.stdout
+    assert "status" in refused.stdout
+    assert "Drop files into" not in refused.stdout
+    assert not (root / "automation_config.json").exists()
 
 
 def test_enter_takes_every_default_but_the_agreement(root: Path, terminal: Terminal) -> None:

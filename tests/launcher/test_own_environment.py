@@ -120,7 +120,7 @@ def test_a_folder_that_is_not_ours_is_left_alone(checkout: SmallCheckout) -> Non
     theirs.parent.mkdir()
     theirs.write_text("precious")
     refused = checkout.start()
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "did not make" in refused.stderr
     assert theirs.read_text() == "precious"
 
@@ -141,7 +141,7 @@ def test_without_a_network_it_says_what_to_do(checkout: SmallCheckout) -> None:
     failed = checkout.start(
         without=("PIP_NO_INDEX", "PIP_FIND_LINKS"), PIP_INDEX_URL=f"http://127.0.0.1:{port}/simple"
     )
-    assert failed.returncode == 1
+    assert failed.returncode == 2
     assert "package index could not be reached" in failed.stderr
     assert "HTTPS_PROXY" in failed.stderr
     assert "Traceback" not in failed.stderr
