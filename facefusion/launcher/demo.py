@@ -7,7 +7,7 @@ answer with the result that exists.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,11 +25,14 @@ FRAME_RATE = 25
 SECONDS = 5
 SAMPLE_RATE = 48000
 
-CLIP_FILE = "demo_group.mp4"
+CLIP_FILE = "demo_portrait.mp4"
+FACE_FILE = "demo_face.png"
 
-# Centre and width of the camera's window at both ends, as shares of the picture's width and height.
-_FIRST_WINDOW = (0.44, 0.36, 0.88)
-_LAST_WINDOW = (0.66, 0.34, 0.62)
+# Centre and width of the camera's window at both ends, as shares of the portrait's width and height.
+_FIRST_WINDOW = (0.50, 0.34, 0.98)
+_LAST_WINDOW = (0.45, 0.26, 0.62)
+# Left, top, right and lower edge of one man who faces the camera, as shares of the group picture.
+_MAN = (0.30, 0.22, 0.51, 0.55)
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,9 @@ class DemoMedia:
     """What the demonstration drops into the inbox.
 
     Attributes:
-        face: the source face.
-        clip: five seconds of video with sound.
-        photo: the group picture itself.
+        face: the source face: one of the group.
+        clip: five seconds of the portrait with sound.
+        photo: the portrait itself.
     """
 
     face: Path
@@ -48,26 +51,48 @@ class DemoMedia:
 
 
 def make_demo_media(samples: Samples) -> DemoMedia:
-    """Make the clip if it is not there yet; it lies beside the samples.
+    """Make face and clip if they are not there yet; they lie beside the samples.
 
     Raises:
-        MediaFormatError: the group picture cannot be read.
-        StorageError: the clip cannot be written.
+        MediaFormatError: a sample picture cannot be read.
+        StorageError: something cannot be written.
     """
-    clip = samples.group.with_name(CLIP_FILE)
+    face, clip = samples.group.with_name(FACE_FILE), samples.group.with_name(CLIP_FILE)
+    if not face.exists():
+        group = _read(samples.group)
+        height, width = group.shape[:2]
+        left, top, right, lower = (
+            round(share * side) for share, side in zip(_MAN, (width, height) * 2, strict=True)
+        )
+        _place(face, lambda path: _write_picture(group[top:lower, left:right], path))
     if not clip.exists():
-        picture = cv2.imread(str(samples.group), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise MediaFormatError(f"{samples.group} cannot be read as a picture.")
-        unfinished = clip.with_name(f".{os.getpid()}.{clip.name}")
-        try:
-            _encode(picture.astype(np.uint8), unfinished)
-            unfinished.replace(clip)
-        except (OSError, av.error.FFmpegError) as error:
-            raise StorageError(f"{clip} cannot be written ({error}).") from error
-        finally:
-            unfinished.unlink(missing_ok=True)
-    return DemoMedia(face=samples.astronaut, clip=clip, photo=samples.group)
+        portrait = _read(samples.astronaut)
+        _place(clip, lambda path: _encode(portrait, path))
+    return DemoMedia(face=face, clip=clip, photo=samples.astronaut)
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise MediaFormatError(f"{path} cannot be read as a picture.")
+    return picture.astype(np.uint8)
+
+
+def _write_picture(picture: NDArray[np.uint8], path: Path) -> None:
+    if not cv2.imwrite(str(path), picture):
+        raise OSError(f"{path.name} could not be written")
+
+
+def _place(path: Path, make: Callable[[Path], None]) -> None:
+    """Have a file made under another name, and give it its own when it is whole."""
+    unfinished = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        make(unfinished)
+        unfinished.replace(path)
+    except (OSError, av.error.FFmpegError) as error:
+        raise StorageError(f"{path} cannot be written ({error}).") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def camera_move(picture: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:

@@ -100,7 +100,9 @@ def run_demo(
     """
     samples = install(console, lambda tell: ensure_samples(workspace.models_dir, on_progress=tell))
     media = make_demo_media(samples)
-    console.print("Demonstration: one face goes into a clip and a photo with six people.", style="bold")
+    console.print(
+        "Demonstration: the face of one person goes into a clip and a photo of another.", style="bold"
+    )
     pairs = [(media.face, media.clip), (media.face, media.photo)]
     with (
         _demo_settings(workspace, config) as settings,
@@ -122,10 +124,10 @@ def run_demo(
 
 @contextlib.contextmanager
 def _demo_settings(workspace: Workspace, config: AutomationConfig) -> Iterator[Path]:
-    """Settings of the demonstration: the person's own, and all faces, because that shows the most."""
+    """Settings of the demonstration: the person's own, also where they are not saved."""
     path = workspace.state_dir / DEMO_SETTINGS
     try:
-        save_config(config.model_copy(update={"face_selector_mode": "all"}), path)
+        save_config(config, path)
     except OSError as error:
         raise StorageError(f"{safe(str(path))} cannot be written ({error.strerror}).") from error
     try:

@@ -38,14 +38,14 @@ def test_the_demonstration_gives_playable_results_and_leaves_the_inbox_alone(tmp
     assert [path.relative_to(tmp_path / "inbox") for path in (tmp_path / "inbox").rglob("*.*")] == [
         Path("videos/mine.mp4")
     ]
-    clip = tmp_path / "outbox" / "demo_group__astronaut.mp4"
+    clip = tmp_path / "outbox" / "demo_portrait__demo_face.mp4"
     with av.open(str(clip)) as container:
         assert len(container.streams.audio) == 1
         assert sum(1 for _ in container.decode(video=0)) == 125
     report = json.loads(clip.with_suffix(".json").read_text())
     assert report["swap"]["frames_swapped"] > 100
-    assert (tmp_path / "outbox" / "group__astronaut.jpg").exists()
-    assert "astronaut" in (tmp_path / "outbox" / "analytics" / "report.html").read_text()
+    assert (tmp_path / "outbox" / "astronaut__demo_face.png").exists()
+    assert "demo_face" in (tmp_path / "outbox" / "analytics" / "report.html").read_text()
     assert not (tmp_path / ".automation" / "demo_settings.json").exists()
     settings = json.loads((tmp_path / "automation_config.json").read_text())
     assert settings["face_selector_mode"] == "largest"
@@ -61,6 +61,7 @@ def test_the_demonstration_gives_playable_results_and_leaves_the_inbox_alone(tmp
 def samples(tmp_path: Path) -> Samples:
     picture = np.random.default_rng(1).integers(0, 255, (90, 130, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "group.png"), cv2.resize(picture, (1280, 886), interpolation=cv2.INTER_CUBIC))
+    cv2.imwrite(str(tmp_path / "face.png"), cv2.resize(picture, (512, 512), interpolation=cv2.INTER_CUBIC))
     return Samples(astronaut=tmp_path / "face.png", group=tmp_path / "group.png")
 
 
