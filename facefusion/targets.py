@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -62,10 +63,17 @@ def swap_target(
 ) -> SwapResult:
     """Swap one target and verify the work file. See `SwapSession.swap` for the errors."""
     watch = Stopwatch()
+    looks = itertools.count(1)
+
+    def alive() -> None:
+        if should_stop():
+            raise CancelledError(f"{request.target.name} was stopped.")
+        on_progress(SwapProgress("preparing", next(looks), None, 0.0, None))
+
     with watch.time("probe"):
         info = probe(request.target)
         plan = replace(plan_output(info, request.config), label=request.label)
-        plan = accelerated(plan, info, request.config, threads=toolbox.threads.encode)
+        plan = accelerated(plan, info, request.config, threads=toolbox.threads.encode, alive=alive)
     if should_stop():
         raise CancelledError(f"{request.target.name} was stopped.")
     painter = engine.painter(prepared.source, request.config)

@@ -6,7 +6,6 @@ import contextlib
 import faulthandler
 import importlib
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -71,17 +70,6 @@ def take_over_stdout() -> TextIO:
     sys.stdout = DiscreetStream(sys.stdout)
     sys.stderr = DiscreetStream(sys.stderr)
     return stream
-
-
-def die_with_the_parent() -> None:
-    """Linux: be killed when the parent is, even while a codec keeps the interpreter from noticing."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    pr_set_pdeathsig = 1
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def load_factory(name: str) -> Callable[..., Any]:

@@ -12,8 +12,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from facefusion.automation.children import die_with_the_parent, load_factory, take_over_stdout
+from facefusion.automation.children import load_factory, take_over_stdout
 from facefusion.errors import FaceFusionError
+from facefusion.system.processes import die_with_the_parent
 
 PORTRAITS = "facefusion.automation.facecheck_process:portraits"
 

@@ -36,7 +36,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from facefusion.automation.children import die_with_the_parent, load_factory, take_over_stdout
+from facefusion.automation.children import load_factory, take_over_stdout
 from facefusion.automation.logs import LINE_CHARACTERS, without_numbers
 from facefusion.config import AutomationConfig
 from facefusion.errors import (
@@ -48,6 +48,7 @@ from facefusion.errors import (
     StorageError,
     VanishedError,
 )
+from facefusion.system.processes import die_with_the_parent
 
 PROGRESS_SECONDS = 0.1
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})

@@ -7,10 +7,12 @@ as long as this process lives. `auto` takes an encoder only if it was also the f
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from facefusion.media.plan import OutputPlan
 from facefusion.media.probe import MediaInfo
 
 _PROBE_SECONDS = 30.0
+_BREATH_SECONDS = 0.5
 _PACKED = {"yuv420p": "nv12", "yuv420p10le": "p010le"}
 
 
@@ -61,6 +64,7 @@ class Trial:
 
 
 Prove = Callable[[Trial], Proof]
+Alive = Callable[[], object]
 _known: dict[tuple[str, str, int, int], Proof] = {}
 _lock = threading.Lock()
 
@@ -72,6 +76,7 @@ def accelerated(
     *,
     threads: int = 1,
     prove: Prove | None = None,
+    alive: Alive = lambda: None,
 ) -> OutputPlan:
     """The plan with the graphics processor's encoder, where the settings ask for one and it works.
 
@@ -81,6 +86,7 @@ def accelerated(
         config: the settings in force.
         threads: that the software encoder would have.
         prove: another way to prove an encoder (tests).
+        alive: called again and again while an encoder is proved; may raise to stop.
 
     Returns:
         `plan` itself where nothing is to be gained; with a sentence in `warnings` where a device was asked
@@ -99,7 +105,7 @@ def accelerated(
             reasons.append(settings)
             continue
         trial = Trial(settings, plan.encode, plan.width, plan.height, threads)
-        proof = (prove or proved)(trial)
+        proof = prove(trial) if prove else proved(trial, alive)
         if proof.works if named else proof.faster:
             return replace(plan, encode=settings)
         reasons.append(f"{settings.encoder} {proof.reason}")
@@ -128,10 +134,10 @@ def _settings(
     return replace(software, encoder=name, pix_fmt=_PACKED[software.pix_fmt], crf=crf)
 
 
-def proved(trial: Trial) -> Proof:
+def proved(trial: Trial, alive: Alive = lambda: None) -> Proof:
     """Prove an encoder in a process of its own, once for each size and format.
 
-    One that failed twice and never worked is not asked again.
+    One that failed twice and never worked is not asked again. `alive` is called meanwhile and may raise.
     """
     name = trial.hardware.encoder
     key = (name, trial.hardware.pix_fmt, trial.width, trial.height)
@@ -139,7 +145,7 @@ def proved(trial: Trial) -> Proof:
         if key not in _known:
             before = [proof for (known, *_), proof in _known.items() if known == name]
             hopeless = len(before) > 1 and not any(proof.works for proof in before)
-            _known[key] = before[-1] if hopeless else _ask(trial)
+            _known[key] = before[-1] if hopeless else _ask(trial, alive)
         return _known[key]
 
 
@@ -182,7 +188,7 @@ def refused(settings: EncodeSettings, width: int, height: int, cause: Exception)
     )
 
 
-def _ask(trial: Trial) -> Proof:
+def _ask(trial: Trial, alive: Alive) -> Proof:
     questions = {
         "hardware": _question(trial.hardware, trial),
         "software": _question(trial.software, trial),
@@ -192,24 +198,38 @@ def _ask(trial: Trial) -> Proof:
     }
     command = [sys.executable, "-m", "facefusion.media.hardware_probe", json.dumps(questions)]
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             command,
             cwd=Path(__file__).resolve().parents[2],
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            timeout=_PROBE_SECONDS,
-            check=False,
         )
-    except subprocess.TimeoutExpired:
-        return Proof(False, f"did not answer in {_PROBE_SECONDS:.0f} s")
     except OSError as error:
         return Proof(False, f"could not be tried ({error.strerror})")
-    for line in done.stdout.splitlines():
+    with process:
+        try:
+            said = _answer(process, alive)
+        finally:
+            process.kill()
+    if said is None:
+        return Proof(False, f"did not answer in {_PROBE_SECONDS:.0f} s")
+    for line in said.splitlines():
         if line.startswith(RESULT_MARK):
             return Proof(**json.loads(line.removeprefix(RESULT_MARK)))
-    return Proof(False, f"ended the process that tried it (exit {done.returncode})")
+    return Proof(False, f"ended the process that tried it (exit {process.returncode})")
+
+
+def _answer(process: subprocess.Popen[str], alive: Alive) -> str | None:
+    """What the process prints; None where it takes too long."""
+    until = time.monotonic() + _PROBE_SECONDS
+    while time.monotonic() < until:
+        alive()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=_BREATH_SECONDS)[0]
+    return None
 
 
 def _question(settings: EncodeSettings, trial: Trial) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from typing import Any
 import av
 import numpy as np
 
+from facefusion.system.processes import die_with_the_parent
+
 RESULT_MARK = "encoder-probe:"
 
 _PICTURES = 12
@@ -24,6 +26,7 @@ _LEAST_PSNR = 24.0
 
 def main() -> None:
     """Answer the question of the command line."""
+    die_with_the_parent()
     question = json.loads(sys.argv[1])
     answer = {"works": False, "reason": "", "seconds": 0.0, "software_seconds": 0.0}
     pictures = _made(question["width"], question["height"])

@@ -1,8 +1,14 @@
 """Encoders of graphics processors: used where they are proved, else the software's, and that is said."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import av
+import psutil
 import pytest
 from media_clips import Audio, Clip, make_clip, pictures
 from media_job import psnr
@@ -74,7 +80,7 @@ def test_a_machine_without_the_device_falls_back_and_says_so(clip, tmp_path):
 
 def test_it_is_tried_once_for_each_size_and_format(clip, monkeypatch):
     asked = []
-    monkeypatch.setattr(hardware, "_ask", lambda trial: asked.append(trial) or BROKEN)
+    monkeypatch.setattr(hardware, "_ask", lambda trial, alive: asked.append(trial) or BROKEN)
     for _ in range(3):
         planned(clip, settings("nvenc"))
     assert len(asked) == 1
@@ -83,12 +89,88 @@ def test_it_is_tried_once_for_each_size_and_format(clip, monkeypatch):
 
 def test_a_device_that_never_works_is_not_asked_for_every_size(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(hardware, "_ask", lambda trial: asked.append(trial.width) or BROKEN)
+    monkeypatch.setattr(hardware, "_ask", lambda trial, alive: asked.append(trial.width) or BROKEN)
     for width in (96, 128, 160, 192):
         clip = make_clip(tmp_path / f"{width}.mp4", Clip(width=width, height=96, frames=2))
         _, plan = planned(clip, settings("nvenc"))
         assert plan.warnings
     assert asked == [96, 128]
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.fixture
+def hanging(tmp_path, monkeypatch):
+    """A driver that never answers; holds the number of the process that waits for it."""
+    note = tmp_path / "process"
+    script = tmp_path / "hang.py"
+    script.write_text(
+        "import os, pathlib, signal, sys\n"
+        "from facefusion.media import hardware_probe\n"
+        "def hang(*sizes):\n"
+        f"    pathlib.Path({str(note)!r}).write_text(str(os.getpid()))\n"
+        "    signal.pause()\n"
+        "hardware_probe._made = hang\n"
+        "hardware_probe.main()\n"
+    )
+    real = subprocess.Popen
+
+    def start(command, **more):
+        assert command[1:3] == ["-m", "facefusion.media.hardware_probe"]
+        run = f"import runpy, sys; sys.path.insert(0, '.'); runpy.run_path({str(script)!r})"
+        return real([sys.executable, "-c", run, command[3]], **more)
+
+    monkeypatch.setattr(hardware.subprocess, "Popen", start)
+    return note
+
+
+def gone(note):
+    """Wait until the process is no more; False if it outlives a minute."""
+    process = int(note.read_text())
+    for _ in range(600):
+        if not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in waits for a POSIX signal")
+
+
+@posix
+def test_a_driver_that_hangs_can_be_stopped_and_leaves_no_process(clip, hanging):
+    looks = []
+
+    def alive():
+        looks.append(1)
+        if hanging.exists() and hanging.read_text():
+            raise StoppedError
+
+    config = settings("nvenc")
+    info = probe(clip)
+    with pytest.raises(StoppedError):
+        accelerated(plan_output(info, config), info, config, alive=alive)
+    assert len(looks) > 1
+    assert gone(hanging)
+    assert hardware.known() == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's end")
+def test_a_driver_that_hangs_does_not_outlive_a_worker_that_is_killed(clip, hanging):
+    worker = os.fork()
+    if worker == 0:
+        try:
+            planned(clip, settings("nvenc"))
+        finally:
+            os._exit(0)
+    while not (hanging.exists() and hanging.read_text()):
+        assert os.waitpid(worker, os.WNOHANG) == (0, 0), "the worker waits for the driver"
+        time.sleep(0.05)
+    os.kill(worker, signal.SIGKILL)
+    os.waitpid(worker, 0)
+    assert gone(hanging)
 
 
 def test_auto_says_nothing_where_there_is_nothing(clip, monkeypatch):
@@ -186,7 +268,7 @@ def test_an_encoder_that_was_proved_and_does_not_start_is_not_tried_again(clip, 
 
 
 def test_the_survey_names_what_works_and_what_does_not(stand_in, monkeypatch):
-    monkeypatch.setattr(hardware, "_ask", lambda trial: FAST)
+    monkeypatch.setattr(hardware, "_ask", lambda trial, alive: FAST)
     said = hardware.survey(settings("auto"))
     assert "libx265 works: 1.0 ms a picture (libx264: 10.0 ms)" in said
     monkeypatch.setattr(hardware, "HARDWARE", {})
