@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
@@ -18,6 +19,7 @@ from facefusion.errors import ErrorCategory
 
 SHOWN = 20
 WAITING_SHOWN = 50
+MOST_FAILURES = 200
 REMEMBERED_RATES = 20
 
 
@@ -26,6 +28,7 @@ class Summary:
     """What a snapshot says about the queue.
 
     Attributes:
+        failures_gone: how many of the latest failures are left out because their file is gone.
         seconds_queued: estimate for all waiting jobs on one worker.
     """
 
@@ -34,6 +37,7 @@ class Summary:
     publishing: tuple[JobView, ...] = ()
     results: tuple[ResultView, ...] = ()
     failures: tuple[FailureView, ...] = ()
+    failures_gone: int = 0
     seconds_queued: float | None = None
 
 
@@ -42,10 +46,13 @@ class JobBook:
 
     Args:
         table: the queue.
+        gone: whether a target is known to be no longer there; its failure is history.
     """
 
-    def __init__(self, table: JobTable) -> None:
+    def __init__(self, table: JobTable, gone: Callable[[str], bool] = lambda path: False) -> None:
         self._table = table
+        self._gone = gone
+        self._failed: list[Job] = []
         self._revision = 0
         self._briefs: dict[int, Brief] = {}
         self._rates: dict[str, deque[float]] = {}
@@ -78,16 +85,21 @@ class JobBook:
         """The queue as of the last `refresh`."""
         if self._summary is None:
             table = self._table
-            failed = table.latest((JobState.FAILED, JobState.BLOCKED), 2 * SHOWN)
+            failed = table.latest((JobState.FAILED, JobState.BLOCKED), MOST_FAILURES)
+            self._failed = [job for job in failed if not _waits_for_policy(job)]
             self._summary = Summary(
                 counts=table.counts(),
                 waiting=tuple(job_view(job, config) for job in table.next_jobs(WAITING_SHOWN)),
                 publishing=tuple(publishing_view(job, config) for job in table.in_state(JobState.PUBLISHING)),
                 results=tuple(map(result_view, table.latest((JobState.DONE, JobState.NO_FACE), SHOWN))),
-                failures=tuple(failure_view(job) for job in failed if not _waits_for_policy(job))[:SHOWN],
                 seconds_queued=self._seconds_for_queue(),
             )
-        return self._summary
+        current = [job for job in self._failed if not self._gone(job.target)]
+        return replace(
+            self._summary,
+            failures=tuple(map(failure_view, current[:SHOWN])),
+            failures_gone=len(self._failed) - len(current),
+        )
 
     def _seconds_for_queue(self) -> float | None:
         """Estimate from the latest results; None without any."""

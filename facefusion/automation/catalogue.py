@@ -106,6 +106,7 @@ class Catalogue:
             self._lose(entry)
         for entry in changes.changed:
             self._forget_content(entry.path)
+            self._link(entry.path, ())  # its jobs were those of the content that it had
             self._note(entry)
         arrived = self._clock()
         for entry in changes.settled:

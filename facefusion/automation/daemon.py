@@ -149,7 +149,7 @@ class Daemon:
         workspace, options = self._workspace, self._options
         self._database = Database(workspace.database)
         self.queue = JobQueue(self._database)
-        self.book = JobBook(self.queue)
+        self.book = JobBook(self.queue, self._is_gone)
         self._data_version = self._database.written_elsewhere()
         self._outbox = Outbox(workspace, self._database.fact("installation") or "", options.disk_free)
         self._analytics = Analytics(workspace.analytics_dir, workspace.state_dir)
@@ -350,6 +350,10 @@ class Daemon:
         self._reconsider_blocked |= is_consent_file(path)
         self.crew.file_replaced(path)
 
+    def _is_gone(self, path: str) -> bool:
+        known = self._options.scan and self.intake.scanned and not os.path.isabs(path)
+        return known and path not in self.catalogue.inbox.entries
+
     def _catch_up(self) -> None:
         for job in self.book.refresh():
             self.catalogue.job_changed(job.id)
@@ -403,6 +407,7 @@ class Daemon:
             seconds_left=seconds_left(in_hand, summary.seconds_queued, self._staff().workers),
             results=summary.results,
             failures=summary.failures,
+            failures_gone=summary.failures_gone,
             paused=paused,
             config_problem=self._settings.problem,
             notices=self._notices(),

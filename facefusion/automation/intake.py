@@ -21,7 +21,7 @@ from facefusion.automation.jobs import JobQueue
 from facefusion.automation.kinds import Entry, worth_entering
 from facefusion.automation.loop import Background, Loop
 from facefusion.automation.presence import InboxPresence
-from facefusion.automation.sightings import Sighting, Sweep, look, sweep
+from facefusion.automation.sightings import Sighting, Signature, Sweep, look, sweep
 from facefusion.automation.watching import InboxWatch
 from facefusion.automation.workspace import Workspace, printable
 from facefusion.config import AutomationConfig
@@ -201,15 +201,16 @@ class Intake:
             now = signature_of(self._workspace.inbox / path)
             if now is not None and now.same_content(signature):
                 continue
-            twin = self._twin(job) if index == 0 else None
+            twin = self._twin(job, now) if index == 0 else None
             if twin is None:
                 return self._why_not(path, gone=now is None, target=index == 0)
             inputs[0], changed = (twin.path, twin.signature), True
         return tuple(inputs) if changed else None
 
-    def _twin(self, job: Job) -> Entry | None:
-        """Another file with the content of a target that is gone."""
-        return next((e for e in self._catalogue.paths_with(job.target_sha256) if e.path != job.target), None)
+    def _twin(self, job: Job, now: Signature | None) -> Entry | None:
+        """A file with the content of a target that is gone: another one, or the same written again."""
+        files = self._catalogue.paths_with(job.target_sha256)
+        return next((file for file in files if file.path != job.target or file.signature == now), None)
 
     def _why_not(self, path: str, *, gone: bool, target: bool) -> FaceFusionError:
         self.look_now()
@@ -362,8 +363,7 @@ class Intake:
         for decision in decisions:
             ids = tuple(next(answers).job_id for _ in decision.wishes) or self._earlier_jobs(decision)
             noted.append((decision, ids))
-            if decision.wishes:
-                self._take_back_failures(decision)
+            self._take_back_failures(decision)
         self._catalogue.decided(noted)
 
     def _earlier_jobs(self, decision: Decision) -> tuple[int, ...]:

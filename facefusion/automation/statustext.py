@@ -96,8 +96,12 @@ def summary_lines(snapshot: Snapshot, *, all_files: bool, width: int | None = No
         "Failed (`retry` tries all again, `retry NUMBER` one)",
         map(_failure, failed[:SHOWN]),
         width,
-        counts.failed - SHOWN,
+        counts.failed - snapshot.failures_gone - SHOWN,
     )
+    if snapshot.failures_gone:
+        gone = count(snapshot.failures_gone, "failed job")
+        whose = "whose file is" if snapshot.failures_gone == 1 else "whose files are"
+        yield from _rows("", f"Left out: {gone} {whose} no longer in the inbox", width)
     yield from _section(
         f"Latest results in {near(snapshot.outbox)}",
         (_result(result, Path(snapshot.outbox)) for result in snapshot.results[:SHOWN]),

@@ -13,6 +13,7 @@ import pytest
 from workbench import Bench
 
 from facefusion.automation.processor import SimpleAutoProcessor
+from facefusion.automation.statustext import status_lines
 
 
 @pytest.fixture
@@ -445,3 +446,44 @@ def test_a_settled_file_starts_at_once_and_the_next_job_follows_without_a_pause(
         for earlier, later in itertools.pairwise(jobs)
     ]
     assert max(gaps) < 1.0
+
+
+def test_a_failed_file_that_is_replaced_loses_its_failure_also_where_the_face_is_not_clear(
+    bench: Bench,
+) -> None:
+    bench.face()
+    bench.target("clip.mp4", then="bad_source")
+    with bench.start() as daemon:
+        daemon.wait_for_state("videos/clip.mp4", "failed")
+        daemon.wait_until((bench.outbox / "failed" / "clip__alice.json").exists)
+        bench.face("ben")
+        daemon.wait_for_state("faces/ben.jpg", "ready")
+
+        bench.target("clip.mp4", then="done", note="a good one")
+
+        assert daemon.wait_for_state("videos/clip.mp4", "waiting")
+        daemon.wait_until(lambda: "which face, alice or ben?" in bench.file("videos/clip.mp4").reason)
+        daemon.wait_until(lambda: bench.status().counts.failed == 0)
+        assert bench.status().failures == ()
+        assert not any((bench.outbox / "failed").iterdir())
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_failure_whose_file_was_taken_away_is_history(bench: Bench, running: bool) -> None:
+    bench.face()
+    bench.target("bad.mp4", then="bad_source")
+    bench.target("worse.mp4", then="bad_source")
+    assert bench.run_once() == 1
+    (bench.inbox / "videos" / "bad.mp4").unlink()
+    if running:
+        with bench.start() as daemon:
+            daemon.wait_until(lambda: bench.status().failures_gone == 1)
+            snapshot = bench.status()
+    else:
+        snapshot = bench.status()
+    assert [failure.target for failure in snapshot.failures] == ["videos/worse.mp4"]
+    assert snapshot.failures_gone == 1
+    assert (bench.outbox / "failed" / "bad__alice.json").exists(), "its report stays"
+    assert "Left out: 1 failed job whose file is no longer in the inbox" in status_lines(
+        snapshot, all_files=False
+    )
