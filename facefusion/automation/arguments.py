@@ -162,7 +162,12 @@ def _add_records(add: Callable[..., argparse.ArgumentParser]) -> None:
     check = add(
         "verify",
         "whether files are marked as altered, and intact",
-        "Reads the marks that a result carries, and says whether it was changed since it was made.",
+        "Reads the marks that a result carries, and says whether it was changed since it was made.\n"
+        "Signers are those of one --root: what was made under another is valid, but its signer unknown.\n\n"
+        "exit status (the worst of all files):\n"
+        "  0  marked and intact\n"
+        "  1  marked, but altered or partly stripped\n"
+        "  2  nothing found, or the file cannot be read",
         "verify outbox/clip__anna.mp4",
     )
     check.add_argument("file", type=Path, nargs="+")

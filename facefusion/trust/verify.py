@@ -21,8 +21,16 @@ from facefusion.trust.watermark import Detection, detect_photo, detect_video
 _LARGEST_SIDECAR = 64 << 20
 _WORDS = {
     State.OWN: "valid, signed by this installation",
-    State.FOREIGN: "valid, but the signer is not one this installation knows",
+    State.FOREIGN: "valid, signer not known to this installation (was it made under another --root?)",
     State.ALTERED: "ALTERED: this is not the file, or not the statement, that was signed",
+}
+
+
+_ACTIONS = {
+    "c2pa.created": "made from nothing",
+    "c2pa.opened": "an existing file was taken as the starting point",
+    "c2pa.edited": "its content was altered",
+    "c2pa.watermarked.bound": "an invisible mark that names this statement was put in",
 }
 
 
@@ -155,10 +163,13 @@ def examine(path: Path, authorities: Sequence[bytes]) -> Finding:
         authorities: of this installation, see `identity.known_authorities`.
 
     Raises:
-        VanishedError, InputFileError, MediaFormatError: it is not there, cannot be read, or is no media.
+        InputFileError, MediaFormatError: it does not exist, cannot be read, or is no media.
+        VanishedError: it goes away meanwhile.
     """
     if path.name.lower().endswith(SUFFIX):
         raise InputFileError(f"{path.name} holds the signature of another file; name that one instead.")
+    if not path.exists():
+        raise InputFileError(f"{path} does not exist.")
     found, sidecar = read_credentials(path, authorities), None
     if found is None:
         near = (sidecar_of(path), path.with_suffix(SUFFIX))
@@ -190,7 +201,9 @@ def _claim_in_words(found: Credentials) -> Iterator[str]:
         yield f"claim made with: {found.generator}"
     for action in actions_in(found.assertions):
         kind = str(action.get("digitalSourceType", "")).rpartition("/")[2]
-        told = [str(action.get("action", "?")), str(action.get("description", "")), kind]
+        name = str(action.get("action", "?"))
+        meaning = f"{_ACTIONS[name]} ({name})" if name in _ACTIONS else name
+        told = [meaning, str(action.get("description", "")), kind]
         yield f"it says: {', '.join(filter(None, told))}"
     disclosure = found.assertions.get("c2pa.ai-disclosure")
     if isinstance(disclosure, Mapping):

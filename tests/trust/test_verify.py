@@ -55,6 +55,7 @@ def test_what_this_installation_made_is_intact(say: Say, sealed: Callable[[str],
     assert "marked as made or altered by a machine, and intact" in printed
     assert "valid, signed by this installation" in printed
     assert "Face replaced by a trained model" in printed
+    assert "its content was altered (c2pa.edited)" in printed
     assert "the operator states: right to use the face: permission (a play)" in printed
 
 
@@ -65,10 +66,16 @@ def test_another_installation_says_that_it_does_not_know_the_signer(
     sealed_file(path, tmp_path / "another installation")
     status, printed = say(path)
     assert status == 0
-    assert "signer is not one this installation knows" in printed
+    assert "signer not known to this installation (was it made under another --root?)" in printed
     assert "whom this installation does not know" in " ".join(printed.split())
     assert "verified" not in printed.lower()
     assert not (root / ".automation" / "identity").exists(), "looking makes no identity"
+
+
+def test_a_file_that_never_was_there_does_not_exist(say: Say, tmp_path: Path) -> None:
+    status, printed = say(tmp_path / "nothing.mp4")
+    assert status == 2
+    assert "nothing.mp4 does not exist" in printed
 
 
 def places(path: Path) -> dict[str, int]:
