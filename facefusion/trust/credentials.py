@@ -41,6 +41,8 @@ _SPOOL_MEGABYTES = 64
 """What the library copies of a file while it signs is kept in memory up to this, then in `TMPDIR`."""
 _TARGET = {"title": "target", "relationship": "parentOf", "label": "target"}
 _UNTRUSTED = "signingCredential.untrusted"
+_OUTSIDE_DATES = {"signingCredential.expired", "claimSignature.outsideValidity"}
+_HOLDS = "claimSignature.validated"
 
 
 class State(StrEnum):
@@ -50,6 +52,8 @@ class State(StrEnum):
     """Valid, and signed by this installation."""
     FOREIGN = "foreign"
     """Valid, by a signer this installation does not know."""
+    OUTDATED = "outdated"
+    """The signature holds, but its certificate is not valid today; so nobody vouches for the signer."""
     ALTERED = "altered"
     """The file, or what is said about it, was changed after it was signed."""
 
@@ -190,6 +194,7 @@ def _credentials(reader: Any) -> Credentials:
     manifest = reader.get_active_manifest() or {}
     results = (reader.get_validation_results() or {}).get("activeManifest", {})
     failures = tuple(entry["code"] for entry in results.get("failure", ()))
+    holds = any(entry["code"] == _HOLDS for entry in results.get("success", ()))
     signature = manifest.get("signature_info", {})
     organisation = signature.get("issuer") or ""
     state = State.ALTERED
@@ -197,6 +202,8 @@ def _credentials(reader: Any) -> Credentials:
         state = State.OWN if organisation == ORGANISATION else State.FOREIGN
     elif reader.get_validation_state() == "Valid" and set(failures) <= {_UNTRUSTED}:
         state = State.FOREIGN
+    elif holds and set(failures) & _OUTSIDE_DATES and set(failures) <= {_UNTRUSTED, *_OUTSIDE_DATES}:
+        state = State.OUTDATED
     generators = manifest.get("claim_generator_info") or [{}]
     names = (str(generators[0].get("name", "")), str(generators[0].get("version", "")))
     return Credentials(

@@ -22,6 +22,7 @@ _LARGEST_SIDECAR = 64 << 20
 _WORDS = {
     State.OWN: "valid, signed by this installation",
     State.FOREIGN: "valid, signer not known to this installation (was it made under another --root?)",
+    State.OUTDATED: "valid, but outside its certificate's dates",
     State.ALTERED: "ALTERED: this is not the file, or not the statement, that was signed",
 }
 
@@ -120,7 +121,8 @@ class Finding:
     def lines(self) -> Iterator[str]:
         """For people."""
         verdict = _VERDICTS[self.verdict]
-        if self.verdict is Verdict.INTACT and self.credentials and self.credentials.state is State.FOREIGN:
+        state = self.credentials.state if self.credentials else None
+        if self.verdict is Verdict.INTACT and state in (State.FOREIGN, State.OUTDATED):
             verdict = _INTACT_BUT_UNKNOWN
         yield _printable(f"{self.path.name}: {verdict}")
         yield from _entry("Content Credentials", self._credentials_in_words())

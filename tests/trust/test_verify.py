@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import av
 import pytest
 from PIL import Image
-from sealed_files import flip, packets, picture, plain_file, sealed_file
+from sealed_files import flip, packets, picture, plain_file, sealed_file, statement_for
 
 from facefusion.automation.commands import main
+from facefusion.trust import identity
+from facefusion.trust.credentials import CredentialsError, sign
 from facefusion.trust.identity import identity_of, known_authorities
 from facefusion.trust.verify import State, Verdict, examine
 
@@ -238,6 +243,45 @@ def test_results_of_an_identity_that_was_replaced_are_still_our_own(tmp_path: Pa
     found = examine(tmp_path / "a.jpg", known_authorities(state))
     assert found.credentials is not None
     assert (found.verdict, found.credentials.state) == (Verdict.INTACT, State.OWN)
+
+
+@pytest.fixture
+def outlived(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file whose certificate was valid when it was signed, and is no more."""
+    path = plain_file(tmp_path / "a.jpg")
+    state = root / ".automation"
+    for seconds in (
+        2,
+        4,
+        8,
+        16,
+        32,
+    ):  # a slow machine needs more to sign in time
+        end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)
+        made = end - datetime.timedelta(days=365 * identity.YEARS) + datetime.timedelta(hours=1)
+        monkeypatch.setattr(identity, "_now", lambda made=made: made)
+        signed = tmp_path / f"signed {seconds}.jpg"
+        shutil.rmtree(state, ignore_errors=True)
+        signer = identity.identity_of(state)
+        with contextlib.suppress(CredentialsError):
+            sign(path, signed, "image/jpeg", statement_for(path), path, signer)
+            break
+    while datetime.datetime.now(datetime.UTC) < end + datetime.timedelta(seconds=1):
+        time.sleep(0.1)
+    return signed
+
+
+def test_a_certificate_past_its_dates_is_told_from_a_file_that_was_altered(say: Say, outlived: Path) -> None:
+    status, printed = say(outlived)
+    assert status == 0
+    assert "valid, but outside its certificate's dates" in printed
+    assert "whom this installation does not know" in " ".join(printed.split())
+    changed = bytearray(outlived.read_bytes())
+    changed[-200] ^= 1
+    outlived.write_bytes(changed)
+    status, printed = say(outlived)
+    assert status == 1
+    assert "ALTERED" in printed
 
 
 def test_a_name_and_a_claim_cannot_write_on_the_terminal(say: Say, root: Path, tmp_path: Path) -> None:
