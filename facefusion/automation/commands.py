@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facefusion.automation.arguments import build_parser
+from facefusion.automation.changing import Change, as_it_is, why_not_again
 from facefusion.automation.daemon import Options
-from facefusion.automation.job import JobState, failure_from
+from facefusion.automation.database import Database, FileMemory
+from facefusion.automation.job import ENDED, Job, JobState, failure_from
+from facefusion.automation.jobs import JobQueue
 from facefusion.automation.lock import holder
 from facefusion.automation.logs import DiscreetFormatter
 from facefusion.automation.processor import EXIT_DONE, EXIT_FAILED, EXIT_NO_FACE, SimpleAutoProcessor
@@ -31,7 +34,6 @@ from facefusion.errors import CancelledError, ConfigError, FaceFusionError
 from facefusion.wording import count, duration, near, wrap
 
 if TYPE_CHECKING:
-    from facefusion.automation.jobs import JobQueue
     from facefusion.automation.snapshot import Snapshot
     from facefusion.models.manager import InstallProgress
 
@@ -97,33 +99,48 @@ def show_status(given: argparse.Namespace, options: Options) -> int:
 def retry(given: argparse.Namespace, options: Options) -> int:
     """Queue failed and blocked jobs again."""
 
-    def change(queue: JobQueue) -> list[int]:
+    inbox = _processor(given, options).workspace.inbox
+
+    def change(queue: JobQueue, database: Database) -> Change:
         states = (JobState.FAILED, JobState.BLOCKED)
         ids = _ids(given.job, lambda: [job.id for job in queue.in_state(*states)])
-        return queue.retry(ids)
+        memory = FileMemory(database)
+        ended = [job for job in queue.jobs(ids).values() if job.state in ENDED]
+        hopeless = {job.id: why for job in ended if (why := why_not_again(job, inbox, memory))}
+        good = [job_id for job_id in ids if job_id not in hopeless]
+        answer = as_it_is(good, queue.retry(good), queue.jobs(good))
+        return Change(answer.done, [*answer.refused, *hopeless.values()])
 
-    return _change_jobs(given, options, change, "is queued again", "can be tried again")
+    def said(job: Job) -> str:
+        return f"is queued again{'; the old result stays, the new one gets -2' if job.stays_done else ''}"
+
+    return _change_jobs(given, options, change, said, "can be tried again")
 
 
 def first(given: argparse.Namespace, options: Options) -> int:
     """Have waiting jobs run before all others."""
 
-    def change(queue: JobQueue) -> list[int]:
-        return queue.put_first(_ids(given.job, lambda: []))
+    def change(queue: JobQueue, database: Database) -> Change:
+        ids = _ids(given.job, lambda: [])
+        return as_it_is(ids, queue.put_first(ids), queue.jobs(ids))
 
-    return _change_jobs(given, options, change, "runs next", "is waiting")
+    return _change_jobs(given, options, change, lambda job: "runs next", "is waiting")
 
 
 def cancel(given: argparse.Namespace, options: Options) -> int:
     """Cancel waiting or running jobs."""
     failure = failure_from(CancelledError("It was cancelled by request."))
 
-    def change(queue: JobQueue) -> list[int]:
+    def change(queue: JobQueue, database: Database) -> Change:
         states = (JobState.QUEUED, JobState.BLOCKED, JobState.RUNNING)
         ids = _ids(given.job, lambda: [job.id for job in queue.in_state(*states)])
-        return queue.cancel(ids, failure)
+        return as_it_is(ids, queue.cancel(ids, failure), queue.jobs(ids))
 
-    return _change_jobs(given, options, change, "is cancelled", "can be cancelled")
+    def said(job: Job) -> str:
+        keeps = job.state is JobState.DONE or job.stays_done
+        return f"is cancelled{'; its earlier result stays' if keeps else ''}"
+
+    return _change_jobs(given, options, change, said, "can be cancelled")
 
 
 def doctor(given: argparse.Namespace, options: Options) -> int:
@@ -339,13 +356,10 @@ def _log_to_terminal() -> None:
 def _change_jobs(
     given: argparse.Namespace,
     options: Options,
-    change: Callable[[JobQueue], list[int]],
-    done: str,
+    change: Callable[[JobQueue, Database], Change],
+    done: Callable[[Job], str],
     possible: str,
 ) -> int:
-    from facefusion.automation.database import Database
-    from facefusion.automation.jobs import JobQueue
-
     workspace = _processor(given, options).workspace
     if not workspace.database.exists():
         print("There is no queue yet.")
@@ -353,18 +367,19 @@ def _change_jobs(
     database = Database(workspace.database)
     try:
         queue = JobQueue(database)
-        changed = change(queue)
-        jobs = queue.jobs(changed)
+        answer = change(queue, database)
+        jobs = queue.jobs(answer.done)
     finally:
         database.close()
-    for job_id in changed:
-        print(f"Job {job_id} ({printable(jobs[job_id].target)}) {done}.")
-    if not changed:
-        print(f"No such job {possible}.")
-        return EXIT_FAILED
-    if holder(workspace.state_dir) is None:
+    for job_id in answer.done:
+        print(f"Job {job_id} ({printable(jobs[job_id].target)}) {done(jobs[job_id])}.")
+    for refused in answer.refused:
+        print(refused)
+    if not (answer.done or answer.refused):
+        print(f"No job {possible}.")
+    if answer.done and holder(workspace.state_dir) is None:
         print("No daemon is running: start it to go on.")
-    return EXIT_DONE
+    return EXIT_DONE if answer.done and not answer.refused else EXIT_FAILED
 
 
 def _ids(words: Sequence[str], everything: Callable[[], list[int]]) -> list[int]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from facefusion.automation.sightings import Signature
 from facefusion.errors import StorageError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_SECONDS = 30.0
 DAMAGED_REMEDY = (
     "Stop the program, move queue.sqlite3 and the files queue.sqlite3-* beside it out of that folder, and "
@@ -63,6 +63,7 @@ CREATE TABLE jobs (
     swap TEXT,                       -- JSON of SwapResult
     failure TEXT,                    -- JSON of Failure
     warnings TEXT NOT NULL DEFAULT '[]',
+    earlier TEXT,                    -- JSON: the record of a good result, while the job is made anew
     revision INTEGER NOT NULL,
     UNIQUE (target_sha256, face_sha256, target_kind)
 );
@@ -91,7 +92,7 @@ CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
     + PICTURES
 )
-UPGRADES = {1: PICTURES}
+UPGRADES = {1: PICTURES, 2: "ALTER TABLE jobs ADD COLUMN earlier TEXT;"}
 """What turns a file of this version into one of the next."""
 
 
@@ -265,6 +266,10 @@ class FileMemory:
         """What is known about this file; None when it is new or has changed."""
         known = self._files.get(path)
         return known if known is not None and known.signature == signature else None
+
+    def with_content(self, sha256: str) -> list[KnownFile]:
+        """The files that were last known to have this content."""
+        return [file for file in self._files.values() if file.sha256 == sha256]
 
     def signature(self, path: str) -> Signature | None:
         """With which it was last known complete."""

@@ -90,7 +90,15 @@ class Job:
     swap: dict[str, Any] | None
     failure: Failure | None
     warnings: tuple[str, ...]
+    earlier: dict[str, Any] | None
     revision: int
+
+    @property
+    def stays_done(self) -> bool:
+        """Whether it is made anew and its earlier result still lies there; cancelled, it is done again."""
+        return self.earlier is not None and os.path.lexists(
+            os.fsdecode(bytes.fromhex(self.earlier["output"]))
+        )
 
     @property
     def target(self) -> str:
@@ -133,4 +141,5 @@ def job_of(row: sqlite3.Row) -> Job:
     values["swap"] = None if row["swap"] is None else json.loads(row["swap"])
     values["failure"] = None if row["failure"] is None else Failure(**json.loads(row["failure"]))
     values["warnings"] = tuple(json.loads(row["warnings"]))
+    values["earlier"] = None if row["earlier"] is None else json.loads(row["earlier"])
     return Job(**values)

@@ -21,7 +21,16 @@ from facefusion.automation.job import (
     failure_json,
     job_of,
 )
-from facefusion.automation.jobtable import JobTable, fenced, next_revision, next_turn, read, update
+from facefusion.automation.jobtable import (
+    JobTable,
+    cancelled,
+    fenced,
+    keep_result,
+    next_revision,
+    next_turn,
+    read,
+    update,
+)
 from facefusion.automation.sightings import Signature
 from facefusion.errors import ErrorCategory
 from facefusion.reports.records import Failure
@@ -164,28 +173,23 @@ class JobDesk(JobTable):
             ]
 
     def cancel(self, ids: Iterable[int], failure: Failure) -> list[int]:
-        """Cancel jobs: waiting ones at once, running ones as soon as the daemon sees it."""
-        cancelled = []
+        """Cancel jobs: waiting ones at once, running ones as soon as the daemon sees it.
+
+        One that is made anew has its earlier result again.
+        """
+        found = []
+        why = failure_json(failure)
         with self._database.transaction() as connection:
             for job_id in ids:
-                changed = update(
-                    connection,
-                    "id = ? AND state IN ('queued', 'blocked')",
-                    (job_id,),
-                    state=S.CANCELLED,
-                    failure=failure_json(failure),
-                    finished_at=self._clock(),
-                    reported=0,
-                ) or update(
-                    connection,
-                    "id = ? AND state = 'running'",
-                    (job_id,),
-                    stop_requested=1,
-                    failure=failure_json(failure),
-                )
-                if changed:
-                    cancelled.append(job_id)
-        return cancelled
+                job = read(connection, job_id)
+                if job is None or job.state not in (S.QUEUED, S.BLOCKED, S.RUNNING):
+                    continue
+                changes: dict[str, object] = {"stop_requested": 1, "failure": why}
+                if job.state is not S.RUNNING:
+                    changes = cancelled(job, failure=why, finished_at=self._clock(), reported=0)
+                update(connection, "id = ?", (job_id,), **changes)
+                found.append(job_id)
+        return found
 
     def hold_for_policy(self, failure: Failure) -> int:
         """Block every waiting job until the use policy is accepted."""
@@ -244,6 +248,7 @@ class JobDesk(JobTable):
     def _queue_again(self, connection: sqlite3.Connection, job: Job, wish: JobRequest | None) -> bool:
         if wish is not None:
             self._point_to(connection, job, wish)
+        keep_result(connection, job)
         return bool(
             update(
                 connection,

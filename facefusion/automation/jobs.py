@@ -25,7 +25,7 @@ from facefusion.automation.job import (
     job_of,
 )
 from facefusion.automation.jobdesk import JobDesk
-from facefusion.automation.jobtable import fenced, next_revision, next_turn, read, update
+from facefusion.automation.jobtable import cancelled, fenced, next_revision, next_turn, read, update
 from facefusion.automation.workspace import printable
 from facefusion.errors import WorkerCrashError
 from facefusion.reports.records import Failure
@@ -85,7 +85,7 @@ class JobQueue(JobDesk):
                 changes["attempts"] = max(job.attempts - 1, 0)
             current = read(connection, job.id)
             if current is not None and current.stop_requested:
-                changes = {"state": S.CANCELLED, "finished_at": self._clock()}
+                changes = cancelled(current, finished_at=self._clock())
             return bool(update(connection, *fenced(job, S.RUNNING), **changes))
 
     def finished_work(self, job: Job, *, work: str, swap: Mapping[str, Any], seconds: float) -> Job | None:
@@ -122,6 +122,7 @@ class JobQueue(JobDesk):
                 report=os.fsencode(report),
                 work=None,
                 warnings=json.dumps(list(warnings)),
+                earlier=None,
             )
 
     def end(
@@ -140,20 +141,17 @@ class JobQueue(JobDesk):
             state: one of `WITHOUT_RESULT`.
             silent: no report is to be written.
         """
+        changes: dict[str, Any] = {
+            "failure": failure_json(failure),
+            "swap": None if swap is None else json.dumps(swap),
+            "seconds": seconds,
+            "finished_at": self._clock(),
+            "reported": int(silent),
+            "work": None,
+        }
+        ended = cancelled(job, **changes) if state is S.CANCELLED else {"state": state, **changes}
         with self._database.transaction() as connection:
-            return bool(
-                update(
-                    connection,
-                    *fenced(job, job.state),
-                    state=state,
-                    failure=failure_json(failure),
-                    swap=None if swap is None else json.dumps(swap),
-                    seconds=seconds,
-                    finished_at=self._clock(),
-                    reported=int(silent),
-                    work=None,
-                )
-            )
+            return bool(update(connection, *fenced(job, job.state), **ended))
 
     def reporting(self, job: Job, report: str) -> None:
         """Note where the report of an ended job will lie, before it is written."""
@@ -180,7 +178,7 @@ class JobQueue(JobDesk):
             for job in map(job_of, rows):
                 changes: dict[str, Any] = {"finished_at": self._clock()}
                 if job.stop_requested:
-                    changes["state"] = S.CANCELLED
+                    changes = cancelled(job, **changes)
                 elif job.attempts > max_retries:
                     changes |= {"state": S.FAILED, "failure": failure_json(_too_often(job))}
                 else:

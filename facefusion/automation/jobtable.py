@@ -12,6 +12,12 @@ from facefusion.automation.job import ENDED, Job, JobState, job_of
 from facefusion.automation.snapshot import QueueCounts
 
 S = JobState
+_PATHS = ("output", "report")
+_OF_RESULT = (
+    *(*_PATHS, "swap", "warnings", "seconds", "attempts", "quality_preset"),
+    *("queued_at", "started_at", "finished_at", "work_sha256", "work_bytes"),
+)
+"""Columns of a job that say what came of it."""
 
 
 class JobTable:
@@ -114,6 +120,34 @@ def update(
 def fenced(job: Job, state: JobState) -> tuple[str, tuple[object, ...]]:
     """Condition that the job is still in this state and still held by whoever read it."""
     return "id = ? AND fence = ? AND state = ?", (job.id, job.fence, state)
+
+
+def keep_result(connection: sqlite3.Connection, job: Job) -> None:
+    """Keep the record of a finished job that is about to be made anew."""
+    row = connection.execute(f"SELECT {', '.join(_OF_RESULT)} FROM jobs WHERE id = ?", (job.id,)).fetchone()
+    if job.state is S.DONE and row["output"] is not None:
+        record = {
+            column: row[column].hex() if column in _PATHS and row[column] is not None else row[column]
+            for column in _OF_RESULT
+        }
+        update(connection, "id = ?", (job.id,), earlier=json.dumps(record))
+
+
+def cancelled(job: Job, **changes: object) -> dict[str, object]:
+    """What a cancelled job becomes: one that was made anew is done as it was, and there is nothing to report.
+
+    Args:
+        job: to be cancelled.
+        changes: for one that has no result.
+    """
+    if not job.stays_done:
+        return {"state": S.CANCELLED, **changes}
+    kept = {
+        column: bytes.fromhex(value) if column in _PATHS and value is not None else value
+        for column, value in (job.earlier or {}).items()
+    }
+    done = {"state": S.DONE, "failure": None, "work": None, "earlier": None, "reported": 1}
+    return {**kept, **done, "stop_requested": 0}
 
 
 def next_turn(connection: sqlite3.Connection) -> int:

@@ -372,3 +372,39 @@ def test_contents_are_remembered_as_long_as_the_file_is_the_same(database: Datab
     assert reborn.get(name, Signature(1, 2, 3, 5)) is None
     reborn.forget([name])
     assert FileMemory(database).signature(name) is None
+
+
+@pytest.mark.parametrize("way", ["ended", "given back", "killed"])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_running_job_that_is_made_anew_and_cancelled_has_its_result_again(
+    queue: JobQueue, tmp_path: Path, way: str, there: bool
+) -> None:
+    output = tmp_path / "result.mp4"
+    output.touch()
+    ask(queue, wish())
+    job = worked(queue, claim(queue))
+    queue.published(job, output=str(output), report="/outbox/result.json", warnings=["small"])
+    queue.reported(job)
+    before = queue.job(job.id)
+    assert before is not None
+
+    assert queue.retry([job.id]) == [job.id]
+    job = claim(queue)
+    queue.cancel([job.id], NOTE)
+    if not there:
+        output.unlink()
+    if way == "ended":
+        queue.end(job, JobState.CANCELLED, failure=NOTE)
+    elif way == "given back":
+        queue.give_back(job, None, counted=False)
+    else:
+        queue.recover(3)
+
+    after = queue.job(job.id)
+    assert after is not None
+    if there:
+        same = {"fence": after.fence, "revision": after.revision, "turn": after.turn}
+        assert after == dataclasses.replace(before, reported=True, **same)
+    else:
+        assert after.state is JobState.CANCELLED
+        assert not after.reported

@@ -1,0 +1,84 @@
+"""Asking for jobs by their numbers: what comes of it, and why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from workbench import FACTORY, Bench
+
+from facefusion.automation.commands import main
+from facefusion.automation.daemon import Options
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def run(bench: Bench, *words: str) -> int:
+    return main([*words, "--root", str(bench.root)], options=Options(session_factory=FACTORY))
+
+
+def test_a_result_that_is_made_anew_is_back_when_that_is_cancelled(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.face()
+    bench.target("clip.mp4")
+    assert bench.run_once() == 0
+    before = bench.status()
+    assert run(bench, "retry", "1") == 0
+    assert "the old result stays, the new one gets -2" in capsys.readouterr().out
+    assert run(bench, "cancel", "1") == 0
+    assert "its earlier result stays" in capsys.readouterr().out
+    assert bench.run_once() == 0
+
+    after = bench.status()
+    assert [view for view in after.results if view.id == "1"] == list(before.results)
+    assert bench.file("videos/clip.mp4").reason.startswith("result: clip__alice.mp4")
+    assert not (bench.outbox / "failed" / "clip__alice.json").exists()
+    assert bench.report("clip__alice.json")["outcome"] == "done"
+    bench.target("again.mp4").write_bytes((bench.inbox / "videos" / "clip.mp4").read_bytes())
+    assert bench.run_once() == 0
+    assert "result: clip__alice.mp4" in bench.file("videos/again.mp4").reason
+
+
+def test_a_job_that_cannot_be_changed_is_named_with_the_reason(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.face()
+    bench.target("good.mp4")
+    assert bench.run_once() == 0
+    assert run(bench, "cancel", "1", "99") == 1
+    said = capsys.readouterr().out
+    assert "Job 1 has ended (videos/good.mp4)." in said
+    assert "There is no job 99." in said
+    assert run(bench, "first", "1") == 1
+    assert "Job 1 has ended" in capsys.readouterr().out
+    assert run(bench, "retry", "1", "99") == 1, "not everything that was asked for could be done"
+    said = capsys.readouterr().out
+    assert "Job 1 (videos/good.mp4) is queued again" in said
+    assert "There is no job 99." in said
+
+
+def test_what_has_no_file_any_more_is_not_tried_again(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.face()
+    for name in ("gone", "other", "moved", "copied"):
+        bench.target(f"{name}.mp4", then="bad_source")
+    assert bench.run_once() == 1
+    numbers = {Path(failure.target).stem: failure.id for failure in bench.status().failures}
+    videos = bench.inbox / "videos"
+    (videos / "gone.mp4").unlink()
+    (videos / "other.mp4").write_text("something else")
+    capsys.readouterr()
+
+    assert run(bench, "retry") == 1
+
+    said = capsys.readouterr().out
+    assert f"Job {numbers['gone']} cannot be tried again: videos/gone.mp4 is gone; drop it again." in said
+    assert f"Job {numbers['other']} cannot be tried again: videos/other.mp4 was replaced" in said
+    assert f"Job {numbers['moved']} (videos/moved.mp4) is queued again" in said
+    assert bench.status().counts.queued == 2
+    assert bench.status().counts.failed == 2
