@@ -22,7 +22,14 @@ from facefusion.swap.mesh.grain import (
     sharpness_of_middle,
 )
 from facefusion.swap.mesh.kernels import foreign, interpolate, rasterise, weighted_means
-from facefusion.swap.mesh.light import LightTransfer, read_colours, vertex_colours
+from facefusion.swap.mesh.light import (
+    LightTransfer,
+    SlowMean,
+    colour_depth,
+    read_colours,
+    vertex_colours,
+    with_depth,
+)
 from facefusion.swap.mesh.occlusion import OcclusionModel
 from facefusion.swap.mesh.source import MeshSource
 
@@ -166,7 +173,9 @@ def test_colours_are_read_where_the_landmarks_are(astronaut: Portrait) -> None:
 @pytest.mark.parametrize("gain", [0.4, 1.0, 1.8])
 def test_the_light_is_the_ratio_of_target_to_source(source_astronaut: MeshSource, gain: float) -> None:
     source = source_astronaut
-    light = source.light.transfer(source.colours, source.confidence, source.colours * np.float32(gain))
+    light = source.light.transfer(
+        source.colours, source.confidence, source.colours * np.float32(gain), SlowMean(1)
+    )
     assert np.median(np.abs(light.gain - gain)) < 0.06
 
 
@@ -175,8 +184,8 @@ def test_what_is_not_skin_has_no_say_in_the_light(models: Models, source_astrona
     colours = source.colours.copy()
     lips = list(models.topology.lips)
     colours[lips] = (20, 20, 250)
-    painted = source.light.transfer(source.colours, source.confidence, colours)
-    plain = source.light.transfer(source.colours, source.confidence, source.colours)
+    painted = source.light.transfer(source.colours, source.confidence, colours, SlowMean(1))
+    plain = source.light.transfer(source.colours, source.confidence, source.colours, SlowMean(1))
     assert np.abs(painted.gain - plain.gain).max() < 0.02
 
 
@@ -260,6 +269,17 @@ def test_the_sharpness_of_a_drawing_is_foretold(
         assert patch is not None
         drawn.append(sharpness_of_middle(patch.colour, np.zeros(2), np.array(patch.colour.shape[1::-1])))
     assert np.corrcoef(foretold, drawn)[0, 1] > 0.98
+
+
+def test_a_deeply_coloured_source_becomes_as_pale_as_the_target() -> None:
+    pale = np.tile(np.array([[150.0, 170.0, 200.0]], np.float32), (468, 1))
+    deep = with_depth(pale, 1.8)
+    weights = np.ones(468, np.float32)
+    depth = colour_depth(deep, pale, weights)
+    assert with_depth(deep, depth) == pytest.approx(pale, abs=1.5)
+    grey = np.full((468, 3), 160, np.float32)
+    assert colour_depth(grey, pale, weights) == 1.0
+    assert with_depth(grey, 0.4) == pytest.approx(grey, abs=0.1)
 
 
 # -- in front of the face -----------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from facefusion.swap.masks import add_polygon, fading_silhouette, grown_hull
 from facefusion.swap.mesh.geometry import MeshTables, frontness, mouth_gap, shape_difference
 from facefusion.swap.mesh.grain import SoftnessControl, sharpness_of_middle
 from facefusion.swap.mesh.kernels import rasterise, shade
-from facefusion.swap.mesh.light import Light, read_colours
+from facefusion.swap.mesh.light import Light, SlowMean, read_colours
 from facefusion.swap.mesh.occlusion import OcclusionModel
 from facefusion.swap.mesh.source import MeshSource, prepare_source
 
@@ -84,6 +84,7 @@ class _TrackModel:
         shape: (468, 3) mean canonical shape.
         difference: towards the source; None when the mean has moved on since it was worked out.
         open_lids: (2,) opening of the eyes when they are open.
+        usual_depth: of the source's colours over this target.
     """
 
     def __init__(self, tables: MeshTables) -> None:
@@ -91,6 +92,7 @@ class _TrackModel:
         self.shape: Floats | None = None
         self.count = 0
         self.softness = SoftnessControl()
+        self.usual_depth = SlowMean(30)
         self.difference: Floats | None = None
         self.open_lids = np.zeros(2, np.float32)
         self._lids: list[Floats] = []
@@ -149,7 +151,7 @@ class MeshPainter:
                 np.clip(np.sqrt(self._source.lids / (model.open_lids + 1e-6)), 0.88, 1.15), np.float32
             ),
             np.maximum(_own_lids(opening), self._shut),
-            source.light.transfer(source.colours, trust, colours),
+            source.light.transfer(source.colours, trust, colours, model.usual_depth),
             hidden,
             model.softness.variant,
         )
@@ -220,7 +222,7 @@ class MeshPainter:
         colour, alpha = np.empty_like(target), np.empty((height, width), np.uint8)
         shade(
             ids, weights, tables.triangles, attributes, source.atlas[level][manner.variant], target,
-            own, spare, eyes, openings, source.tint, colour, alpha,
+            own, spare, eyes, openings, manner.light.depth, source.tint, colour, alpha,
         )  # fmt: skip
         np.minimum(alpha, fading_silhouette(ids >= 0, size), out=alpha)
         return Patch(box, colour, alpha)

@@ -128,6 +128,11 @@ def _sample(image: Array, x: Any, y: Any, out: Array) -> None:
 
 
 @njit(inline="always")
+def _luma(colour: Array) -> Any:
+    return np.float32(0.114) * colour[0] + np.float32(0.587) * colour[1] + np.float32(0.299) * colour[2]
+
+
+@njit(inline="always")
 def _foreign(b: Any, g: Any, r: Any, sb: Any, sg: Any, sr: Any) -> Any:
     """How surely a colour is not the skin colour (sb, sg, sr) in some light: 0..1."""
     luma = np.float32(0.114) * b + np.float32(0.587) * g + np.float32(0.299) * r
@@ -170,6 +175,7 @@ def shade(
     spare: Array,
     eyes: Array,
     openings: Array,
+    depth: float,
     tint: float,
     colour: Array,
     alpha: Array,
@@ -188,8 +194,9 @@ def shade(
         eyes: (2, 8) float32 per eye: iris centre x, y and radius in the picture; iris centre x, y and radius
             in the texture; reach of the iris' shift in radii; 1 if in use.
         openings: (h, w) uint8, how much a pixel belongs to the opening of an eye.
-        tint: (r - b) / (r + b) of the source's skin. A highlight has less of it, because it has the colour of
-            the lamp, and would turn blue if its light were corrected like that of skin.
+        depth: factor for the depth of the texture's colours, see `light.colour_depth`.
+        tint: (r - b) / (r + b) of the source's skin; 0 where it has none. Highlights have less of it, because
+            they have the colour of the lamp: of the light only its brightness is carried to them.
         colour: (h, w, 3) uint8, written.
         alpha: (h, w) uint8, written.
     """
@@ -231,15 +238,16 @@ def shade(
             _sample(texture, tx, ty, sample)
             for k in range(3):
                 inner[k] = u * attributes[a, 4 + k] + v * attributes[b, 4 + k] + w * attributes[c, 4 + k]
+            broad = _luma(inner)
             white = np.float32(0.0)
-            if tint > np.float32(0.05) and inner[0] > inner[2]:
-                own_tint = (sample[2] - sample[0]) / (sample[2] + sample[0] + np.float32(8.0))
-                white = min(
-                    max(np.float32(1.2) - np.float32(1.8) * own_tint / np.float32(tint), np.float32(0.0)), one
-                )
-            broad = np.float32(0.114) * inner[0] + np.float32(0.587) * inner[1] + np.float32(0.299) * inner[2]
+            if tint > np.float32(0.05):
+                of_pixel = (sample[2] - sample[0]) / (sample[2] + sample[0] + np.float32(8.0))
+                white = np.float32(1.2) - np.float32(1.8) * of_pixel / np.float32(tint)
+                white = min(max(white, np.float32(0.0)), one) * np.float32(0.5)
+            grey = _luma(sample)
             for k in range(3):
-                sample[k] *= inner[k] + (broad - inner[k]) * white
+                gain = inner[k] + (broad - inner[k]) * white
+                sample[k] = (grey + (sample[k] - grey) * np.float32(depth)) * gain
             if own[y, x] > 0:
                 part = np.float32(own[y, x]) * byte
                 mx = u * attributes[a, 2] + v * attributes[b, 2] + w * attributes[c, 2]
@@ -287,6 +295,6 @@ def warm_up() -> None:
     attributes = np.zeros((3, 13), np.float32)
     eyes = np.zeros((2, 8), np.float32)
     shade(
-        ids, weights, triangles, attributes, image, image, mask, mask, eyes, mask, 0.1,
+        ids, weights, triangles, attributes, image, image, mask, mask, eyes, mask, 1.0, 0.1,
         image.copy(), mask.copy(),
     )  # fmt: skip

@@ -20,6 +20,7 @@ from facefusion.swap.mesh.kernels import foreign, weighted_means
 
 Floats = NDArray[np.float32]
 _EVENNESS = 0.15  # how much of the light's variation over the face is left to the source's own shading
+_LUMA = np.array([0.114, 0.587, 0.299], np.float32)
 _FACE_PIXELS = 72  # size to which a face is reduced before its colours are read
 
 
@@ -63,12 +64,14 @@ class Light:
     """The light on a target's face.
 
     Attributes:
-        gain: (468, 3) factor that turns source colours into the target's light.
+        gain: (468, 3) factor that turns source colours of the target's depth into the target's light.
+        depth: factor for the depth of the source's colours, see `colour_depth`.
         skin: (468, 3) float32 BGR, the target's bare skin in that light.
     """
 
     gain: Floats
     skin: Floats
+    depth: float
 
 
 class LightTransfer:
@@ -85,6 +88,7 @@ class LightTransfer:
         trusted = ~tables.feature & (tables.outline_rings >= 1)
         # Where hair hardly ever lies: the first look at what skin is like here.
         sure = trusted & (tables.edge_zone < 0.3)
+        self._skin = sure.astype(np.float32) + 1e-6
         self.trusted, self._sure = np.flatnonzero(trusted), np.flatnonzero(sure)
         # At the edge the light must meet its surroundings; inside, broad light leaves the face its features.
         reaches = reach * np.interp(tables.outline_rings, (1, 3), (0.4, 1.0))
@@ -111,14 +115,67 @@ class LightTransfer:
         doubt = foreign(_contiguous(colours)[None], self.bare_skin(colours)[None])[0]
         return np.asarray(1.0 - 0.995 * doubt, np.float32)
 
-    def transfer(self, source: Floats, source_confidence: Floats, target: Floats) -> Light:
-        """Light of a target with colours `target` for a source with colours `source`, both (468, 3) BGR."""
+    def transfer(
+        self, source: Floats, source_confidence: Floats, target: Floats, usual_depth: SlowMean
+    ) -> Light:
+        """Light of a target with colours `target` for a source with colours `source`, both (468, 3) BGR.
+
+        Args:
+            usual_depth: of this target so far; told of this moment's.
+        """
         confidence = self.confidence(target) * source_confidence
-        ratio = np.log((target + 6.0) / (source + 6.0))
+        depth = usual_depth.take(colour_depth(source, target, confidence * self._skin))
+        ratio = np.log((target + 6.0) / (np.maximum(with_depth(source, depth), 0.0) + 6.0))
         both = self.smooth(np.concatenate([ratio, target], axis=1), confidence)
         gain = both[:, :3]
         gain = gain + _EVENNESS * (gain[self.trusted].mean(axis=0) - gain)
-        return Light(np.exp(np.clip(gain, -2.0, 1.6)), np.ascontiguousarray(both[:, 3:]))
+        return Light(np.exp(np.clip(gain, -2.0, 1.6)), np.ascontiguousarray(both[:, 3:]), depth)
+
+
+class SlowMean:
+    """A mean at first, then a slow average: what must not change from frame to frame.
+
+    Args:
+        memory: values that count.
+    """
+
+    def __init__(self, memory: int) -> None:
+        self._memory = memory
+        self._count = 0
+        self._mean = 0.0
+
+    def take(self, value: float) -> float:
+        """Take in a value; answers the mean."""
+        self._count += 1
+        self._mean += (value - self._mean) / min(self._count, self._memory)
+        return self._mean
+
+
+def colour_depth(source: Floats, target: Floats, weights: Floats) -> float:
+    """How much deeper the target's skin colour is than the source's: the factor for its distance from grey.
+
+    A lamp's colour lies on skin, but not on highlights, and shadows of a warm photo are redder than its skin.
+    So colours are first made as deep as the target's, about their own grey, and light does the rest.
+
+    Args:
+        source, target: (468, 3) BGR.
+        weights: (468,) how far each point shows skin in both.
+
+    Returns:
+        0.3 to 1.3; 1 where the source has hardly any colour.
+    """
+    own, wanted = (
+        float(np.average(colours[:, 2] - colours[:, 0], weights=weights)) for colours in (source, target)
+    )
+    brightness = float(np.average(target, axis=0, weights=weights).mean())
+    own *= brightness / (float(np.average(source, axis=0, weights=weights).mean()) + 1e-6)
+    return float(np.clip(wanted / own, 0.3, 1.3)) if own > 0.08 * brightness else 1.0
+
+
+def with_depth(colours: Floats, depth: float) -> Floats:
+    """BGR colours (n, 3), their distance from grey times `depth`."""
+    grey = colours @ _LUMA
+    return np.asarray(grey[:, None] + (colours - grey[:, None]) * np.float32(depth), np.float32)
 
 
 def _contiguous(values: Floats) -> Floats:

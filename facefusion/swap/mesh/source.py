@@ -42,8 +42,8 @@ class MeshSource:
         confidence: (468,) float32, how far each landmark shows bare skin.
         light: smoothing operator over this face.
         saturation: 0..255, mean; near 0 for black-and-white pictures.
-        sharpness: (sizes, variants) float32, see `grain.atlas_sharpness`.
         tint: how much redder than blue the skin is, (r - b) / (r + b), median.
+        sharpness: (sizes, variants) float32, see `grain.atlas_sharpness`.
     """
 
     shape: Floats
@@ -105,14 +105,9 @@ def prepare_source(pictures: list[tuple[Image, Face]], tables: MeshTables) -> Me
         colours=colours,
         confidence=np.maximum(np.maximum(light.confidence(colours), 0.4) * genuine, 0.004),
         light=light,
-        tint=_tint(colours[light.trusted]),
+        tint=float(np.median((colours[:, 2] - colours[:, 0]) / (colours[:, 2] + colours[:, 0] + 8.0))),
         saturation=float(cv2.cvtColor(atlas, cv2.COLOR_BGR2HSV)[..., 1][ids >= 0].mean()),
     )
-
-
-def _tint(colours: Floats) -> float:
-    blue, red = colours[:, 0], colours[:, 2]
-    return float(np.median((red - blue) / (red + blue + 8.0)))
 
 
 def _places(shape: Floats, side: int) -> Floats:
