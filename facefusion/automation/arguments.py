@@ -87,7 +87,8 @@ def _add_queue(add: Callable[..., argparse.ArgumentParser]) -> None:
         "retry",
         "queue failed and held back jobs again; a finished one that is named is made anew",
         "Without a number: queues all failed and held back jobs again. With numbers: those jobs;\n"
-        "a finished one that is named is made anew, with the settings of now or because its result is gone.",
+        "a finished one that is named is made anew, with the settings of now or because its result is gone:\n"
+        "the old result stays; the new one gets -2.",
         "retry",
         "retry 7",
     )
@@ -183,12 +184,19 @@ def _add_records(add: Callable[..., argparse.ArgumentParser]) -> None:
     purging = add(
         "purge",
         "remove what is remembered about faces",
-        "Removes what is remembered about faces and finished jobs; results and their reports stay.",
+        "Forgets the content hashes of files and pictures, unfinished work, and the history of ended jobs\n"
+        "(done, without a face, failed, held back, cancelled) whose target is no longer in the inbox.\n"
+        "Stays: waiting jobs and those of files that still lie in the inbox (or they would run again), the\n"
+        "statistics, results and their reports, and the audit log; its lines can no longer be matched to a\n"
+        "face. Even --everything keeps results, reports, the audit log, the signing identity and the\n"
+        "acceptance of the use policy.",
         "purge",
+        "purge --everything --yes",
     )
     purging.add_argument(
-        "--everything", action="store_true", help="also the queue, the statistics and the log"
+        "--everything", action="store_true", help="also the queue, the statistics and the log (asks first)"
     )
+    purging.add_argument("--yes", action="store_true", help="do not ask, with --everything")
     purging.add_argument(
         "--discard-unpublished", action="store_true", help="also finished results that wait to be published"
     )

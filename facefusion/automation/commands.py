@@ -8,6 +8,7 @@ some target no face was found.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import logging
@@ -77,7 +78,11 @@ def watch(given: argparse.Namespace, options: Options) -> int:
     _log_to_terminal()
     if not given.once:
         print(f"Watching {printable(processor.workspace.inbox)}; Ctrl-C stops.", flush=True)
-        return processor.run()
+        status = processor.run()
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            lead = "\n" if sys.stdout.isatty() else ""  # it shows ^C
+            print(f"{lead}Stopped; what was in work goes on at the next start.", flush=True)
+        return status
     seen: list[Snapshot] = []
     status = processor.run_once(lambda snapshot: seen.__setitem__(slice(None), [snapshot]))
     for line in _summary(seen[-1], status):
@@ -216,11 +221,15 @@ def report(given: argparse.Namespace, options: Options) -> int:
     others = ((used.no_face, "without a face"), (used.failed, "failed"), (used.blocked, "held back"))
     facts += [f"{number:,} {words}" for number, words in others if number]
     if used.success_rate is not None:
-        facts.append(f"success {math.floor(100 * used.success_rate)}%")  # 99.6 % is not all of them
+        rate = f"{math.floor(100 * used.success_rate)}%"  # 99.6 % is not all of them
+        apart = " (without a face is no failure, but gives no result)" if used.no_face else ""
+        facts.append(f"success {rate}{apart}")
     print(f"Last {count(given.days, 'day')}: {', '.join(facts)}.")
     if used.average_seconds is not None:
         average, frames = duration(used.average_seconds), count(used.frames, "frame")
         print(f"On average {average} for a result, {frames} in all.")
+    if errors.recommendations:
+        print("What helps against the failures:")
     for recommendation in errors.recommendations:
         print(f"  - {recommendation}")
     print(f"Report: {near(printable(workspace.analytics_dir / HTML_FILE))}")
@@ -290,7 +299,7 @@ def verify(given: argparse.Namespace, options: Options) -> int:
 
 def purge(given: argparse.Namespace, options: Options) -> int:
     """Remove what is remembered about faces and finished jobs."""
-    from facefusion.automation.purge import purge_everything, purge_leftovers
+    from facefusion.automation.purge import EVERYTHING, purge_everything, purge_leftovers
 
     workspace = _processor(given, options).workspace
     if (pid := holder(workspace.state_dir)) is not None:
@@ -301,6 +310,9 @@ def purge(given: argparse.Namespace, options: Options) -> int:
         )
     lines = purge_leftovers(workspace)
     if given.everything:
+        if not given.yes and not _agreed(f"This removes {EVERYTHING}. Go on?"):
+            print("Nothing was removed.")
+            return EXIT_FAILED
         lines = purge_everything(workspace, discard_unpublished=given.discard_unpublished)
     for line in lines:
         print(line)
@@ -391,6 +403,20 @@ def _ids(words: Sequence[str], everything: Callable[[], list[int]]) -> list[int]
             f"{', '.join(wrong)}: not the number of a job.", remedy="`status` shows the numbers."
         )
     return [int(word) for word in words]
+
+
+def _agreed(question: str) -> bool:
+    """Ask at the terminal.
+
+    Raises:
+        ConfigError: nobody is there to answer.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ConfigError(question.removesuffix(" Go on?"), remedy="Add --yes if that is meant.")
+    try:
+        return input(f"{question} Type yes or no: ").strip().casefold() in ("yes", "y")
+    except EOFError:
+        return False
 
 
 def _width() -> int | None:

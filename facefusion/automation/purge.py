@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 
 from facefusion.automation.database import Database
@@ -18,6 +19,15 @@ from facefusion.errors import ConfigError
 from facefusion.reports.usage import DATABASE_FILE
 from facefusion.trust.audit import forget_faces
 from facefusion.wording import count
+
+_KINDS = {
+    JobState.DONE: "done",
+    JobState.NO_FACE: "without a face",
+    JobState.FAILED: "failed",
+    JobState.BLOCKED: "held back",
+    JobState.CANCELLED: "cancelled",
+}
+EVERYTHING = "the queue with the history of all jobs, the statistics, the log and outbox/analytics/"
 
 
 def purge_leftovers(workspace: Workspace) -> Iterator[str]:
@@ -38,8 +48,8 @@ def purge_leftovers(workspace: Workspace) -> Iterator[str]:
         queue = JobQueue(database)
         present = _present(workspace)
         ended = queue.in_state(*ENDED) if present is not None else []
-        gone = [job.id for job in ended if job.target not in (present or ())]
-        queue.forget(gone)
+        gone = [job for job in ended if job.target not in (present or ())]
+        queue.forget(job.id for job in gone)
         with database.transaction() as connection:
             removed = connection.execute("DELETE FROM files").rowcount
             connection.execute("DELETE FROM pictures")
@@ -51,10 +61,20 @@ def purge_leftovers(workspace: Workspace) -> Iterator[str]:
     for name in (STATUS_FILE, INBOX_FILE):
         (workspace.state_dir / name).unlink(missing_ok=True)
     forget_faces(workspace.state_dir)
-    yield f"Removed the content hashes of {count(removed, 'file')} and {count(len(gone), 'finished job')}."
+    yield f"Forgot the content of {count(removed, 'file')}; it is read again at the next start."
+    if gone:
+        kinds = Counter(_KINDS[job.state] for job in gone)
+        told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items())
+        what = f"{count(len(gone), 'ended job')} ({told})"
+        yield f"Forgot {what}, because the target is no longer in the inbox."
+    if kept := len(ended) - len(gone):
+        yield f"Kept {count(kept, 'ended job')} whose target is still there, or it would be processed again."
+    if present is None:
+        yield "The inbox cannot be read, so the history of all jobs was kept."
+    yield "The audit log stays, but its lines can no longer be matched to a face."
     if waiting:
-        kept = count(len(waiting), "finished result")
-        yield f"Kept {kept} not published yet: start the program to get them."
+        unpublished = count(len(waiting), "finished result")
+        yield f"Kept {unpublished} not published yet: start the program to get them."
 
 
 def purge_everything(workspace: Workspace, *, discard_unpublished: bool = False) -> Iterator[str]:
@@ -82,7 +102,7 @@ def purge_everything(workspace: Workspace, *, discard_unpublished: bool = False)
             (workspace.state_dir / f"{name}{suffix}").unlink(missing_ok=True)
     for folder in (workspace.log_dir, workspace.analytics_dir):
         shutil.rmtree(folder, ignore_errors=True)
-    yield "Removed the queue, the statistics and the log; what lies in the inbox will be processed again."
+    yield f"Removed {EVERYTHING}; what lies in the inbox will be processed again."
 
 
 def _unpublished(workspace: Workspace) -> int:

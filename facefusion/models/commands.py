@@ -31,7 +31,7 @@ _COMMAND = "python simple_auto_processor.py models"
 
 def list_models(manager: ModelManager, config: AutomationConfig) -> str:
     """What a person wants to know first: what is there, what the settings lack, which swappers there are."""
-    statuses = manager.list()
+    statuses = _models_of(manager)
     installed = [status for status in statuses if status.state != "missing"]
     parts = ["Installed:", *_rows((*_row(status)[:2], _STATES[status.state]) for status in installed)]
     if not installed:
@@ -48,7 +48,7 @@ def list_models(manager: ModelManager, config: AutomationConfig) -> str:
 
 def list_all_models(manager: ModelManager) -> str:
     """A table of all models: name, size, licence, kind, state, purpose."""
-    statuses = manager.list()
+    statuses = _models_of(manager)
     header = ("name", "size", "licence", "kind", "state", "purpose")
     rows = [
         (
@@ -202,6 +202,11 @@ def _recogniser_for(manager: ModelManager, wanted: Sequence[Model]) -> list[str]
     if not needed or any(model.kind == "recogniser" for model in wanted) or manager.installed("recogniser"):
         return []
     return [model.name for model in manager.registry.of_kind("recogniser")[:1]]
+
+
+def _models_of(manager: ModelManager) -> list[ModelStatus]:
+    """All that are models; the pictures of the demonstration are not."""
+    return [status for status in manager.list() if status.model.kind != "sample"]
 
 
 def _row(status: ModelStatus) -> tuple[str, str, str]:

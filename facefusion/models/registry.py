@@ -7,6 +7,7 @@ they are read, so that a mistake in a table is found by the first test and not b
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -169,7 +170,7 @@ class Registry:
         """The model called `name` (its file name is understood as well).
 
         Raises:
-            ConfigError: no such model; the message lists the known ones.
+            ConfigError: no such model; the message names the nearest ones.
         """
         if name in self.models:
             return self.models[name]
@@ -177,9 +178,14 @@ class Registry:
             if name in (model.file, PurePosixPath(model.file).name):
                 return model
         raise ConfigError(
-            f"There is no model called {name!r}; known: {', '.join(sorted(self.models))}.",
-            remedy="Run `python simple_auto_processor.py models list` to see the names.",
+            f"There is no model called {name!r}; the nearest are {', '.join(self._nearest(name))}.",
+            remedy="Run `python simple_auto_processor.py models list --all` to see the names.",
         )
+
+    def _nearest(self, name: str) -> list[str]:
+        """The three names that look most like this one."""
+        names = [*self.needs, *self.models]
+        return difflib.get_close_matches(name, names, n=3, cutoff=0.0)
 
     def expand(self, names: Iterable[str]) -> tuple[Model, ...]:
         """Models for a mix of model names and names of engines or processors, each once, in order.

@@ -80,7 +80,11 @@ def _figures(usage: UsageReport) -> list[str]:
     amount, unit = _short_time(average) if average is not None else ("–", "")
     other = [
         f"{number:,} {word}"
-        for number, word in ((usage.no_face, "without a face"), (usage.failed + usage.blocked, "failed"))
+        for number, word in (
+            (usage.no_face, "without a face"),
+            (usage.failed, "failed"),
+            (usage.blocked, "held back"),
+        )
         if number
     ]
     return [
@@ -103,13 +107,15 @@ def _success(usage: UsageReport) -> str:
     percent = "–" if usage.success_rate is None else f"{math.floor(100 * rate + 1e-9)}%"
     narrow = ' style="font-size:21px"' if rate == 1 else ""
     tried = usage.jobs - usage.cancelled
+    what = f"{usage.done:,} of {count(tried, 'job')}"
+    what += f"; {usage.no_face:,} without a face: no failure, no result" if usage.no_face else ""
     return f"""<section class="card c3 figure rate">
 <svg viewBox="0 0 100 100" role="img" aria-label="Success rate {percent}">
 <circle class="ring ring-track" cx="50" cy="50" r="40"/>
 <circle class="ring ring-done" cx="50" cy="50" r="40" stroke-dasharray="{around * rate:.2f} {around:.2f}"
  transform="rotate(-90 50 50)"{' stroke-linecap="round"' if 0 < rate < 0.97 else ""}/>
 <text class="big" x="50" y="58" text-anchor="middle"{narrow}>{percent}</text></svg>
-<div><div class="name">Success</div><div class="more">{usage.done:,} of {count(tried, "job")}</div></div>
+<div><div class="name">Success</div><div class="more">{what}</div></div>
 </section>
 """
 

@@ -247,6 +247,7 @@ def test_report_counts_what_was_done(bench: Bench, capsys: pytest.CaptureFixture
     assert run(bench, "report", "--days", "7") == 0
     printed = capsys.readouterr().out
     assert "2 jobs, 1 done" in printed
+    assert "What helps against the failures:\n  - " in printed
     assert (bench.outbox / "analytics" / "report.html").exists()
 
 
@@ -259,12 +260,18 @@ def test_purge_forgets_hashes_and_the_history_of_what_is_gone_and_keeps_results(
     bench.run_once()
     gone.unlink()
     assert run(bench, "purge") == 0
-    assert "1 finished job." in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Forgot 1 ended job (1 done), because the target is no longer in the inbox." in printed
+    assert "Kept 1 ended job" in printed
+    assert "The audit log stays" in printed
     assert bench.results() == ["gone__alice.mp4", "kept__alice.mp4"]
     assert bench.run_once() == 0
     assert bench.results() == ["gone__alice.mp4", "kept__alice.mp4"], "what is there is not made again"
 
-    assert run(bench, "purge", "--everything") == 0
+    assert run(bench, "purge", "--everything") == 2, "nobody is there to ask"
+    assert "Add --yes" in capsys.readouterr().err
+    assert (bench.root / ".automation" / "queue.sqlite3").exists()
+    assert run(bench, "purge", "--everything", "--yes") == 0
     assert not (bench.root / ".automation" / "queue.sqlite3").exists()
     assert not (bench.root / ".automation" / "log").exists()
 

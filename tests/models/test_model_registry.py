@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from facefusion.config import AutomationConfig
 from facefusion.errors import ConfigError
 from facefusion.faces.attention import ATTENTION_MESH
+from facefusion.models.commands import list_all_models, list_models
 from facefusion.models.contracts import (
     AgerContract,
     DetectorContract,
@@ -18,6 +20,7 @@ from facefusion.models.contracts import (
     RecogniserContract,
     SwapperContract,
 )
+from facefusion.models.manager import ModelManager
 from facefusion.models.registry import (
     OWN_TABLE,
     TABLES,
@@ -254,3 +257,19 @@ def test_a_mistake_in_a_persons_own_table_names_the_file(tmp_path: Path) -> None
     with pytest.raises(ConfigError, match=r"own_models\.toml: .*'mine'") as raised:
         registry_for(tmp_path)
     assert OWN_TABLE in raised.value.remedy
+
+
+def test_an_unknown_name_gets_the_nearest_three_and_no_flood() -> None:
+    with pytest.raises(ConfigError) as caught:
+        REGISTRY.find("inswaper_128")
+    assert "inswapper_128" in caught.value.message
+    assert caught.value.message.count(",") == 2
+    assert "models list --all" in caught.value.remedy
+
+
+def test_pictures_of_the_demonstration_are_not_listed_as_models(tmp_path: Path) -> None:
+    manager = ModelManager(tmp_path)
+    pictures = [model.name for model in REGISTRY.of_kind("sample")]
+    shown = list_all_models(manager) + list_models(manager, AutomationConfig())
+    assert pictures
+    assert not [name for name in pictures if f" {name} " in shown]

@@ -218,7 +218,7 @@ def test_purging_everything_asks_before_it_throws_finished_work_away(
     waiting: tuple[Workspace, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     workspace, work = waiting
-    command = ["--root", str(workspace.root), "purge", "--everything"]
+    command = ["--root", str(workspace.root), "purge", "--everything", "--yes"]
     assert main(command) == 2
     told = capsys.readouterr().err
     assert "1 finished result not published yet would be lost" in told

@@ -319,7 +319,7 @@ def test_a_run_is_private_and_leaves_the_home_folder_clean(photo_root: Root, tmp
     assert main(["--root", str(root.root), "audit", "check"]) == 0
 
     # Purged, the log is whole and tells of no face any more.
-    assert main(["--root", str(root.root), "purge", "--everything"]) == 0
+    assert main(["--root", str(root.root), "purge", "--everything", "--yes"]) == 0
     assert check_audit(root.state).ok
     assert not (root.state / "faces.key").exists()
     left = {path.name for path in root.state.iterdir()}
