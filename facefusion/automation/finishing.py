@@ -17,14 +17,13 @@ from facefusion.automation.publish import (
     move_without_replacing,
     result_base,
     storage,
-    sync_file,
-    sync_folder,
 )
 from facefusion.automation.workspace import Workspace, printable
 from facefusion.errors import FaceFusionError
 from facefusion.reports.analytics import Analytics
 from facefusion.reports.documents import write_failure_report, write_result_report
 from facefusion.reports.records import Failure, JobRecord, Outcome
+from facefusion.system.disk import sync_file, sync_folder
 from facefusion.trust.privacy import make_shared_folder
 from facefusion.trust.sidecars import has_sidecar, sidecar_of
 from facefusion.wording import count

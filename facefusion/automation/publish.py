@@ -23,6 +23,7 @@ from facefusion.automation.pairing import without_face
 from facefusion.automation.workspace import Workspace, printable
 from facefusion.errors import FaceFusionError, StorageError
 from facefusion.reports.documents import TEMPORARY_PREFIX
+from facefusion.system.disk import sync_file, sync_folder
 from facefusion.trust.privacy import share
 from facefusion.trust.sidecars import sidecar_of
 
@@ -253,29 +254,6 @@ def move_without_replacing(source: Path, destination: Path) -> bool:
         return _move_by_reservation(source, destination)
     source.unlink()
     return True
-
-
-def sync_file(path: Path) -> None:
-    """Have the content of a file reach the disk."""
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder reach the disk."""
-    if sys.platform == "win32":  # folders cannot be opened there
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network shares know no such thing
-            raise
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

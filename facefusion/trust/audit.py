@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from facefusion.errors import StorageError
+from facefusion.system.disk import sync_folder
 
 LOG_FILE, HEAD_FILE, KEY_FILE = "audit.jsonl", "audit.head", "faces.key"
 GENESIS = "0" * 64
@@ -207,6 +208,7 @@ def _write_private(path: Path, text: str) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     draft.replace(path)
+    sync_folder(path.parent)
 
 
 def _line(entry: Mapping[str, Any], before: _End) -> bytes:

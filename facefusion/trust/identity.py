@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from facefusion.errors import SealingError, StorageError
+from facefusion.system.disk import sync_folder
 
 FOLDER = "identity"
 YEARS = 30
@@ -175,11 +176,13 @@ def _make(state_dir: Path, folder: Path) -> None:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
+        sync_folder(draft)
         try:
             draft.rename(folder)
         except OSError:
             if not folder.exists():
                 raise
+        sync_folder(state_dir)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
