@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from facefusion.automation.book import JobBook, Summary
@@ -33,7 +34,7 @@ from facefusion.automation.staffing import Staff
 from facefusion.automation.views import running_view, seconds_left
 from facefusion.automation.worker import DEFAULT_FACTORY, WorkerSpec
 from facefusion.automation.workspace import Workspace, printable
-from facefusion.errors import FaceFusionError, PolicyNotAcceptedError, StorageError
+from facefusion.errors import StorageError
 from facefusion.reports.analytics import Analytics
 from facefusion.system.hardware import detect_cores
 from facefusion.trust import policy
@@ -268,7 +269,7 @@ class Daemon:
             return False
         if not self._accepted:
             if self.queue.any_in(JobState.QUEUED):
-                self.queue.hold_for_policy(failure_from(_policy_error()))
+                self.queue.hold_for_policy(failure_from(policy.not_accepted(self._workspace.state_dir)))
             return False
         if self._options.scan and self.intake.expects_work:
             self.crew.warm_up()
@@ -351,7 +352,7 @@ class Daemon:
         self.crew.file_replaced(path)
 
     def _is_gone(self, path: str) -> bool:
-        known = self._options.scan and self.intake.scanned and not os.path.isabs(path)
+        known = self._options.scan and self.intake.scanned and not Path(path).is_absolute()
         return known and path not in self.catalogue.inbox.entries
 
     def _catch_up(self) -> None:
@@ -424,12 +425,7 @@ class Daemon:
         return "processing" if running else "watching"
 
     def _notices(self) -> tuple[str, ...]:
-        policy_notice = () if self._accepted else (f"{_policy_error().message} {_policy_error().remedy}",)
+        wanted = policy.not_accepted(self._workspace.state_dir)
+        policy_notice = () if self._accepted else (f"{wanted.message} {wanted.remedy}",)
         analytics = (self._analytics.problem,) if self._analytics.problem else ()
         return (*policy_notice, *self.intake.notices, *analytics)
-
-
-def _policy_error() -> FaceFusionError:
-    return PolicyNotAcceptedError(
-        f"The use policy (version {policy.CURRENT_VERSION}) has not been accepted for this installation."
-    )

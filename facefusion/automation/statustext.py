@@ -74,7 +74,9 @@ def status_lines(snapshot: Snapshot, *, all_files: bool, width: int | None = Non
     yield from _rows("", f"{snapshot.root}: {_STATES[snapshot.state]}{pid}", width)
     if how := _how(snapshot):
         yield from _rows("", how, width)
-    for trouble in filter(None, (snapshot.paused, snapshot.config_problem, *snapshot.notices)):
+    held = {job.note for job in snapshot.waiting if job.state == "blocked"}
+    notices = (notice for notice in snapshot.notices if notice not in held)  # that stands below
+    for trouble in filter(None, (snapshot.paused, snapshot.config_problem, *notices)):
         yield from _rows("  ! ", trouble, width)
     if snapshot.state == "stopped" and snapshot.counts.open:
         yield from _rows("  ! ", f"Jobs are waiting: start it with `{_start_command(snapshot.root)}`.", width)
@@ -91,7 +93,7 @@ def summary_lines(snapshot: Snapshot, *, all_files: bool, width: int | None = No
     counts = snapshot.counts
     yield from _section("In work", map(_running, snapshot.running), width)
     yield from _section("Next", map(_job, queued[:SHOWN]), width, counts.queued - SHOWN)
-    yield from _section("Held back", map(_held, held[:SHOWN]), width, counts.blocked - SHOWN)
+    yield from _held_back(held, counts.blocked, width)
     yield from _section(
         "Failed (`retry` tries all again, `retry NUMBER` one)",
         map(_failure, failed[:SHOWN]),
@@ -109,7 +111,7 @@ def summary_lines(snapshot: Snapshot, *, all_files: bool, width: int | None = No
         counts.done + counts.no_face - SHOWN,
     )
     told = {
-        *(job.id for job in (*snapshot.running, *queued[:SHOWN], *held[:SHOWN])),
+        *(job.id for job in (*snapshot.running, *queued[:SHOWN], *held)),
         *(failure.id for failure in failed[:SHOWN]),
         *(result.id for result in snapshot.results[:SHOWN]),
     }
@@ -154,8 +156,21 @@ def _job(job: JobView) -> str:
     return f"#{job.id} {job.target} with {job.face}{again}"
 
 
-def _held(job: JobView) -> str:
-    return f"#{job.id} {job.target} with {job.face}: {job.note or 'held back'}"
+def _held_back(jobs: list[JobView], number: int, width: int | None) -> Iterator[str]:
+    """Jobs that wait for one and the same thing stand below one sentence."""
+    by_reason: dict[str, list[str]] = {}
+    for job in jobs:
+        by_reason.setdefault(job.note, []).append(f"#{job.id} {job.target} with {job.face}")
+    if len(by_reason) > 1 or not all(by_reason):
+        told = (
+            f"{name}: {note or 'held back'}" for note, names in by_reason.items() for name in names[:SHOWN]
+        )
+        yield from _section(
+            "Held back", told, width, number - sum(len(n[:SHOWN]) for n in by_reason.values())
+        )
+        return
+    for note, names in by_reason.items():
+        yield from _section(f"Held back: {note}", names[:SHOWN], width, number - SHOWN, stop="")
 
 
 def _running(job: JobView) -> str:
@@ -230,11 +245,13 @@ def _why(file: InboxFile) -> str:
     return f"{file.state}: {file.reason}" if file.state in ("refused", "ignored") else file.reason
 
 
-def _section(title: str, entries: Iterable[str], width: int | None, more: int = 0) -> Iterator[str]:
+def _section(
+    title: str, entries: Iterable[str], width: int | None, more: int = 0, stop: str = ":"
+) -> Iterator[str]:
     texts = list(entries)
     if not texts:
         return
-    yield from _rows("", f"{title}:", width)
+    yield from _rows("", f"{title}{stop}", width)
     for text in texts:
         first, *others = text.split("\n")
         yield from _rows("  ", first, width)

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,9 +80,17 @@ def require_accepted(state_dir: Path, config: AutomationConfig) -> None:
         PolicyNotAcceptedError: it is not.
     """
     if not is_accepted(state_dir, config):
-        raise PolicyNotAcceptedError(
-            f"The use policy (version {CURRENT_VERSION}) has not been accepted for this installation."
-        )
+        raise not_accepted(state_dir)
+
+
+def not_accepted(state_dir: Path) -> PolicyNotAcceptedError:
+    """What is said where the policy is not accepted, with the words that accept it for this very folder."""
+    root = f"--root {shlex.quote(str(state_dir.parent))}"
+    return PolicyNotAcceptedError(
+        f"The use policy (version {CURRENT_VERSION}) has not been accepted for this folder.",
+        remedy=f"Run `python launch_automation.py {root}`, which shows it and asks, or "
+        f"`python simple_auto_processor.py {root} --accept-use-policy {CURRENT_VERSION}`.",
+    )
 
 
 def recorded_acceptance(state_dir: Path) -> Acceptance | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,26 @@ def test_what_has_no_file_any_more_is_not_tried_again(
     assert f"Job {numbers['moved']} (videos/moved.mp4) is queued again" in said
     assert bench.status().counts.queued == 2
     assert bench.status().counts.failed == 2
+
+
+def test_the_use_policy_is_asked_for_once_with_words_that_accept_it_for_this_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = Bench(tmp_path / "my swaps")
+    bench.configure(accept_use_policy=0)
+    bench.face()
+    for name in ("one", "two", "three"):
+        bench.target(f"{name}.mp4")
+    assert run(bench, "--once") == 1
+    said = capsys.readouterr().out
+    assert said.count("has not been accepted") == 1
+    assert f"launch_automation.py --root '{bench.root}'" in said
+    with bench.start() as daemon:
+        daemon.wait_until(lambda: bool(bench.status().notices))
+        capsys.readouterr()
+        assert run(bench, "status") == 0
+        assert capsys.readouterr().out.count("has not been accepted") == 1
+    (command,) = (part for part in said.split("`") if part.startswith("python simple_auto_processor.py"))
+
+    assert main([*shlex.split(command)[2:], "--once"], options=Options(session_factory=FACTORY)) == 0
+    assert len(bench.results()) == 3
