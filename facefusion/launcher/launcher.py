@@ -41,7 +41,7 @@ from facefusion.trust import policy
 
 AGREEMENT = "I agree"
 PROFILE_WORDS = {
-    "fast": "quickest; faces less refined, files larger",
+    "fast": "quickest; lower quality, files often larger",
     "balanced": "good quality at good speed",
     "best": "highest quality, slowest",
 }
