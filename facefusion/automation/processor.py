@@ -124,8 +124,8 @@ class SimpleAutoProcessor:
 
         Returns:
             One record for each different pair of contents, in the order of the pairs. There is none for what
-            is left for the next start, because the program was stopped or met a fault of its own; the log
-            says which.
+            is left for the next start, because the program was stopped, met a fault of its own, or could
+            not place results for some seconds (no room, no outbox); the log says which.
 
         Raises:
             VanishedError, InputFileError: a file of a pair is not there or may not be read.
@@ -139,11 +139,15 @@ class SimpleAutoProcessor:
             failed = [job.id for job in daemon.queue.jobs(ids).values() if job.state is JobState.FAILED]
             daemon.queue.retry(failed)
             daemon.crew.only = frozenset(ids)
+            patience = _Patience(PAUSE_PATIENCE_SECONDS)
             while not self._stop.is_set():
                 jobs = daemon.queue.jobs(ids)
                 if all(map(daemon.is_over, jobs.values())):
                     break
                 daemon.turn()
+                if patience.at_end(daemon.held_up):
+                    logger.warning("Left for the next time, because work is paused: %s", daemon.paused)
+                    break
             jobs = daemon.queue.jobs(ids)
             return [daemon.finisher.record(jobs[i]) for i in ids if jobs[i].state in ENDED]
 
@@ -199,18 +203,14 @@ class SimpleAutoProcessor:
                 self._wake = lambda: None
 
     def _until_done(self, daemon: Daemon) -> None:
-        all_else_done: float | None = None
-        held_up: float | None = None
+        files, pause = _Patience(PATIENCE_SECONDS), _Patience(PAUSE_PATIENCE_SECONDS)
         while not self._stop.is_set():
             daemon.turn()
             if daemon.idle:
                 return
-            now = time.monotonic()
-            held_up = (held_up or now) if daemon.held_up else None
-            all_else_done = (all_else_done or now) if daemon.waits_for_files_only else None
-            if held_up is not None and now - held_up > PAUSE_PATIENCE_SECONDS:
+            if pause.at_end(daemon.held_up):
                 return
-            if all_else_done is not None and now - all_else_done > PATIENCE_SECONDS:
+            if files.at_end(daemon.waits_for_files_only):
                 for unsettled in daemon.intake.unsettled:
                     logger.warning("Left for the next time: %s.", unsettled)
                 return
@@ -237,6 +237,24 @@ class SimpleAutoProcessor:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+class _Patience:
+    """How long a state is borne.
+
+    Args:
+        seconds: without interruption.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._since: float | None = None
+
+    def at_end(self, holds: bool) -> bool:
+        """Whether the state, which holds or does not, has lasted too long."""
+        now = time.monotonic()
+        self._since = (now if self._since is None else self._since) if holds else None
+        return self._since is not None and now - self._since > self._seconds
 
 
 def exit_status(snapshot: Snapshot) -> int:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import datetime
 import tomllib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -76,7 +76,11 @@ def face_of(name: str) -> str:
 
 
 def consent_for(
-    pictures: Sequence[Path], *, required: bool = False, today: datetime.date | None = None
+    pictures: Sequence[Path],
+    *,
+    required: bool = False,
+    today: datetime.date | None = None,
+    list_folder: Callable[[Path], list[Path]] | None = None,
 ) -> Consent | None:
     """The consent for one face; None where there is none and none is required.
 
@@ -84,12 +88,13 @@ def consent_for(
         pictures: all pictures of the face.
         required: setting `require_face_consent`.
         today: day on which it must hold; the local date if None.
+        list_folder: what lies in a folder, for whoever asks about many faces at once (see `listing`).
 
     Raises:
         ConsentError: expired, not to be understood, contradicting another one, or required and missing. The
             message names the file.
     """
-    about = _files_about(pictures)
+    about = _files_about(pictures, list_folder or listing)
     files = sorted({file for matching in about.values() for file in matching})
     found = {file: read_consent(file) for file in files}
     day = today or datetime.date.today()  # the person's own calendar counts
@@ -145,10 +150,14 @@ def read_consent(file: Path) -> Consent:
     return Consent(document.basis, document.scope, document.expires)
 
 
-def _files_about(pictures: Sequence[Path]) -> dict[Path, list[Path]]:
+def _files_about(
+    pictures: Sequence[Path], list_folder: Callable[[Path], list[Path]]
+) -> dict[Path, list[Path]]:
     """Consent files about each picture, or about the folder it lies in: in that folder or beside it."""
     listed = {
-        place: [(_folded(face_of(file.name)), file) for file in _listing(place) if is_consent_file(file.name)]
+        place: [
+            (_folded(face_of(file.name)), file) for file in list_folder(place) if is_consent_file(file.name)
+        ]
         for place in {place for picture in pictures for place in (picture.parent, picture.parent.parent)}
     }
 
@@ -161,7 +170,8 @@ def _files_about(pictures: Sequence[Path]) -> dict[Path, list[Path]]:
     return {picture: about(picture) for picture in pictures}
 
 
-def _listing(folder: Path) -> list[Path]:
+def listing(folder: Path) -> list[Path]:
+    """What lies in a folder; nothing where it cannot be listed."""
     try:
         return list(folder.iterdir())
     except OSError:

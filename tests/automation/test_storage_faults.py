@@ -190,3 +190,16 @@ def test_a_disk_without_room_for_the_queue_is_said(tmp_path: Path) -> None:
         database.remember("much", "x" * 100_000)
     assert database.fact("much") is None
     database.close()
+
+
+def test_a_batch_gives_up_where_results_cannot_be_placed(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor_module, "PAUSE_PATIENCE_SECONDS", 0.5)
+    bench.configure(limits={"free_disk_megabytes": 10})
+    pair = (bench.face(), bench.target("clip.mp4").rename(tmp_path / "clip.mp4"))
+
+    assert bench.processor(disk_free=lambda _: 0).process_videos_batch([pair]) == []
+
+    (record,) = bench.processor(disk_free=lambda _: 10**12).process_videos_batch([pair])
+    assert record.outcome == "done"
