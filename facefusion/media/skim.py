@@ -18,6 +18,7 @@ from typing import Any
 
 import av
 import av.error
+import numpy as np
 
 from facefusion.media.frame import PlanarFrame
 from facefusion.media.normalise import Normaliser
@@ -29,6 +30,8 @@ from facefusion.media.source import read_packets, translated
 STILL_SECONDS = 1.0
 _SAME_MOMENT = 1e-3
 _PACKETS_PER_BREATH = 1000
+_KEYS_BACK = (0, 1, 8)
+"""From how many key frames further back it is tried where nothing comes from the one before a moment."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,13 @@ class _Map:
     Attributes:
         keys: time stamps of the key frames, ascending.
         stamps: time stamps of all pictures, ascending.
-        seeks: key frame -> time to seek it by.
+        seeks: for each key frame, the time to seek it by.
         stills: pictures that stand still for `STILL_SECONDS` or more -> for how long.
     """
 
-    keys: tuple[float, ...]
+    keys: Sequence[float]
     stamps: Sequence[float]
-    seeks: Mapping[float, float]
+    seeks: Sequence[float]
     stills: Mapping[float, float]
 
     def stands_still(self, moment: float) -> float:
@@ -122,8 +125,7 @@ class VideoSkimmer:
         if self._map is None and self._info.kind != "animation":
             with contextlib.ExitStack() as stack, translated(self._path.name):
                 container, stream, _ = open_stream(stack, self._path, self._info, 1)
-                seeks: dict[float, float] = {}
-                stamps = array("d")
+                keys, seeks, stamps = array("d"), array("d"), array("d")
                 # Streams without an index are searched by the times of decoding.
                 by_decoding = self._info.container in ("ts", "mpeg")
                 with contextlib.suppress(av.error.InvalidDataError):
@@ -136,37 +138,59 @@ class VideoSkimmer:
                             self._alive()
                         if packet.is_keyframe:
                             decoded = packet.dts if by_decoding else None
-                            seeks[moment] = moment if decoded is None else float(decoded * stream.time_base)
-            if seeks:
-                ordered = array("d", sorted(stamps))
+                            keys.append(moment)
+                            seeks.append(moment if decoded is None else float(decoded * stream.time_base))
+            if keys:
+                order = np.argsort(keys, kind="stable")
+                keys, seeks, ordered = (
+                    _compact(keys, order),
+                    _compact(seeks, order),
+                    _compact(np.sort(stamps)),
+                )
                 gaps = ((early, late - early) for early, late in itertools.pairwise(ordered))
                 stills = {_rounded(moment): gap for moment, gap in gaps if gap >= STILL_SECONDS}
-                self._map = _Map(tuple(sorted(seeks)), ordered, seeks, stills)
+                self._map = _Map(keys, ordered, seeks, stills)
         return self._map
 
     def _at(self, found: _Map, moments: Sequence[float]) -> Iterator[Glance]:
+        """The frames shown at the moments; where seeking finds none, the rest by decoding everything."""
         with contextlib.ExitStack() as stack, translated(self._path.name):
-            container, stream, decoder = open_stream(stack, self._path, self._info, 1)
+            opened = open_stream(stack, self._path, self._info, 1)
             normaliser = Normaliser(self._info)
+            done = 0
             for key, group in itertools.groupby(moments, lambda moment: _key_before(found, moment)):
                 wanted = list(group)
-                try:
-                    place = math.floor(found.seeks[key] / float(stream.time_base))
-                    container.seek(place, stream=stream, backward=True)
-                except av.error.FFmpegError:
-                    yield from _chosen(self._straight_through(), wanted)
-                    continue
-                decoder.flush_buffers()
-                still = any(map(found.stands_still, wanted))
-                decoder.skip_frame = "DEFAULT" if still else "NONREF"
-                for moment, lasts, frame in _decode_up_to(
-                    container, stream, decoder, wanted, found.stands_still
-                ):
-                    stamp = frame.pts
-                    upright = normaliser.apply(frame)
-                    upright.pts, upright.time_base = stamp, stream.time_base
-                    yield Glance(moment, PlanarFrame(upright), lasts)
-                decoder.flush_buffers()
+                for back in _KEYS_BACK:
+                    glances = self._from_key(opened, normaliser, found, max(key - back, 0), wanted)
+                    first = next(glances, None)
+                    if first is not None:
+                        yield first
+                        yield from glances
+                        break
+                else:
+                    yield from _chosen(self._straight_through(), moments[done:])
+                    return
+                done += len(wanted)
+
+    def _from_key(
+        self, opened: Any, normaliser: Normaliser, found: _Map, key: int, wanted: Sequence[float]
+    ) -> Iterator[Glance]:
+        """The frames shown at the moments, decoding from a key frame on; none where that cannot be done."""
+        container, stream, decoder = opened
+        try:
+            place = math.floor(found.seeks[key] / float(stream.time_base))
+            container.seek(place, stream=stream, backward=True)
+        except av.error.FFmpegError:
+            return
+        decoder.flush_buffers()
+        still = any(map(found.stands_still, wanted))
+        decoder.skip_frame = "DEFAULT" if still else "NONREF"
+        for moment, lasts, frame in _decode_up_to(container, stream, decoder, wanted, found.stands_still):
+            stamp = frame.pts
+            upright = normaliser.apply(frame)
+            upright.pts, upright.time_base = stamp, stream.time_base
+            yield Glance(moment, PlanarFrame(upright), lasts)
+        decoder.flush_buffers()
 
 
 def _decode_up_to(
@@ -238,8 +262,12 @@ def _between(found: _Map, start: float, end: float, farthest: float) -> list[flo
     return [start + (end - start) * part / parts for part in range(1, parts)]
 
 
-def _key_before(found: _Map, moment: float) -> float:
-    return found.keys[max(bisect_right(found.keys, moment + _SAME_MOMENT) - 1, 0)]
+def _key_before(found: _Map, moment: float) -> int:
+    return max(bisect_right(found.keys, moment + _SAME_MOMENT) - 1, 0)
+
+
+def _compact(values: Any, order: Any = slice(None)) -> array[float]:
+    return array("d", np.asarray(values)[order].tobytes())
 
 
 def _seconds(timed: Any, stream: Any) -> float | None:

@@ -28,6 +28,32 @@ def test_every_second_is_seen(tmp_path: Path, suffix: str, frames: int) -> None:
     assert frames / 25 - seen[-1] <= 1.05
 
 
+def damaged(path: Path, whole: Path, broken: range) -> Path:
+    """The pictures of `whole`, the content of some overwritten."""
+    with av.open(str(whole)) as old, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0], opaque=True)
+        for number, packet in enumerate(p for p in old.demux(video=0) if p.size):
+            if number in broken:
+                bad = av.Packet(bytes(packet.size))
+                bad.pts, bad.dts, bad.time_base = packet.pts, packet.dts, packet.time_base
+                bad.is_keyframe, packet = packet.is_keyframe, bad
+            packet.stream = stream
+            new.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("broken", "moment"), [(range(25, 26), 0.96), (range(16, 26), 0.60), (range(26), 1.04)]
+)
+def test_a_moment_that_cannot_be_decoded_is_answered_by_the_picture_before(
+    tmp_path: Path, broken: range, moment: float
+) -> None:
+    clip = Clip(codec="mjpeg", pix_fmt="yuvj420p", frames=50)
+    source = damaged(tmp_path / "b.mkv", make_clip(tmp_path / "a.mkv", clip), broken)
+    seen = [glance.seconds for glance in VideoSkimmer(source, probe(source)).at([1.0, 1.6])]
+    assert seen == pytest.approx([moment, 1.6], abs=0.01)
+
+
 def test_time_stamps_that_jump_by_decades_cost_no_memory(tmp_path: Path) -> None:
     source = tmp_path / "jump.mkv"
     with av.open(str(source), "w") as out:
