@@ -113,7 +113,7 @@ def add_cells(
 ) -> None:
     """Add the amplitude of its cell to every sample, in place.
 
-    Samples that are black or white (or beyond) stay, and none becomes so.
+    Samples that are black or white (or beyond) stay; the others end at these, never beyond.
 
     Args:
         samples: (rows, line) uint8 or uint16; a pixel is `channels` samples that lie side by side.

@@ -262,6 +262,8 @@ def _views(frame: Thumbnailed, side: int) -> list[NDArray[np.uint8]]:
     if long / short < PANORAMA:
         return [whole]
     large, _ = frame.thumbnail(side * pieces)
+    if large.shape == whole.shape:  # a small picture: its pieces would show nothing more
+        return [whole]
     along = 1 if large.shape[1] >= large.shape[0] else 0
     length = min(side, large.shape[along])
     starts = np.linspace(0, large.shape[along] - length, pieces + 1).round().astype(int)

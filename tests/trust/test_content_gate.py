@@ -110,6 +110,14 @@ def test_a_panorama_is_looked_at_piece_by_piece(tmp_path: Path, upright: bool) -
     gate().check_target(path)
 
 
+def test_a_small_picture_of_a_panorama_s_shape_is_looked_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), shade(0.05, width=300, height=60))
+    model = Brightness()
+    gate(model).check_target(path)
+    assert model.looks == 1
+
+
 def test_thresholds_can_only_be_made_stricter() -> None:
     for key, most in (("hard_threshold", HARD), ("soft_threshold", SOFT)):
         with pytest.raises(ConfigError, match=rf"gate\.{key}.* is 0\.99"):
