@@ -14,7 +14,7 @@ from typing import Literal
 from facefusion.automation.database import FileMemory, KnownFile
 from facefusion.automation.inbox import Changes, Inbox
 from facefusion.automation.job import JobRequest, JobState
-from facefusion.automation.kinds import Entry
+from facefusion.automation.kinds import NEW, Entry
 from facefusion.automation.pairing import Face, Faces, Pairing, Picture, Target, make_face, pair
 from facefusion.automation.snapshot import FileState, InboxFile
 from facefusion.automation.workspace import printable
@@ -313,7 +313,7 @@ class Catalogue:
         known = self._contents.get(entry.path)
         if known is None:
             arrived = (self._clock(), entry.signature.ctime_ns)
-            return Picture(entry.path, None, entry.reason or "its picture is being read", arrived)
+            return Picture(entry.path, None, why_not_ready(entry.reason), arrived)
         arrived = (known.seen_at, entry.signature.ctime_ns)
         unusable = self._verdict(known)
         if unusable is None:
@@ -360,6 +360,14 @@ class Catalogue:
         if brief.target == entry.path:
             return brief.text
         return f"same content as {printable(brief.target)}: {brief.text}"
+
+
+def why_not_ready(reason: str) -> str:
+    """Why a picture is not ready, as a part of what its targets wait for."""
+    if not reason:
+        return "its picture is being read"
+    later = reason.startswith("new: ") and reason != NEW  # no daemon looks at it
+    return f"its picture is {reason}" if later else "its picture is not complete yet"
 
 
 def _say_face(unusable: str | None) -> tuple[FileState, str]:

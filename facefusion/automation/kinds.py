@@ -27,6 +27,9 @@ SYSTEM_NAMES = frozenset(
 OURS = frozenset({MARKER, "README.md", *(f"{folder}/README.md" for folder in INBOX_FOLDERS)})
 """What the program itself keeps in the inbox; it is not listed."""
 
+FOREIGN = "neither a picture nor a video"
+NEW = "new: waiting until it stays unchanged"
+
 Phase = Literal["waiting", "settled", "ignored", "refused"]
 
 
@@ -70,14 +73,14 @@ def judge(sighting: Sighting) -> Entry:
         return entry("other", "ignored", f"consent for the face {printable(face_of(_name(path)))}")
     if not (picture or video):
         what = f"({printable(suffix)})" if suffix else "(no file extension)"
-        return entry("other", "ignored", f"neither a picture nor a video {what}")
+        return entry("other", "ignored", f"{FOREIGN} {what}")
     kind: FileKind = "video" if video else "photo" if folder in ("videos", "photos") else "face"
     face = _face_of(path) if kind == "face" or folder in ("videos", "photos") else None
     if (reason := _refused_type(mode, links)) is not None:
         return entry(kind, "refused", reason, face)
     if folder == "faces" and video:
         return entry("face", "refused", "a face must be a picture, not a video", face)
-    return entry(kind, "waiting", "new: waiting until it stays unchanged", face)
+    return entry(kind, "waiting", NEW, face)
 
 
 def worth_entering(folder: str) -> bool:

@@ -18,7 +18,7 @@ from facefusion.automation.snapshot import InboxFile, Snapshot
 from facefusion.automation.workspace import Workspace, printable
 from facefusion.config import AutomationConfig
 
-NOT_YET_SEEN = "new: it is looked at when the program runs"
+NOT_YET_SEEN = "new: looked at when the program runs"
 
 
 def offline_snapshot(workspace: Workspace, settings: Settings) -> Snapshot:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from facefusion.automation.kinds import FOREIGN
 from facefusion.automation.snapshot import (
     DaemonState,
     FailureView,
@@ -219,6 +220,8 @@ def _files(
     if states["ready"]:
         counted.insert(0, count(states["ready"], "face picture"))
     yield from _rows("", f"Inbox: {', '.join(counted)}", width)
+    if not all_files:
+        yield from _foreign([file for file in files if file.reason.startswith(FOREIGN)], width)
     shown = [
         file for file in files if all_files or (file.state not in QUIET_STATES and told.isdisjoint(file.jobs))
     ]
@@ -238,6 +241,16 @@ def _files(
                 yield from _rows("      ", path, width)
     if len(shown) > limit:
         yield from _rows("  ", f"and {len(shown) - limit:,} more; `status --all` lists every file", width)
+
+
+def _foreign(files: list[InboxFile], width: int | None) -> Iterator[str]:
+    """Dropped files that nothing can be made of: somebody may wait for them."""
+    if not files:
+        return
+    names = [file.path for file in files[:ALIKE]]
+    more = len(files) - len(names)
+    others = f" and {more:,} more (`status --all` lists them)" if more else ""
+    yield from _rows("  ", f"ignored, {FOREIGN}: {', '.join(names)}{others}", width)
 
 
 def _why(file: InboxFile) -> str:

@@ -108,8 +108,10 @@ class Dashboard:
         running = [line for job in snapshot.running for line in job_lines(job, width)]
         yield Section("In work", running, least=2)
         yield Section(_queue_title(snapshot), queue_lines(snapshot.waiting, width), least=1)
-        waiting = [entry for entry in snapshot.files if entry.state in ("waiting", "preparing", "refused")]
+        waiting = [entry for entry in snapshot.files if entry.state in ("waiting", "preparing")]
         yield Section("Waiting in the inbox", waiting_lines(waiting, width), least=2)
+        refused = [entry for entry in snapshot.files if entry.state == "refused"]
+        yield Section("Refused", waiting_lines(refused, width), least=2)
         held = [job for job in snapshot.waiting if job.state == "blocked"]
         yield Section("Held back", [line for job in held for line in held_lines(job, width)], least=2)
         yield Section(
@@ -211,7 +213,7 @@ def queue_lines(waiting: Sequence[JobView], width: int) -> list[Text]:
 
 
 def waiting_lines(files: Sequence[InboxFile], width: int) -> list[Text]:
-    """Files that are not yet in the queue, each with what it waits for."""
+    """Files that are not in the queue, each with what it waits for or why it is refused."""
     names = [cut(safe(entry.path), max(16, width // 3)) for entry in files[:MOST_ROWS]]
     column = max(map(cell_len, names), default=0)
     lines = []

@@ -47,7 +47,7 @@ def test_status_tells_the_state_of_every_file_without_a_daemon(
     before = sorted(path.name for path in bench.root.rglob("*"))
     assert run(bench, "status", "--all") == 0
     printed = capsys.readouterr().out
-    assert "clip.mp4: new: it is looked at when the program runs" in printed
+    assert "clip.mp4: new: looked at when the program runs" in printed
     assert "temporary name" in printed
     assert sorted(path.name for path in bench.root.rglob("*")) == before, "looking changes nothing"
 

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from facefusion.automation.catalogue import why_not_ready
+from facefusion.automation.kinds import judge
+from facefusion.automation.offline import NOT_YET_SEEN
 from facefusion.automation.processor import SimpleAutoProcessor
+from facefusion.automation.sightings import Sighting, Signature
 from facefusion.automation.snapshot import (
     FailureView,
     InboxFile,
@@ -153,3 +157,21 @@ def test_files_that_only_wait_their_turn_are_counted() -> None:
     assert len(lines) < 14
     assert "  and 25 more" in lines
     assert "Inbox: 30 in the queue" in lines
+
+
+def test_files_of_a_foreign_kind_are_named_in_one_line(tmp_path: Path) -> None:
+    videos = tmp_path / "inbox" / "videos"
+    videos.mkdir(parents=True)
+    for name in ("a.txt", "b.txt", "c.doc", "d.pdf", ".hidden", "anna.consent.toml"):
+        (videos / name).write_text("words")
+    lines = told(SimpleAutoProcessor(tmp_path).status())
+    assert [line for line in lines if "ignored, " in line] == [
+        "  ignored, neither a picture nor a video: videos/a.txt, videos/b.txt, videos/c.doc"
+        " and 1 more (`status --all` lists them)"
+    ]
+
+
+def test_what_waits_for_a_picture_that_is_new_says_so_in_one_phrase() -> None:
+    entry = judge(Sighting("faces/einstein.jpg", 0o100644, 1, Signature(1, 1, 1, 1)))
+    assert why_not_ready(entry.reason) == "its picture is not complete yet"
+    assert why_not_ready(NOT_YET_SEEN) == "its picture is new: looked at when the program runs"
