@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.errors import FaceFusionError
 from facefusion.faces.finder_detector import Detector
 from facefusion.faces.landmarks import Face, Landmarker
+from facefusion.faces.picture import colour_spread, fine_detail
 from facefusion.faces.track import find_faces
 from facefusion.media.frame import PackedFrame
 from facefusion.media.photos import read_face_picture
@@ -19,6 +21,9 @@ from facefusion.media.photos import read_face_picture
 _SHUT = 0.15  # lid distance over eye width
 _TINY = 40
 _SMALL = 110
+_BEST = 250
+_GRAINY = 6.0  # grey levels
+_COLOURLESS = 1.0  # steps of CIELAB
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,10 @@ def read_portraits(paths: Sequence[Path], detector: Detector, landmarker: Landma
             warnings.append(f"{path.name} shows {len(faces)} faces; the largest was taken.")
         if face.size < _SMALL:
             warnings.append(
-                f"The face in {path.name} is small ({face.size:.0f} pixels); the result will look soft."
+                f"The face in {path.name} is small ({face.size:.0f} pixels, {_BEST} or more are best); "
+                "the result will look soft."
             )
+        warnings += _poor(image, face, path.name)
         turn = turned_away(face)
         if turn > 50:
             warnings.append(
@@ -74,6 +81,22 @@ def read_portraits(paths: Sequence[Path], detector: Detector, landmarker: Landma
             warnings.append(f"The eyes in {path.name} are shut; the result keeps the target's own eyes.")
         usable.append((image, face))
     return Portraits(usable, warnings)
+
+
+def _poor(image: NDArray[np.uint8], face: Face, name: str) -> list[str]:
+    """Sentences on grain and colour of the face in a picture (BGR uint8)."""
+    height, width = image.shape[:2]
+    x0, y0 = np.clip(face.points[:, :2].min(0), 0, (width - 1, height - 1)).astype(int)
+    x1, y1 = np.clip(face.points[:, :2].max(0), 0, (width, height)).astype(int)
+    part = image[y0:y1, x0:x1]
+    if min(part.shape[:2]) < 16:
+        return []
+    told = []
+    if fine_detail(np.asarray(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), np.uint8)) > _GRAINY:
+        told.append(f"The face in {name} is very grainy; a cleaner picture gives a better result.")
+    if colour_spread(part) < _COLOURLESS:
+        told.append(f"The face in {name} is black-and-white or strongly tinted; its colours are unknown.")
+    return told
 
 
 def steady(image: NDArray[np.uint8], face: Face, landmarker: Landmarker) -> Face:

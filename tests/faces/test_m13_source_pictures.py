@@ -67,6 +67,23 @@ def test_a_small_face_is_taken_with_a_warning(models: Models, astronaut: Portrai
     assert "soft" in portraits.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"), [("grain", "very grainy"), ("grey", "black-and-white"), ("sepia", "strongly tinted")]
+)
+def test_a_poor_picture_is_taken_with_one_sentence(
+    models: Models, astronaut: Portrait, tmp_path: Path, kind: str, told: str
+) -> None:
+    picture = _at_size(astronaut, 150)
+    grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    grain = np.random.default_rng(1).normal(0, 15, picture.shape)
+    poor = {"grain": picture + grain, "grey": grey, "sepia": grey * (0.7, 0.9, 1.0)}[kind]
+    path = _saved(tmp_path, "old.png", np.clip(poor, 0, 255).astype(np.uint8))
+    portraits = _read(models, path)
+    assert len(portraits.usable) == 1
+    [warning] = portraits.warnings
+    assert told in warning
+
+
 def test_one_bad_picture_among_good_ones_is_left_out(
     models: Models, astronaut: Portrait, man: Portrait, tmp_path: Path
 ) -> None:

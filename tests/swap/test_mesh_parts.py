@@ -11,13 +11,13 @@ from face_material import Floats, Image, Models, Portrait, packed
 
 from facefusion.config import AutomationConfig
 from facefusion.faces.align import canonicalise
+from facefusion.faces.picture import fine_detail
 from facefusion.swap.masks import add_polygon, fading_silhouette, grown_hull
 from facefusion.swap.mesh.engine import MeshEngine
 from facefusion.swap.mesh.geometry import shape_difference
 from facefusion.swap.mesh.grain import (
     SOFTENING,
     SoftnessControl,
-    fine_detail,
     sharpness,
     sharpness_of_middle,
 )

@@ -13,23 +13,6 @@ Floats = NDArray[np.float32]
 SOFTENING = (0.0, 0.7, 1.1, 1.6)
 """Standard deviations, in pixels, of the atlas' variants from sharp to soft."""
 
-_BLOCKS = 8
-
-
-def fine_detail(luma: NDArray[np.uint8]) -> float:
-    """Standard deviation of what varies from pixel to pixel, in grey levels.
-
-    Source: Immerkaer, "Fast noise variance estimation" (1996): a filter that sees neither edges nor
-    gradients. The median over blocks leaves brows, beards and eyes out.
-
-    Args:
-        luma: (h, w) uint8, at least 16 x 16.
-    """
-    laplacian = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-    response = np.abs(cv2.filter2D(luma, cv2.CV_32F, laplacian))[1:-1, 1:-1]
-    blocks = cv2.resize(response, (_BLOCKS, _BLOCKS), interpolation=cv2.INTER_AREA)
-    return float(np.median(blocks)) * float(np.sqrt(np.pi / 2)) / 6.0
-
 
 def sharpness(luma: NDArray[np.uint8]) -> float:
     """Mean difference between neighbouring pixels, in grey levels, features included.

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from facefusion.faces.align import canonicalise
 from facefusion.faces.landmarks import Face
+from facefusion.faces.picture import fine_detail
 from facefusion.swap.mesh.geometry import MeshTables, frontness
-from facefusion.swap.mesh.grain import SOFTENING, atlas_sharpness, fine_detail
+from facefusion.swap.mesh.grain import SOFTENING, atlas_sharpness
 from facefusion.swap.mesh.kernels import foreign, interpolate, rasterise
 from facefusion.swap.mesh.light import LightTransfer, vertex_colours
 
