@@ -316,14 +316,19 @@ class VideoWriter:
                 yield
             except OSError as error:
                 if error.errno == errno.EFBIG:  # no want of room: waiting would not help
-                    raise MediaFormatError(
-                        f"{self.path.name} grows larger than a file on the disk of the outbox may be.",
-                        remedy="FAT32 ends at 4 GB: use an outbox on another disk, or format it as exFAT.",
-                    ) from error
+                    raise too_large(self.path.name) from error
                 if isinstance(error, av.error.FFmpegError) and error.errno not in _STORAGE_ERRORS:
                     raise
                 reason = error.strerror or error
                 raise StorageError(f"{self.path.name} cannot be written ({reason}).") from error
+
+
+def too_large(name: str) -> MediaFormatError:
+    """The error of a file that the file system of the outbox cannot hold, however much room there is."""
+    return MediaFormatError(
+        f"{name} grows larger than a file on the disk of the outbox may be.",
+        remedy="FAT32 ends at 4 GB: use an outbox on another disk, or format it as exFAT.",
+    )
 
 
 def give_decoding_times(packets: list[Any]) -> None:

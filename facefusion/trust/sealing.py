@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 from facefusion.errors import SealingError, StorageError
 from facefusion.media.verify import verify_same
+from facefusion.media.writer import too_large
 from facefusion.trust import credentials
 from facefusion.trust.credentials import Credentials, CredentialsError, State, UnreadableParentError
 from facefusion.trust.identity import Identity
@@ -62,6 +64,7 @@ def seal(
     Raises:
         SealingError: it cannot be signed, or what was signed does not hold.
         StorageError: there is not enough room.
+        MediaFormatError: the signed file is larger than the file system allows.
     """
     kind = credentials.media_type(work)
     fresh = work.with_name(f"{_FRESH}{work.suffix}")
@@ -97,7 +100,12 @@ def seal(
         fresh.replace(work)
     except CredentialsError as error:
         _require_room(work)  # the library does not say why it could not write
+        _require_growth(work, fresh)
         raise SealingError(f"{work.name} could not be signed ({error}).") from error
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise too_large(work.name) from error
+        raise
     finally:
         fresh.unlink(missing_ok=True)
     assert found is not None
@@ -121,6 +129,16 @@ def _require_room(work: Path) -> None:
             f"Signing {work.name} needs {needed // 1_000_000} MB beside it; "
             f"{free // 1_000_000} MB are free on the disk of the outbox."
         )
+
+
+def _require_growth(work: Path, fresh: Path) -> None:
+    """What was written is not as large as a file may be: some more still goes into it."""
+    try:
+        with fresh.open("ab") as stream:
+            stream.write(bytes(1 << 20))
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise too_large(work.name) from error
 
 
 def _write(path: Path, content: bytes) -> None:

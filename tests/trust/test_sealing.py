@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import av
 import pytest
 from sealed_files import packets, plain_file, statement_for
 
-from facefusion.errors import SealingError, StorageError, VerificationError
+from facefusion.errors import MediaFormatError, SealingError, StorageError, VerificationError
 from facefusion.media import verify as media_verify
 from facefusion.trust import credentials, sealing
 from facefusion.trust.identity import identity_of, known_authorities
@@ -168,6 +169,22 @@ def test_a_full_disk_while_signing_is_a_storage_error(
     monkeypatch.setattr(credentials, "sign", full)
     with pytest.raises(StorageError):
         sign(path, state)
+    assert left_as_it_was(path, content)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no limit of the size of files")
+def test_a_signed_file_larger_than_the_file_system_allows_is_said_so(work: Path, state: Path) -> None:
+    import resource
+
+    path = plain_file(work / "clip.mp4")
+    content = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) + 1000, hard))
+    try:
+        with pytest.raises(MediaFormatError, match="larger than a file on the disk of the outbox may be"):
+            sign(path, state)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert left_as_it_was(path, content)
 
 
