@@ -229,3 +229,9 @@ def test_a_path_is_whole_where_the_current_folder_is_gone(
 
     monkeypatch.setattr(Path, "cwd", gone)
     assert near(tmp_path / "x.mp4") == str(tmp_path / "x.mp4")
+
+
+def test_what_is_refused_does_not_stand_below_what_waits() -> None:
+    rows = drawn(BUSY)
+    title = next(index for index, row in enumerate(rows) if row.startswith("Refused"))
+    assert "photos/link.jpg" in rows[title + 1]
