@@ -292,9 +292,9 @@ class Worker:
 
     def _progress(self, message: dict[str, Any]) -> Progress:
         progress, before = Progress(**message), self.progress
-        # While a job is being finished no frames are counted; a worker speaks then only if it has worked.
+        # While a job is prepared or finished no frames are counted; a worker speaks then if it has worked.
         moved = before is None or (progress.stage, progress.frames_done) != (before.stage, before.frames_done)
-        if moved or progress.stage == "finishing":
+        if moved or progress.stage in ("preparing", "finishing"):
             self._advanced = self._clock()
         self.progress = progress
         return progress

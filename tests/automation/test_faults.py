@@ -149,6 +149,25 @@ def test_d4_a_worker_without_progress_is_replaced(spec: WorkerSpec, tmp_path: Pa
         worker.close(5)
 
 
+@pytest.mark.parametrize("stage", ["preparing", "finishing"])
+def test_a_worker_that_speaks_while_it_counts_no_frames_is_at_work(
+    spec: WorkerSpec, tmp_path: Path, stage: str
+) -> None:
+    """Opening a large model takes minutes on a slow disk, moving the index of a large file too."""
+    now = [0.0]
+    worker = Worker(spec, lambda *_: None, clock=lambda: now[0])
+    try:
+        worker.run(order(tmp_path, '{"then": "hang"}'))
+        said = {"frames_done": 0, "frames_total": None, "frames_per_second": 0.0, "seconds_left": None}
+        for step in (100.0, 200.0, 300.0):
+            now[0] = step
+            worker._take({"event": "progress", "ticket": 1, "stage": stage, **said})
+            assert worker.overdue(150.0, 0.0) is None
+    finally:
+        worker.kill()
+        worker.close(5)
+
+
 def test_progress_keeps_a_long_job_alive_until_the_limit_for_the_whole_job(
     spec: WorkerSpec, tmp_path: Path
 ) -> None:
