@@ -14,6 +14,7 @@ from pathlib import Path
 
 from facefusion.automation.sightings import Signature
 from facefusion.errors import StorageError
+from facefusion.system.databases import use_write_ahead_log
 
 SCHEMA_VERSION = 3
 BUSY_SECONDS = 30.0
@@ -118,7 +119,7 @@ class Database:
                 path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             self._connection.row_factory = sqlite3.Row
-            self._connection.execute("PRAGMA journal_mode = WAL")
+            use_write_ahead_log(self._connection, BUSY_SECONDS)
             # FULL: a committed step survives a power cut, too; a job has only a handful of commits.
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA foreign_keys = ON")

@@ -247,7 +247,7 @@ def _foreign(files: list[InboxFile], width: int | None) -> Iterator[str]:
     """Dropped files that nothing can be made of: somebody may wait for them."""
     if not files:
         return
-    names = [file.path for file in files[:ALIKE]]
+    names = sorted(file.path for file in files)[:ALIKE]
     more = len(files) - len(names)
     others = f" and {more:,} more (`status --all` lists them)" if more else ""
     yield from _rows("  ", f"ignored, {FOREIGN}: {', '.join(names)}{others}", width)

@@ -26,12 +26,15 @@ from facefusion.reports.error_analysis import (
     label_of,
 )
 from facefusion.reports.records import JobRecord
+from facefusion.system.databases import use_write_ahead_log
 
 DATABASE_FILE = "analytics.sqlite3"
 SECONDS_PER_DAY = 86400.0
 LATEST = 10
 MOST_USED = 8
 NO_SUFFIX = "no extension"
+
+_PATIENCE = 10.0  # seconds for which another process may hold the file
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -176,8 +179,8 @@ class UsageAnalytics:
         with self._explained("opened"):
             state_dir.mkdir(parents=True, exist_ok=True)
             # check_same_thread off: the facade hands the object over to its closing thread.
-            self._database = sqlite3.connect(self._path, timeout=10.0, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database = sqlite3.connect(self._path, timeout=_PATIENCE, check_same_thread=False)
+            use_write_ahead_log(self._database, _PATIENCE)
             self._database.execute("PRAGMA synchronous = FULL")
             self._database.execute("PRAGMA foreign_keys = ON")
             self._database.executescript(_SCHEMA)

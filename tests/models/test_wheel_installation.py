@@ -131,7 +131,7 @@ def test_a_missing_model_says_how_to_get_it(folder: Path) -> None:
 
 
 def test_an_unknown_name_is_a_clear_error(folder: Path) -> None:
-    with pytest.raises(ConfigError, match="'gamma'; known: alpha, beta"):
+    with pytest.raises(ConfigError, match="'gamma'; the nearest are alpha, beta"):
         manager(folder).ensure_models_available(["gamma"])
 
 

@@ -204,7 +204,7 @@ def test_files_that_cannot_be_looked_at_are_named_and_the_others_are_looked_at(
     )
     assert status == 2
     for words in (
-        "gone.mp4 is no longer",
+        "gone.mp4 does not exist",
         "notes.txt is not a video",
         "folder",
         "name that one instead",
