@@ -104,7 +104,6 @@ class Daemon:
         self._state: DaemonState = "starting"
         self._started_at = time.time()
         self._lock = InstanceLock(workspace.state_dir)
-        self._accepted = False
         self._reconsider_blocked = True
         self._summary = Summary()
         self._next_housekeeping = self._next_room_check = self._next_write_check = clock()
@@ -187,6 +186,7 @@ class Daemon:
             on_ended=self._publisher.finish,
             on_storage_trouble=self._storage_trouble,
         )
+        self._accepted = policy.is_accepted(workspace.state_dir, self._settings.current)
         self.queue.recover(self._settings.current.max_retries)
         self._state = "watching"
         logger.info("Working on %s.", printable(workspace.root))
@@ -425,7 +425,10 @@ class Daemon:
         return "processing" if running else "watching"
 
     def _notices(self) -> tuple[str, ...]:
-        wanted = policy.not_accepted(self._workspace.state_dir)
-        policy_notice = () if self._accepted else (f"{wanted.message} {wanted.remedy}",)
-        analytics = (self._analytics.problem,) if self._analytics.problem else ()
-        return (*policy_notice, *self.intake.notices, *analytics)
+        notices = list(self.intake.notices)
+        if not self._accepted:
+            wanted = policy.not_accepted(self._workspace.state_dir)
+            notices.insert(0, f"{wanted.message} {wanted.remedy}")
+        if self._analytics.problem:
+            notices.append(self._analytics.problem)
+        return tuple(notices)

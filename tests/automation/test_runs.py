@@ -13,6 +13,7 @@ import pytest
 from workbench import Bench
 
 from facefusion.automation.processor import SimpleAutoProcessor
+from facefusion.automation.snapshot import Snapshot
 from facefusion.automation.statustext import status_lines
 
 
@@ -381,6 +382,18 @@ def test_a_batch_of_given_pairs_is_processed_wherever_the_files_lie(bench: Bench
     assert [record.outcome for record in records] == ["done", "done"]
     assert [record.target for record in records] == videos
     assert bench.results() == ["a__somebody.mp4", "b__somebody.mp4"]
+
+
+def test_a_batch_with_nothing_left_to_do_says_nothing_against_the_accepted_use_policy(bench: Bench) -> None:
+    pairs = [(bench.face(), bench.target("clip.mp4"))]
+    bench.processor().process_videos_batch(pairs)
+    shown: list[Snapshot] = []
+
+    (record,) = bench.processor().process_videos_batch(pairs, shown.append)
+
+    assert record.outcome == "done"
+    assert [snapshot.state for snapshot in shown] == ["stopping", "stopped"]
+    assert {notice for snapshot in shown for notice in snapshot.notices} == set()
 
 
 def test_a_batch_leaves_waiting_jobs_of_the_inbox_to_the_daemon_and_its_settings(
