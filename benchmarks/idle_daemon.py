@@ -75,7 +75,11 @@ def run(arguments: argparse.Namespace) -> None:
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-                process.wait(30)
+                try:
+                    process.wait(30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    raise
         third = max(1, len(memories) // 3)
         print(machine_line())
         print(f"{arguments.files} files, {wall:.0f} s of idling")

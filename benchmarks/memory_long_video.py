@@ -52,7 +52,6 @@ def work(job: Job, wire: Connection) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from facefusion.checkup.benchmark_media import lengthen
     from facefusion.pipeline import planned_suffix
-    from facefusion.system.hardware import detect_cores
     from facefusion.system.measure import PeakMemory, megabytes, table
 
     with prepared(arguments) as setting:
@@ -64,7 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
         ours, theirs = context.Pipe(duplex=False)
         job = Job(
             models_dir=arguments.models,
-            threads=arguments.threads or detect_cores().usable,
+            threads=setting.threads,
             config={
                 "quality_preset": arguments.preset,
                 "engine": arguments.engine,
@@ -97,7 +96,7 @@ def run(arguments: argparse.Namespace) -> None:
         wall = time.perf_counter() - started
         if worker.exitcode or not frames:
             raise SystemExit(f"The job failed (exit status {worker.exitcode}).")
-        print(f"{arguments.size[0]}, {frames} frames ({swapped} swapped) in {wall:.0f} s")
+        print(f"{setting.clips[0].name}, {frames} frames ({swapped} swapped) in {wall:.0f} s")
         print()
         # Loading and compiling come before the first frame; whether memory grows shows after it.
         samples = memory.samples[first_frame:]

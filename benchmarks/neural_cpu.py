@@ -12,15 +12,13 @@ import argparse
 import os
 import platform
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import common  # noqa: F401 - puts the package on the path
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from facefusion.swap.neural.winograd import rewrite
 from facefusion.system.networks import NetworkFactory

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -21,15 +20,13 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from common import SIZES
 
 from facefusion.media import imprint
 from facefusion.media.frame import PackedFrame, PlanarFrame
 from facefusion.trust.watermark import FOUND, Watermark, detect_frames, detect_video
 
 PAYLOAD = 0x5EC7_09A3
-SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080), "2160p": (3840, 2160)}
 ENCODES = [
     ("libx264", 18, 0),
     ("libx264", 23, 0),

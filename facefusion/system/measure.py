@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 import psutil  # type: ignore[import-untyped]
@@ -88,12 +87,7 @@ class PeakMemory:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
         self._look()
@@ -127,6 +121,8 @@ def alternate(
 ) -> dict[str, Series]:
     """Do several things in turn, again and again, so that all of them see the same weather.
 
+    Every other round goes backwards, because whoever comes second finds warmer caches.
+
     Args:
         works: what to do, by name.
         repeats: measured rounds.
@@ -135,7 +131,7 @@ def alternate(
     """
     runs: dict[str, list[Run]] = {name: [] for name in works}
     for turn in range(warmups + repeats):
-        for name, work in works.items():
+        for name, work in reversed(works.items()) if turn % 2 else works.items():
             run = measure_run(work)
             if turn >= warmups:
                 runs[name].append(run)
