@@ -83,14 +83,6 @@ class AnimationReader:
             raise StopIteration
         return next(self._frames)
 
-    def key_frames(self, max_count: int) -> Iterator[PlanarFrame]:
-        """Up to `max_count` pictures spread over the animation, in order; see `VideoReader.key_frames`."""
-        step = max(1, (self.info.frames or 1) // max(1, max_count))
-        chosen = (frame for index, frame in enumerate(self._decode()) if index % step == 0)
-        for number, frame in zip(range(max_count), chosen, strict=False):
-            frame.index = number
-            yield frame
-
     def glimpses(self, places: int, count: int) -> Iterator[PlanarFrame]:
         """The first `places * count` pictures; see `VideoReader.glimpses`."""
         return itertools.islice(self._decode(), places * count)

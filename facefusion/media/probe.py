@@ -30,7 +30,6 @@ MediaKind = Literal["video", "photo", "animation"]
 StreamKind = Literal["audio", "subtitle", "data", "attachment", "cover", "video"]
 
 MAX_PIXELS = 16384 * 16384
-_LOOK_AHEAD = 400
 _PQ = 16
 _HLG = 18
 
@@ -96,7 +95,6 @@ class MediaInfo:
         duration: seconds; 0.0 for photos, None where unknown.
         frames: number of pictures, as stored or estimated; None where unknown.
         rate: frames per second (the average where it varies); None for photos.
-        vfr: the frame rate seems to vary.
         time_base: seconds per tick of the video's time stamps.
         start: first video time stamp in seconds.
         codec: of the video.
@@ -127,7 +125,6 @@ class MediaInfo:
     duration: float | None = None
     frames: int | None = None
     rate: Fraction | None = None
-    vfr: bool = False
     time_base: Fraction | None = None
     start: float | None = None
     codec: str = ""
@@ -251,7 +248,6 @@ def _describe(path: Path, kind: FileKind, container: Any, stream: Any, frame: An
         duration=duration,
         frames=frames,
         rate=rate,
-        vfr=_varies(container, stream),
         time_base=stream.time_base,
         start=start,
         codec=stream.codec_context.codec.canonical_name,
@@ -278,24 +274,6 @@ def _duration(container: Any, stream: Any) -> float | None:
     if container.duration is not None and container.duration > 0:
         return float(container.duration / av.time_base)
     return None
-
-
-def _varies(container: Any, stream: Any) -> bool:
-    """Whether the frame rate seems to vary: from the index where it is complete, else from packets."""
-    entries = stream.index_entries
-    count = min(len(entries), _LOOK_AHEAD)
-    if container.format.name.startswith("mov,") and count > 2:
-        stamps = [entries[i].timestamp for i in range(count)]
-    else:
-        ahead = itertools.islice(read_packets(container, stream), _LOOK_AHEAD)
-        try:
-            stamps = [packet.pts for packet in ahead if packet.pts is not None]
-        except av.error.FFmpegError:
-            return False
-    # The pictures before the last key frame may lack some that are stored after it: leave the end out.
-    steps = [b - a for a, b in itertools.pairwise(sorted(stamps)[: len(stamps) - 8])]
-    # A step may differ by one tick where the rate is no multiple of the tick.
-    return max(steps, default=0) - min(steps, default=0) > 1
 
 
 def _sample_aspect(stream: Any, orientation: Orientation) -> Fraction:

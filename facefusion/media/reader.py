@@ -136,28 +136,17 @@ class VideoReader:
             self.warnings.append(f"Damaged pictures: {self._corrupt:,}, shown as far as they could be read.")
         self.warnings += self._normaliser.warnings + self._clock.warnings
 
-    def key_frames(self, max_count: int) -> Iterator[PlanarFrame]:
-        """Up to `max_count` key frames spread over the video, for looking ahead.
+    def glimpses(self, places: int, count: int) -> Iterator[PlanarFrame]:
+        """Up to `count` neighbouring frames at each of `places` places spread over the video.
 
-        Works on a file handle of its own and does not disturb the iteration. Frames come in order of time;
-        `index` counts the key frames returned, not the video's frames.
+        Every run begins with a key frame. Works on a file handle of its own and does not disturb the
+        iteration. Frames come in order of time; `index` counts the frames returned, not the video's.
 
         Raises:
             MediaFormatError: the file cannot be opened. Damaged places are passed over.
         """
-        yield from itertools.islice(self._glimpses(max_count, 1, "NONKEY"), max_count)
-
-    def glimpses(self, places: int, count: int) -> Iterator[PlanarFrame]:
-        """Up to `count` neighbouring frames at each of `places` places spread over the video.
-
-        Every run begins with a key frame; see `key_frames` for the rest.
-        """
-        yield from self._glimpses(places, count, "DEFAULT")
-
-    def _glimpses(self, places: int, count: int, skip: str) -> Iterator[PlanarFrame]:
         with contextlib.ExitStack() as stack, translated(self.path.name):
             container, stream, decoder = open_stream(stack, self.path, self.info, 1)
-            decoder.skip_frame = skip
             normaliser = Normaliser(self.info)
             last = None
             found = 0

@@ -129,7 +129,7 @@ def test_every_picture_is_read_as_it_is_shown(tmp_path):
     with open_reader(source, info) as reader:
         for (wanted, _), frame in zip(shown(source)[0], reader, strict=True):
             assert np.array_equal(frame.read((0, 0, 64, 48))[..., ::-1], wanted[..., :3])
-        assert [frame.index for frame in reader.key_frames(3)] == [0, 1, 2]
+        assert [frame.index for frame in reader.glimpses(3, 1)] == [0, 1, 2]
 
 
 def test_avif_sequence_becomes_animated_webp_and_says_so(tmp_path):

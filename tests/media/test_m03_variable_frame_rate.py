@@ -28,7 +28,6 @@ def test_time_stamps_are_the_sources_own(tmp_path, suffix, preset):
     source = make_clip(tmp_path / f"clip.{suffix}", clip)
     # "medium" writes pictures out of order (B-frames), which is where time stamps get lost.
     outcome = process(source, settings(encoder_preset=preset))
-    assert outcome.source.vfr
     assert len(times(source)) == 60
     assert times(outcome.path) == times(source)
 
@@ -58,12 +57,3 @@ def test_length_of_the_last_picture_is_kept(tmp_path, stamps, preset):
     source = make_clip(tmp_path / "clip.mp4", Clip(stamps=stamps))
     outcome = process(source, settings(encoder_preset=preset))
     assert outcome.info.duration == pytest.approx(probe(source).duration, abs=1e-6)
-
-
-def test_constant_rate_is_not_called_variable(tmp_path):
-    for suffix, rate in (
-        ("mp4", Fraction(30000, 1001)),
-        ("mkv", Fraction(30)),
-        ("mov", Fraction(24000, 1001)),
-    ):
-        assert not probe(make_clip(tmp_path / f"clip.{suffix}", Clip(rate=rate, frames=40))).vfr

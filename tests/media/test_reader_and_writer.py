@@ -137,11 +137,11 @@ def test_a_disk_that_cannot_be_read_is_told_from_one_that_cannot_be_written(tmp_
             writer.write(frame)
 
 
-def test_key_frames_are_spread_and_do_not_disturb_reading(tmp_path):
+def test_glimpses_are_spread_and_do_not_disturb_reading(tmp_path):
     source = make_clip(tmp_path / "clip.mp4", Clip(frames=120, gop=10))
     with VideoReader(source, probe(source)) as reader:
         first = next(reader)
-        found = [frame.pts * frame.time_base for frame in reader.key_frames(4)]
+        found = [frame.pts * frame.time_base for frame in reader.glimpses(4, 1)]
         rest = list(reader)
     assert found == sorted(set(found))
     assert len(found) == 4
@@ -149,16 +149,16 @@ def test_key_frames_are_spread_and_do_not_disturb_reading(tmp_path):
     assert [first.index, *(frame.index for frame in rest)] == list(range(120))
 
 
-def test_key_frames_are_upright(tmp_path):
+def test_glimpses_are_upright(tmp_path):
     source = make_clip(tmp_path / "clip.mp4", Clip(frames=20, gop=5, rotation=90))
     with VideoReader(source, probe(source)) as reader:
-        assert {(f.width, f.height) for f in reader.key_frames(3)} == {(64, 96)}
+        assert {(f.width, f.height) for f in reader.glimpses(3, 2)} == {(64, 96)}
 
 
-def test_key_frames_of_a_stream_that_cannot_seek_well(tmp_path):
+def test_glimpses_of_a_stream_that_cannot_seek_well(tmp_path):
     source = make_clip(tmp_path / "clip.ts", Clip(frames=60, gop=10))
     with VideoReader(source, probe(source)) as reader:
-        assert 1 <= len(list(reader.key_frames(5))) <= 5
+        assert 1 <= len(list(reader.glimpses(5, 1))) <= 5
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
