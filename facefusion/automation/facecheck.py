@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -21,6 +22,9 @@ from facefusion.automation.children import child_environment, private_log
 from facefusion.automation.content import signature_of
 from facefusion.automation.database import Database, KnownFile
 from facefusion.automation.loop import Background, Loop
+from facefusion.automation.workspace import printable
+
+logger = logging.getLogger(__name__)
 
 LOOK_VERSION = 1
 """To be raised when pictures are judged in another way; what was found before counts no longer."""
@@ -119,6 +123,7 @@ class FaceCheck:
                 continue  # what was looked at may be something else; it is asked for again once it is read
             if unusable is None:
                 self._unknown.add(picture.sha256)
+                logger.warning("Nobody can say whether %s shows a face; jobs will.", printable(picture.path))
             else:
                 known[picture.sha256] = unusable
         self.on_found()

@@ -148,6 +148,11 @@ class Intake:
         )
 
     @property
+    def examining(self) -> bool:
+        """Whether a file is being read or a picture looked at, however long that takes."""
+        return bool(self._reading) or self._facecheck.busy
+
+    @property
     def expects_work(self) -> bool:
         """Whether a target is about to be complete."""
         entries = self._catalogue.inbox.entries

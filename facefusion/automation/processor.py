@@ -37,7 +37,8 @@ V = TypeVar("V")
 
 EXIT_DONE, EXIT_FAILED, EXIT_NO_FACE = 0, 1, 3
 PATIENCE_SECONDS = 30.0
-"""`run_once` gives up on files that still change when everything else has been done for this long."""
+"""`run_once` gives up on files that still change when everything else has been done for this long; the time
+in which files are read and pictures looked at does not count."""
 PAUSE_PATIENCE_SECONDS = 5.0
 
 
@@ -210,7 +211,7 @@ class SimpleAutoProcessor:
                 return
             if pause.at_end(daemon.held_up):
                 return
-            if files.at_end(daemon.waits_for_files_only):
+            if files.at_end(daemon.waits_for_files_only, counts=not daemon.intake.examining):
                 for unsettled in daemon.intake.unsettled:
                     logger.warning("Left for the next time: %s.", unsettled)
                 return
@@ -248,13 +249,23 @@ class _Patience:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self._borne = 0.0
         self._since: float | None = None
 
-    def at_end(self, holds: bool) -> bool:
-        """Whether the state, which holds or does not, has lasted too long."""
+    def at_end(self, holds: bool, *, counts: bool = True) -> bool:
+        """Whether the state, which holds or does not, has lasted too long.
+
+        Args:
+            holds: whether it is so at the moment.
+            counts: False while it is so for a good reason; that time is borne besides.
+        """
         now = time.monotonic()
-        self._since = (now if self._since is None else self._since) if holds else None
-        return self._since is not None and now - self._since > self._seconds
+        if not holds:
+            self._borne = 0.0
+        elif counts and self._since is not None:
+            self._borne += now - self._since
+        self._since = now if holds else None
+        return self._borne > self._seconds
 
 
 def exit_status(snapshot: Snapshot) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from workbench import FACTORY, LOOK, Bench
 
+from facefusion.automation import processor as processor_module
 from facefusion.automation.commands import main
 from facefusion.automation.daemon import Options
 from facefusion.automation.database import SCHEMA_VERSION, Database
@@ -138,6 +139,24 @@ def test_without_models_every_picture_is_taken_for_usable_and_looked_at_once_the
     assert files["faces/landscape.jpg"][0] == "ready"
     (bench.models / "missing").unlink()
     _, files = bench.once()
+    assert files["faces/landscape.jpg"][0] == "refused"
+
+
+def test_once_does_not_give_up_while_a_picture_is_being_looked_at(
+    bench: LookingBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bench.models / "missing").touch()
+    bench.face("alice")
+    bench.face("landscape", b"a wall, seen after a long look")
+    bench.target("clip.mp4")
+    bench.once()  # so that nothing has to settle
+    (bench.models / "missing").unlink()
+    monkeypatch.setattr(processor_module, "PATIENCE_SECONDS", 0.2)
+
+    status, files = bench.once()
+
+    assert status == 0
+    assert bench.results() == ["clip__alice.mp4"]
     assert files["faces/landscape.jpg"][0] == "refused"
 
 
