@@ -7,8 +7,7 @@ import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import av
 import cv2
@@ -50,19 +49,13 @@ class AnimationReader:
         self.path = path
         self.info = info
         self.warnings: list[str] = []
-        self._stack = contextlib.ExitStack()
         self._frames: Iterator[PlanarFrame] | None = None
 
     def __enter__(self) -> Self:
         self._frames = self._decode()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -129,38 +122,32 @@ class AnimationWriter:
         self._committed = False
         self._before: RGBA | None = None
         self._packer: Packer
+        self._out: BinaryIO | None = None
 
     def __enter__(self) -> Self:
+        with open_picture(self.info.path) as image:
+            loops = image.info.get("loop")
+            icc: bytes = image.info.get("icc_profile") or b""
+            lossless = self.info.container != "webp" or webp_is_lossless(self.info.path.read_bytes())
+        self._packer = self._suitable_packer(lossless)
+        xmp = b"" if self.plan.label is None else labelled(b"", self.plan.label).packet
         try:
             with self._storage():
-                self._open()
+                self._out = self.path.open("wb")
+                self._packer.begin(self._out, (self.plan.width, self.plan.height), loops, icc, xmp)
         except BaseException:
             self.close()
             raise
         return self
 
-    def _open(self) -> None:
-        with open_picture(self.info.path) as image:
-            loops = image.info.get("loop")
-            icc: bytes = image.info.get("icc_profile") or b""
-        alpha = self.info.alpha
+    def _suitable_packer(self, lossless: bool) -> Packer:
         if self.plan.container == "gif":
-            self._packer = GifPacker(alpha=alpha)
-        elif self.plan.container == "png":
-            self._packer = PngPacker()
-        else:
-            lossless = self.info.container != "webp" or webp_is_lossless(self.info.path.read_bytes())
-            self._packer = WebpPacker(alpha=alpha, lossless=lossless, quality=self.plan.quality)
-        xmp = b"" if self.plan.label is None else labelled(b"", self.plan.label).packet
-        self._out = self.path.open("wb")
-        self._packer.begin(self._out, (self.plan.width, self.plan.height), loops, icc, xmp)
+            return GifPacker(alpha=self.info.alpha)
+        if self.plan.container == "png":
+            return PngPacker()
+        return WebpPacker(alpha=self.info.alpha, lossless=lossless, quality=self.plan.quality)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def write(self, frame: PlanarFrame) -> None:
@@ -201,6 +188,7 @@ class AnimationWriter:
         """
         if self.frames == 0:
             raise MediaFormatError(f"{self.info.path.name}: there was no picture to write.")
+        assert self._out is not None
         with self._storage():
             self._packer.end()
             self._out.close()
@@ -212,13 +200,12 @@ class AnimationWriter:
 
     def close(self) -> None:
         """Release everything; an uncommitted file is removed."""
-        if self._committed:
+        if self._committed or self._out is None:
             return
-        out = self.__dict__.pop("_out", None)
-        if out is not None:
-            with contextlib.suppress(OSError):
-                out.close()
-            self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._out.close()
+        self._out = None
+        self.path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _storage(self) -> Iterator[None]:

@@ -27,8 +27,9 @@ _PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "s
 _VP9_SPEED = (8, 7, 6, 5, 4, 3, 2, 1, 0)
 _AV1_PRESET = (10, 10, 9, 9, 8, 7, 5, 4, 3)
 _LARGE = 1_500_000
-_NEAR_SIGHTED = frozenset({"ultrafast", "superfast", "veryfast"})
 """Pixels above which x264 and x265 look ahead over fewer pictures, or memory would grow with the picture."""
+_NEAR_SIGHTED = frozenset({"ultrafast", "superfast", "veryfast"})
+"""Presets that do so by themselves."""
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import mmap
-import struct
-from collections.abc import Iterator
+import os
 from pathlib import Path
-from typing import BinaryIO
 
+from facefusion.media.boxes import top_boxes
 from facefusion.media.labels import GIF_BLOCK, GIF_TRAILER, XMP_BOX, Label, label_in
 from facefusion.media.photo_reader import open_picture
+from facefusion.media.reading import readable
 from facefusion.media.sniff import identify
 from facefusion.media.source import open_input
 
 _MOST_BYTES = 16 << 20
+"""Larger packets are taken for something else than words."""
 
 
 def read_label(path: Path) -> Label | None:
@@ -43,34 +43,25 @@ def _packet(path: Path, family: str, *, picture: bool) -> bytes:
 
 
 def _boxed_packet(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        for kind, size in _boxes(stream):
-            if kind == b"uuid" and 16 < size < _MOST_BYTES:
-                content = stream.read(size)
+    with readable(path), path.open("rb") as stream:
+        for box in top_boxes(stream, stream.seek(0, os.SEEK_END)):
+            if box.kind == b"uuid" and len(XMP_BOX) < box.end - box.content < _MOST_BYTES:
+                stream.seek(box.content)
+                content = stream.read(box.end - box.content)
                 if content.startswith(XMP_BOX):
-                    return content[16:]
+                    return content[len(XMP_BOX) :]
     return b""
 
 
-def _boxes(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Kind and content length of each top-level box, the stream standing at its content."""
-    at, end = 0, stream.seek(0, io.SEEK_END)
-    while at + 8 <= end:
-        stream.seek(at)
-        size, kind = struct.unpack(">I4s", stream.read(8))
-        header = 8
-        if size == 1:
-            size, header = int.from_bytes(stream.read(8)), 16
-        elif size == 0:
-            size = end - at
-        if size < header:
-            return
-        yield kind, min(size, end - at) - header
-        at += size
-
-
 def _gif_packet(path: Path) -> bytes:
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with (
+        readable(path),
+        path.open("rb") as stream,
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
         start = content.find(GIF_BLOCK)
-        end = content.find(GIF_TRAILER[:9], start) if start >= 0 else -1
-        return content[start + len(GIF_BLOCK) : end] if end >= 0 else b""
+        if start < 0:
+            return b""
+        start += len(GIF_BLOCK)
+        end = content.find(GIF_TRAILER[:9], start, start + _MOST_BYTES)
+        return content[start:end] if end >= 0 else b""

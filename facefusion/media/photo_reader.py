@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -23,11 +25,14 @@ from facefusion.media import exif as exif_block
 from facefusion.media.frame import PackedFrame
 from facefusion.media.orientation import EXIF_ORIENTATIONS, UPRIGHT, Orientation
 from facefusion.media.probe import MediaInfo
+from facefusion.media.reading import readable
 from facefusion.media.sniff import identify, webp_is_lossless
 
 BGR = npt.NDArray[np.uint8]
 MAX_PIXELS = 268_435_456
 """16384 x 16384. A picture that claims more is taken for an attack on memory."""
+MAX_BYTES = 8 * MAX_PIXELS + (64 << 20)
+"""The largest picture with 16 bit in four channels, stored without compression, and what is told about it."""
 
 # ImageDescription, Make, Model, Software, DateTime, Artist, HostComputer, Copyright
 _TIFF_TEXTS = (270, 271, 272, 305, 306, 315, 316, 33432)
@@ -37,6 +42,7 @@ _DAMAGE = (
 )
 # Kinds that are always stored with loss (JPEG 2000 is written without).
 _LOSSY = ("JPEG", "MPO", "AVIF", "HEIF")
+_MOST_DPI = 65535
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I")
 
 
@@ -48,7 +54,7 @@ class PhotoMetadata:
         exif: EXIF block, already corrected for upright storage; may be empty.
         icc: colour profile; may be empty (then sRGB is meant).
         xmp: XMP packet; may be empty.
-        dpi: pixels per inch, None where unknown.
+        dpi: pixels per inch, None where unknown or no number that can be meant.
         text: PNG text chunks.
         sampling: JPEG chroma subsampling as Pillow counts it (0: 4:4:4, 1: 4:2:2, 2: 4:2:0, -1 unknown).
         progressive: JPEG stored progressively.
@@ -94,6 +100,7 @@ def read_photo(path: Path) -> Photo:
     Raises:
         MediaFormatError: damaged, cut off, too large, or no picture.
         OutOfMemoryError: there is not enough memory to unpack it.
+        VanishedError, InputFileError: the file cannot be read.
     """
     with _opened(path) as (image, data, family):
         info = _describe(path, image, data, family)
@@ -167,7 +174,7 @@ def _opened(path: Path, *, load: bool = True) -> Iterator[tuple[Any, bytes, str]
     if kind.family == "heif":
         _register_heif()
     try:
-        data = path.read_bytes()
+        data = _content(path)
         with _without_pixel_limit():
             image = Pillow.open(io.BytesIO(data))
         if image.width * image.height > MAX_PIXELS:
@@ -189,6 +196,17 @@ def _opened(path: Path, *, load: bool = True) -> Iterator[tuple[Any, bytes, str]
     except _DAMAGE as error:
         # Pillow reports damage with whatever its decoders happened to stumble over.
         raise MediaFormatError(f"{path.name} is damaged or cut off ({error}).") from error
+
+
+def _content(path: Path) -> bytes:
+    with readable(path), path.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > MAX_BYTES:
+            raise MediaFormatError(
+                f"{path.name} has {size:,} bytes; that is too much for a picture.",
+                remedy="Export the picture again, compressed or smaller, and drop it.",
+            )
+        return stream.read(size)
 
 
 @contextlib.contextmanager
@@ -343,12 +361,11 @@ def _metadata(image: Any, data: bytes, icc: bytes, width: int, height: int) -> P
     if isinstance(xmp, str):
         xmp = xmp.encode("utf-8", "replace")
     jpeg = image.format in ("JPEG", "MPO")
-    dpi = image.info.get("dpi")
     return PhotoMetadata(
         exif=exif_block.upright(exif, width, height) if exif else b"",
         icc=icc,
         xmp=exif_block.upright_xmp(xmp),
-        dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
+        dpi=_dpi(image.info.get("dpi")),
         text=dict(getattr(image, "text", {}) or {}),
         sampling=JpegImagePlugin.get_sampling(image) if jpeg else -1,
         progressive=bool(image.info.get("progressive")),
@@ -357,3 +374,10 @@ def _metadata(image: Any, data: bytes, icc: bytes, width: int, height: int) -> P
         nclx=image.info.get("nclx_profile"),
         tags={tag: str(image.tag_v2[tag]) for tag in _TIFF_TEXTS if tag in image.tag_v2} if tiff else {},
     )
+
+
+def _dpi(stated: Any) -> tuple[float, float] | None:
+    """What a file says, which may be anything; writers stumble over what no scanner or printer has."""
+    across, down = map(float, stated or (0, 0))
+    sensible = all(math.isfinite(value) and 0 < value <= _MOST_DPI for value in (across, down))
+    return (across, down) if sensible else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,12 +91,13 @@ def write_photo(path: Path, photo: Photo, plan: OutputPlan) -> None:
         data = _encode(photo, plan)
     except MemoryError as error:
         raise OutOfMemoryError(f"There is not enough memory to write {path.name}.") from error
-    except (OSError, ValueError, RuntimeError, cv2.error) as error:
+    except (OSError, ValueError, RuntimeError, OverflowError, struct.error, cv2.error) as error:
         raise MediaFormatError(f"{path.name} cannot be written as {plan.container} ({error}).") from error
     try:
         path.write_bytes(data)
     except OSError as error:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
         raise StorageError(f"{path.name} cannot be written ({error.strerror or error}).") from error
 
 

@@ -241,7 +241,7 @@ def _describe(path: Path, kind: FileKind, container: Any, stream: Any, frame: An
         path=path,
         kind="video",
         container=kind.family,
-        size_bytes=path.stat().st_size,
+        size_bytes=container.size,
         width=width,
         height=height,
         orientation=orientation,

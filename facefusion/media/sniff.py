@@ -7,12 +7,15 @@ same look finds files that were cut off: their headers promise more bytes than t
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from facefusion.errors import FaceFusionError, InputFileError, MediaFormatError, VanishedError
+from facefusion.media.boxes import top_boxes
+from facefusion.media.reading import readable
 
 _HEAD = 4096
 _INCOMPLETE = "Copy the file again: it did not arrive completely."
@@ -134,19 +137,15 @@ def identify(path: Path) -> FileKind:
         VanishedError: the file is gone.
         InputFileError: it cannot be read.
     """
-    try:
+    with readable(path):
         if not path.is_file():
             # Opening a pipe would wait for ever.
             raise _not_a_file(path)
         with path.open("rb") as stream:
-            size = stream.seek(0, 2)
+            size = stream.seek(0, os.SEEK_END)
             stream.seek(0)
             head = stream.read(_HEAD)
             return _identify(path.name, stream, head, size)
-    except FileNotFoundError as error:
-        raise VanishedError(f"{path.name} is no longer there.") from error
-    except OSError as error:
-        raise InputFileError(f"{path.name} cannot be read ({error.strerror or error}).") from error
 
 
 def check_name(path: Path, kind: FileKind) -> None:
@@ -223,23 +222,10 @@ def _identify_boxes(name: str, stream: BinaryIO, head: bytes, size: int) -> File
     if head[4:8] == b"ftyp" and brand in _HEIF_BRANDS:
         return FileKind("avif" if b"avif" in brands else "heif", True)
     found: set[bytes] = set()
-    position = 0
-    for _ in range(100_000):
-        if position + 8 > size:
-            break
-        stream.seek(position)
-        header = stream.read(16)
-        length, kind = struct.unpack_from(">I4s", header)
-        if length == 1 and len(header) == 16:
-            length = struct.unpack_from(">Q", header, 8)[0]
-        elif length == 0:
-            length = size - position
-        if length < 8:
-            break
-        found.add(kind)
-        if position + length > size and kind in (b"mdat", b"moov", b"moof"):
-            raise _cut_off(name, position + length, size)
-        position += length
+    for box in top_boxes(stream, size):
+        found.add(box.kind)
+        if box.end > size and box.kind in (b"mdat", b"moov", b"moof"):
+            raise _cut_off(name, box.end, size)
     if b"moov" not in found:
         raise MediaFormatError(
             f"{name} is cut off or was never finished: the index (moov) that belongs to this kind of file is "
@@ -298,10 +284,14 @@ def webp_is_lossless(data: bytes) -> bool:
 
 
 def ends_inside_a_packet(path: Path) -> bool:
-    """Whether an MPEG-TS file ends before its last packet does; recordings end with whole packets."""
-    with path.open("rb") as file:
+    """Whether an MPEG-TS file ends before its last packet does; recordings end with whole packets.
+
+    Raises:
+        VanishedError, InputFileError: the file cannot be read.
+    """
+    with readable(path), path.open("rb") as file:
         packet = _transport_packet(file.read(2048))
-    return packet > 0 and path.stat().st_size % packet != 0
+        return packet > 0 and file.seek(0, os.SEEK_END) % packet != 0
 
 
 def _is_transport_stream(head: bytes) -> bool:

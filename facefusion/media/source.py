@@ -11,7 +11,8 @@ from typing import Any
 import av
 import av.error
 
-from facefusion.errors import FaceFusionError, InputFileError, MediaFormatError, OutOfMemoryError
+from facefusion.errors import FaceFusionError, MediaFormatError, OutOfMemoryError
+from facefusion.media.reading import unreadable
 from facefusion.media.sniff import FileKind, identify
 
 _OPEN_SECONDS = 20.0
@@ -27,6 +28,8 @@ def open_input(path: Path, kind: FileKind | None = None) -> Iterator[Any]:
 
     Raises:
         MediaFormatError: it cannot be opened, or libav fails while it is used inside the block.
+        InputFileError: its disk or card has a fault.
+        OutOfMemoryError: memory ran out.
     """
     kind = kind or identify(path)
     if not kind.demuxer:
@@ -81,14 +84,6 @@ def translated(name: str) -> Iterator[None]:
         if error.errno == errno.EIO:
             raise unreadable(name, error) from error
         raise MediaFormatError(f"{name} is damaged or not supported ({error.strerror or error}).") from error
-
-
-def unreadable(name: str, error: OSError | av.error.FFmpegError) -> InputFileError:
-    """The error of a disk or card that does not give a file back."""
-    return InputFileError(
-        f"{name} cannot be read ({error.strerror or error}).",
-        remedy="Its disk or card has a fault; copy it to a sound one and drop the copy.",
-    )
 
 
 def main_video(container: Any) -> Any | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from fractions import Fraction
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
@@ -21,6 +22,7 @@ from PIL import Image as Pillow
 from facefusion.media.labels import gif_block, png_xmp
 
 RGBA = npt.NDArray[np.uint8]
+_SIXTEEN_BITS = 0xFFFF
 
 
 class Packer(Protocol):
@@ -178,7 +180,7 @@ class PngPacker:
             self._control = self._out.tell()
             self._chunk(b"acTL", struct.pack(">II", 0, self._loops))
         height, width = pixels.shape[:2]
-        timing = struct.pack(">HHBB", min(milliseconds, 65535), 1000, 0, 0)
+        timing = struct.pack(">HHBB", *_fraction(milliseconds), 0, 0)
         self._chunk(b"fcTL", struct.pack(">IIIII", self._next(), width, height, *place) + timing)
         if self._count == 0:
             self._chunk(b"IDAT", data)
@@ -201,6 +203,13 @@ class PngPacker:
     def _chunk(self, name: bytes, data: bytes) -> None:
         check = struct.pack(">I", zlib.crc32(name + data))
         self._out.write(struct.pack(">I", len(data)) + name + data + check)
+
+
+def _fraction(milliseconds: int) -> tuple[int, int]:
+    """A time in seconds as numerator and denominator of 16 bit each, as exact as that allows."""
+    finest = max(1, min(1000, _SIXTEEN_BITS * 1000 // max(milliseconds, 1)))
+    seconds = Fraction(milliseconds, 1000).limit_denominator(finest)
+    return min(seconds.numerator, _SIXTEEN_BITS), seconds.denominator
 
 
 def _three(value: int) -> bytes:

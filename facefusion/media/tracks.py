@@ -13,7 +13,8 @@ import av.error
 
 from facefusion.errors import MediaFormatError
 from facefusion.media.plan import OutputPlan, TrackPlan
-from facefusion.media.source import read_packets, unreadable
+from facefusion.media.reading import unreadable
+from facefusion.media.source import read_packets
 
 # libav keeps these for itself; copying them would contradict the new file.
 _OWN_STREAM_TAGS = ("encoder", "vendor_id", "DURATION", "BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES")

@@ -1,11 +1,14 @@
 """Moving GIF, WebP and PNG files as targets: same kind, same delays, untouched pictures unchanged."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from media_job import settings
 from PIL import Image
 
-from facefusion.errors import MediaFormatError, VerificationError
+from facefusion.errors import MediaFormatError, VanishedError, VerificationError
 from facefusion.media.open import open_reader, open_writer
 from facefusion.media.plan import plan_output
 from facefusion.media.probe import probe
@@ -130,6 +133,40 @@ def test_every_picture_is_read_as_it_is_shown(tmp_path):
         for (wanted, _), frame in zip(shown(source)[0], reader, strict=True):
             assert np.array_equal(frame.read((0, 0, 64, 48))[..., ::-1], wanted[..., :3])
         assert [frame.index for frame in reader.glimpses(3, 1)] == [0, 1, 2]
+
+
+def with_delay(path, numerator, denominator):
+    """An animated PNG whose second picture stays for that many seconds."""
+    data = bytearray(make(path).read_bytes())
+    at, pictures = 8, 0
+    while at < len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        pictures += name == b"fcTL"
+        if name == b"fcTL" and pictures == 2:
+            struct.pack_into(">HH", data, at + 28, numerator, denominator)
+            struct.pack_into(">I", data, at + 8 + length, zlib.crc32(bytes(data[at + 4 : at + 8 + length])))
+        at += 12 + length
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("delay", [(1, 3), (6021, 50), (65535, 99), (65535, 1)])
+def test_a_picture_that_stays_for_minutes_keeps_its_time(tmp_path, delay):
+    source = with_delay(tmp_path / "clip.png", *delay)
+    out, _ = process(source)
+    with Image.open(out) as image:
+        image.seek(1)
+        assert image.info["duration"] == pytest.approx(1000 * delay[0] / delay[1], abs=1)
+
+
+def test_a_source_that_goes_away_is_not_called_a_full_disk(tmp_path):
+    source = make(tmp_path / "clip.webp")
+    info = probe(source)
+    writer = open_writer(tmp_path / "result.webp", info, plan_output(info, settings()))
+    source.unlink()
+    with pytest.raises(VanishedError, match=r"clip\.webp is no longer there"), writer:
+        pass
+    assert not (tmp_path / "result.webp").exists()
 
 
 def test_avif_sequence_becomes_animated_webp_and_says_so(tmp_path):

@@ -24,6 +24,7 @@ from facefusion.media.verify import verify_photo, verify_video
 DEEP = b"<a>" * 5000 + b"</a>" * 5000
 LABEL = Label("http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia", "tool 1")
 STILLS = ["a.jpg", "a.png", "a.webp", "a.tif", "a.avif", "a.heic", "a.jp2", "deep.png", "deep.tif"]
+OWN_ENTITY = '\ufeff<!DOCTYPE a [<!ENTITY b "c">]><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#">&b;</r:RDF>'
 OWN_WORDS = b"""<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">
 <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" dc:format="image/jpeg"
@@ -125,6 +126,7 @@ def test_other_words_of_the_picture_stay_and_the_old_source_type_goes(tmp_path: 
         b"\xff\xfe\0",
         b"<a/>",
         b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
+        OWN_ENTITY.encode("utf-16-be"),
         b"text",
         OWN_WORDS.replace(b"</rdf:Description>", DEEP + b"</rdf:Description>"),
     ],

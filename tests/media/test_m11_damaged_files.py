@@ -237,6 +237,15 @@ def test_cut_off_pictures(tmp_path, family):
         read_photo(path)
 
 
+def test_picture_file_without_end_is_not_read_into_memory(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (8, 8)).save(path)
+    os.truncate(path, 1 << 40)
+    with pytest.raises(MediaFormatError, match="1,099,511,627,776 bytes; that is too much"):
+        read_photo(path)
+    refused(path, "too much")
+
+
 def test_picture_that_claims_to_be_huge(tmp_path):
     path = tmp_path / "bomb.png"
     Image.new("1", (8, 8)).save(path)

@@ -3,6 +3,7 @@
 import functools
 import io
 import struct
+import zlib
 
 import av
 import cv2
@@ -11,6 +12,7 @@ import pytest
 from media_clips import Clip, make_clip
 from media_job import psnr, settings
 from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin
+from PIL.TiffImagePlugin import IFDRational
 
 from facefusion.errors import MediaFormatError
 from facefusion.media.photos import read_face_picture, read_photo, write_photo
@@ -441,3 +443,50 @@ def test_tiny_pictures(tmp_path, size):
     out, photo, _ = rewrite(tmp_path / "photo.png")
     assert photo.frame.thumbnail(100)[0].max() == 30
     assert Image.open(out).size == size
+
+
+@pytest.mark.parametrize("suffix", ["tif", "jpg", "png", "bmp"])
+@pytest.mark.parametrize("dpi", [(0xFFFFFFFF, 1), (1, 0), (0, 1), (0xFFFFFFFF, 0xFFFFFFFF)])
+def test_a_resolution_nobody_can_mean_does_not_keep_a_picture_from_being_written(tmp_path, suffix, dpi):
+    source = tmp_path / f"photo.{suffix}"
+    Image.fromarray(scene()).save(source)
+    if suffix == "tif":
+        cv2.imwrite(str(source), scene()[..., ::-1].astype(np.uint16) * 257)
+        patch_rationals(source, *dpi)
+    elif suffix == "jpg":
+        exif = Image.Exif()
+        exif[0x011A] = exif[0x011B] = IFDRational(*dpi)
+        exif[0x0128] = 2
+        Image.fromarray(scene()).save(source, exif=exif)
+    elif suffix == "png":
+        insert_density(source, dpi[0])
+    else:
+        data = bytearray(source.read_bytes())
+        struct.pack_into("<ii", data, 38, -1, -1)
+        source.write_bytes(data)
+    out, _, _ = rewrite(source)
+    assert psnr(read_face_picture(out)[..., ::-1], scene()) > 30
+
+
+def patch_rationals(path, numerator, denominator):
+    """Say this resolution in a TIFF file that says none."""
+    data = bytearray(path.read_bytes())
+    first = struct.unpack_from("<I", data, 4)[0]
+    count = struct.unpack_from("<H", data, first)[0]
+    entries = [bytes(data[first + 2 + 12 * i : first + 14 + 12 * i]) for i in range(count)]
+    entries = [entry for entry in entries if struct.unpack_from("<H", entry)[0] not in (282, 283, 296)]
+    entries += [struct.pack("<HHII", tag, 5, 1, len(data)) for tag in (282, 283)]
+    entries.append(struct.pack("<HHIHH", 296, 3, 1, 2, 0))
+    data += struct.pack("<II", numerator, denominator)
+    struct.pack_into("<I", data, 4, len(data))
+    entries.sort(key=lambda entry: struct.unpack_from("<H", entry)[0])
+    data += struct.pack("<H", len(entries)) + b"".join(entries) + struct.pack("<I", 0)
+    path.write_bytes(data)
+
+
+def insert_density(path, pixels_a_metre):
+    """Say this resolution in a PNG file."""
+    data = path.read_bytes()
+    body = b"pHYs" + struct.pack(">IIB", pixels_a_metre, pixels_a_metre, 1)
+    chunk = struct.pack(">I", 9) + body + struct.pack(">I", zlib.crc32(body))
+    path.write_bytes(data[:33] + chunk + data[33:])
