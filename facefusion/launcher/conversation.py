@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+import contextlib
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TextIO, TypeVar, cast
 
 from rich.console import Console
-from rich.prompt import Confirm, Prompt
+from rich.prompt import Confirm, Prompt, PromptBase
 
 from facefusion.errors import FaceFusionError
 from facefusion.launcher.text import safe
@@ -28,41 +33,71 @@ class Conversation:
 
     def confirm(self, question: str, *, default: bool) -> bool:
         """Yes or no."""
-        return self._asked(lambda: Confirm.ask(question, console=self.console, default=default), default)
+        return self._ask(Confirm, question, default)
 
     def choose(self, question: str, choices: Sequence[str], default: str) -> str:
         """One of several words."""
-        return self._asked(
-            lambda: Prompt.ask(question, console=self.console, choices=list(choices), default=default),
-            default,
-        )
+        return self._ask(Prompt, question, default, choices=list(choices))
 
     def text(self, question: str, default: str, check: Callable[[str], None]) -> str:
         """A text that `check` does not object to (with a FaceFusionError)."""
-
-        def ask() -> str:
-            while True:
-                answer = Prompt.ask(question, console=self.console, default=default).strip()
-                try:
-                    check(answer)
-                except FaceFusionError as error:
-                    self.console.print(f"  {safe(error.message)}", style="yellow", markup=False)
-                else:
-                    return answer
-
-        return self._asked(ask, default)
+        while self.interactive:
+            answer = self._ask(Prompt, question, default).strip()
+            try:
+                check(answer)
+            except FaceFusionError as error:
+                self.console.print(f"  {safe(error.message)}", style="yellow", markup=False)
+            else:
+                return answer
+        return default
 
     def typed(self, question: str, wanted: str) -> bool:
         """Whether exactly these words were typed (case and spaces aside); nobody there means no."""
-        answer = self._asked(
-            lambda: Prompt.ask(question, console=self.console, default="", show_default=False), ""
-        )
+        answer = self._ask(Prompt, question, "", show_default=False)
         return " ".join(answer.casefold().split()) == wanted.casefold()
 
-    def _asked(self, ask: Callable[[], T], default: T) -> T:
+    def _ask(self, prompt: type[PromptBase[T]], question: str, default: T, **options: Any) -> T:
         if not self.interactive:
             return default
+        keyboard = cast(TextIO, _Keyboard())
         try:
-            return ask()
+            return prompt.ask(question, console=self.console, default=default, stream=keyboard, **options)
         except EOFError:  # the terminal was closed, or Ctrl-D
             raise KeyboardInterrupt from None
+
+
+class _Keyboard:
+    """Standard input as prompts read it. No Ctrl-C is lost, also not one pressed as the waiting begins.
+
+    A signal that comes between Python's last look at signals and the system call that waits for a line would
+    be noticed only after that line. So the waiting is for the line or for word of a signal.
+    """
+
+    def readline(self) -> str:
+        """A line without its end.
+
+        Raises:
+            EOFError: there will be none.
+        """
+        if sys.platform != "win32":  # there Ctrl-C ends the reading itself
+            with _word_of_signals() as word:
+                while sys.stdin not in select.select([sys.stdin, word], [], [])[0]:
+                    os.read(word, 1)
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+        return line.rstrip("\n")
+
+
+@contextlib.contextmanager
+def _word_of_signals() -> Iterator[int]:
+    """A descriptor that can be read once a signal has come."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = signal.set_wakeup_fd(writing)
+    try:
+        yield reading
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(reading)
+        os.close(writing)

@@ -13,6 +13,24 @@ from terminal import Terminal
 from facefusion.automation.lock import InstanceLock
 
 SCRIPT = Path(__file__).with_name("imagined_start.py")
+ASKS_WITH_SIGINT_ELSEWHERE = """
+import os, signal, threading, time
+from rich.console import Console
+from facefusion.launcher.conversation import Conversation
+
+def interrupt():
+    time.sleep(0.3)
+    os.kill(os.getpid(), signal.SIGINT)
+    threading.Event().wait()
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try:
+    threading.Thread(target=interrupt, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    Conversation(Console(), interactive=True).choose("Profile", ["fast", "best"], "fast")
+except KeyboardInterrupt:
+    print("stopped by Ctrl-C")
+"""
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
 
 
@@ -153,6 +171,17 @@ def test_ctrl_c_and_ctrl_d_at_a_question_end_cleanly(terminal: Terminal, key: st
     terminal.type(key)
     terminal.wait_for("stopped by Ctrl-C")
     assert terminal.end() == 130
+
+
+def test_a_ctrl_c_that_interrupts_no_system_call_ends_a_question_too() -> None:
+    """As one does that is pressed just before the waiting begins; here another thread is given the signal."""
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[2])}
+    terminal = Terminal([sys.executable, "-c", ASKS_WITH_SIGINT_ELSEWHERE], environment)
+    try:
+        terminal.wait_for("stopped by Ctrl-C")
+        assert terminal.end() == 0
+    finally:
+        terminal.close()
 
 
 def test_the_keyboard_works_as_before_after_the_end(root: Path) -> None:
