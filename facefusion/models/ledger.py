@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from facefusion.errors import StorageError
+from facefusion.system.disk import replace_text
 
 LEDGER_FILE = "lock.json"
 MUTEX_FILE = ".lock"
@@ -115,12 +116,11 @@ class Ledger:
             "files": {file: asdict(record) for file, record in sorted(self._records.items())},
             "pins": {file: asdict(pin) for file, pin in sorted(self._pins.items())},
         }
-        temporary = self._path.with_name(f".{LEDGER_FILE}.{os.getpid()}.part")
-        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(self._path)
+        replace_text(self._path, json.dumps(document, indent=2) + "\n")
 
     def _read(self) -> tuple[dict[str, Record], dict[str, Pin]]:
-        # A damaged ledger costs one reading of the files, nothing else; so it is simply begun anew.
+        # Begun anew where it is damaged. That costs one reading of the files, and those of which nothing but
+        # their first installation was known are `unknown` until the vendor's checksum has been fetched.
         try:
             raw: Any = json.loads(self._path.read_text(encoding="utf-8"))
             if raw["version"] != _VERSION:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from facefusion.errors import ModelMissingError, StorageError
 from facefusion.models.registry import Licence, Model
+from facefusion.system.disk import replace_text
 
 LICENCES_FILE = "licences.json"
 
@@ -36,14 +35,10 @@ class LicenceBook:
         """
         notes = dict(self._read())
         notes[key] = datetime.now(UTC).isoformat(timespec="seconds")
-        temporary = self._path.with_name(f".{LICENCES_FILE}.{os.getpid()}.part")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
-            temporary.replace(self._path)
+            replace_text(self._path, json.dumps(notes, indent=2) + "\n")
         except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
             raise StorageError(f"{self._path} cannot be written ({error.strerror}).") from error
 
     def require(self, models: Iterable[Model], ask: LicenceQuestion | None) -> None:

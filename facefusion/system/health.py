@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import psutil  # type: ignore[import-untyped]
 
 from facefusion.config import LimitSettings
 from facefusion.system.cgroups import process_limits
+from facefusion.system.disk import replace_text
 from facefusion.system.hardware import available_memory, detect_cores, free_disk
 
 SPEEDS_FILE = "speeds.json"
@@ -186,10 +186,8 @@ class SystemHealthMonitor:
         key = f"{engine}/{quality_preset}"
         self._speeds[key] = [*self._speeds.get(key, []), pixels / seconds][-_KEPT_SPEEDS:]
         if self._speeds_file:
-            temporary = self._speeds_file.with_name(f".{SPEEDS_FILE}.{os.getpid()}.part")
             with contextlib.suppress(OSError):  # a lost measurement is no reason to fail a job
-                temporary.write_text(json.dumps(self._speeds) + "\n", encoding="utf-8")
-                temporary.replace(self._speeds_file)
+                replace_text(self._speeds_file, json.dumps(self._speeds) + "\n")
 
     def _expected_seconds(self, pixels: int, engine: str, quality_preset: str) -> float | None:
         speeds = self._speeds.get(f"{engine}/{quality_preset}")

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from facefusion.errors import StorageError
-from facefusion.system.disk import sync_folder
+from facefusion.system.disk import replace_text
 
 LOG_FILE, HEAD_FILE, KEY_FILE = "audit.jsonl", "audit.head", "faces.key"
 GENESIS = "0" * 64
@@ -111,7 +111,7 @@ class AuditLog:
             notes: list[Mapping[str, Any]] = []
             if torn:
                 notes.append({"event": "repaired", "removed_bytes": torn})
-            expected = self.remembered()
+            expected = _remembered(self._head)
             if expected != end and not _lags_behind(expected, end, lines):
                 notes.append({"event": "break", "expected_lines": -1 if expected is None else expected.lines})
             new = b""
@@ -124,15 +124,8 @@ class AuditLog:
         self._remember(end)
         return True
 
-    def remembered(self) -> _End | None:
-        """How the log ended after the last entry; None if that is lost."""
-        try:
-            return _End(**json.loads(self._head.read_text(encoding="ascii")))
-        except (OSError, ValueError, TypeError):
-            return None
-
     def _remember(self, end: _End) -> None:
-        _write_private(self._head, json.dumps(asdict(end)))
+        replace_text(self._head, json.dumps(asdict(end)), private=True, durable=True)
 
 
 def check_audit(state_dir: Path) -> AuditCheck:
@@ -142,9 +135,10 @@ def check_audit(state_dir: Path) -> AuditCheck:
         StorageError: it cannot be read.
     """
     path = state_dir / LOG_FILE
-    expected = AuditLog(state_dir).remembered()
-    end, note, seen_expected = _End(), "", expected == _End()
+    end, note = _End(), ""
     try:
+        expected = _remembered(state_dir / HEAD_FILE)
+        seen_expected = expected == end
         with path.open("rb") as log:
             for raw in log:
                 if not raw.endswith(b"\n"):
@@ -181,7 +175,7 @@ def face_mark(state_dir: Path, face_sha256: str) -> str:
     path = state_dir / KEY_FILE
     try:
         if not path.exists():
-            _write_private(path, secrets.token_hex(32))
+            replace_text(path, secrets.token_hex(32), private=True, durable=True)
         key = path.read_bytes()
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror or error}.") from error
@@ -200,15 +194,20 @@ def forget_faces(state_dir: Path) -> None:
         raise StorageError(f"{state_dir / KEY_FILE} cannot be removed: {error.strerror or error}.") from error
 
 
-def _write_private(path: Path, text: str) -> None:
-    """Replace a file of our own; at every moment it is the old or the new whole."""
-    draft = path.with_name(f".{path.name}.part")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(path)
-    sync_folder(path.parent)
+def _remembered(head: Path) -> _End | None:
+    """How the log ended after the last entry; None if that is lost.
+
+    Raises:
+        OSError: it is there and cannot be read, which says nothing about the log.
+    """
+    try:
+        stated = json.loads(head.read_text(encoding="ascii"))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+    match stated:
+        case {"lines": int(lines), "sha256": str(sha256)}:
+            return _End(lines, sha256)
+    return None
 
 
 def _line(entry: Mapping[str, Any], before: _End) -> bytes:
@@ -237,7 +236,7 @@ def _wrong(line: bytes, before: _End) -> str | None:
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         document = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
 

@@ -180,10 +180,11 @@ class ContentGate:
         try:
             scores: dict[str, float] = {}
             for picture in pictures:
-                for name, score in self._model.score(picture).items():
+                answer = self._model.score(picture)
+                if not answer or not all(0.0 <= score <= 1.001 for score in answer.values()):
+                    raise ValueError("what it answers are no scores")
+                for name, score in answer.items():
                     scores[name] = max(score, scores.get(name, score))
-            if not all(0.0 <= score <= 1.001 and math.isfinite(score) for score in scores.values()):
-                raise ValueError("what it answers are no scores")
         except MemoryError as error:
             raise OutOfMemoryError("Memory ran out while the content gate looked at a picture.") from error
         except Exception as error:
@@ -227,7 +228,7 @@ class OutputInspector:
         self._latest: tuple[float, Mapping[str, float]] | None = None
 
     def inspect(self, frame: Thumbnailed, seconds: float) -> None:
-        """See `facefusion.pipeline.FrameInspector`.
+        """See `facefusion.jobspec.FrameInspector`.
 
         Raises:
             ContentBlockedError: refused, or the model failed.
@@ -252,6 +253,18 @@ class OutputInspector:
         if self._judge.is_suspicious(scores):
             self._alert_until = max(self._alert_until, seconds + ALERT_SECONDS)
         self._next = seconds + (CLOSE_SECONDS if seconds < self._alert_until else OUTPUT_SECONDS)
+
+    def memory(self) -> dict[str, Any]:
+        """See `facefusion.jobspec.RememberingInspector`."""
+        latest = None if self._latest is None else (self._latest[0], dict(self._latest[1]))
+        moments = {"next": self._next, "alert_until": self._alert_until, "latest": latest}
+        return {"judge": self._judge.memory(), **moments}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """See `facefusion.jobspec.RememberingInspector`."""
+        self._judge.recall(memory["judge"])
+        self._next, self._alert_until = memory["next"], memory["alert_until"]
+        self._latest = None if memory["latest"] is None else (memory["latest"][0], memory["latest"][1])
 
 
 def _views(frame: Thumbnailed, side: int) -> list[NDArray[np.uint8]]:

@@ -6,10 +6,8 @@ text, time and where it was given, and no name.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import shlex
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,6 +15,7 @@ from pathlib import Path
 
 from facefusion.config import AutomationConfig
 from facefusion.errors import ConfigError, PolicyNotAcceptedError, StorageError
+from facefusion.system.disk import replace_text
 
 CURRENT_VERSION = 1
 """Raised whenever `POLICY_TEXT` changes; an acceptance of an earlier version does not count."""
@@ -121,19 +120,10 @@ def accept(state_dir: Path, version: int, interface: str) -> Acceptance:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     record = Acceptance(version, text_sha256(), now, interface)
     path = state_dir / POLICY_FILE
-    temporary = path.with_name(f".{POLICY_FILE}.{os.getpid()}.part")
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         state_dir.chmod(0o700)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(asdict(record), stream, indent=2)
-            stream.write("\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        replace_text(path, json.dumps(asdict(record), indent=2) + "\n", private=True, durable=True)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise StorageError(f"{path} cannot be written ({error.strerror}).") from error
     return record

@@ -64,7 +64,9 @@ def seal(
     Raises:
         SealingError: it cannot be signed, or what was signed does not hold.
         StorageError: there is not enough room.
+        VerificationError: the signed file does not hold the same pictures and sound.
         MediaFormatError: the signed file is larger than the file system allows.
+        OSError: a file cannot be read or written.
     """
     kind = credentials.media_type(work)
     fresh = work.with_name(f"{_FRESH}{work.suffix}")
@@ -90,7 +92,7 @@ def seal(
             at("signed")
             embedded = credentials.can_embed(kind)
             found = credentials.read_credentials(fresh, authorities, None if embedded else manifest)
-        _require_valid(work, found, statement["label"])
+        valid = _valid(work, found, statement["label"])
         verify_same(work, fresh)
         at("checked")
         shutil.copymode(work, fresh)
@@ -108,16 +110,16 @@ def seal(
         raise
     finally:
         fresh.unlink(missing_ok=True)
-    assert found is not None
-    return Seal(found.manifest_id, found.signer, embedded, warnings)
+    return Seal(valid.manifest_id, valid.signer, embedded, warnings)
 
 
-def _require_valid(work: Path, found: Credentials | None, label: str) -> None:
+def _valid(work: Path, found: Credentials | None, label: str) -> Credentials:
     if found is None:
         raise SealingError(f"{work.name} was signed, but carries no signature.")
     if found.state is not State.OWN or found.manifest_id != label:
         what = ", ".join(found.failures) or f"it reads as {found.state}"
         raise SealingError(f"{work.name} was signed, but the signature does not hold ({what}).")
+    return found
 
 
 def _require_room(work: Path) -> None:
@@ -132,13 +134,15 @@ def _require_room(work: Path) -> None:
 
 
 def _require_growth(work: Path, fresh: Path) -> None:
-    """What was written is not as large as a file may be: some more still goes into it."""
+    """Return only if some more still goes into what was written: no limit on files or on space is met."""
     try:
         with fresh.open("ab") as stream:
             stream.write(bytes(1 << 20))
     except OSError as error:
         if error.errno == errno.EFBIG:
             raise too_large(work.name) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(f"{work.name} cannot be signed: {error.strerror}.") from error
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -177,7 +177,21 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path) -> None:
     (tmp_path / HEAD_FILE).mkdir()  # cannot be replaced by a file
     with pytest.raises(StorageError):
         fill(tmp_path, 1, first=70)
-    assert path.read_bytes().startswith(before)
+    with pytest.raises(StorageError):
+        check_audit(tmp_path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "head", ["", "{}", "[" * 100_000, '{"lines": "6", "sha256": "0"}', '{"lines": 6, "sha256": null}']
+)
+def test_a_head_that_says_nothing_is_a_break_and_no_crash(tmp_path: Path, head: str) -> None:
+    path = fill(tmp_path)
+    (tmp_path / HEAD_FILE).write_text(head)
+    assert check_audit(tmp_path).reason == f"{HEAD_FILE} is missing or damaged"
+    fill(tmp_path, 1, first=70)
+    assert [entry["event"] for entry in entries(path)[-2:]] == ["break", "done"]
+    assert check_audit(tmp_path).break_line == 7
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a limit on the size of files is POSIX")

@@ -382,10 +382,21 @@ def failing(answer: Callable[[], Any]) -> object:
 
 def test_a_model_that_fails_or_answers_nonsense_refuses(tmp_path: Path) -> None:
     path = write_picture(tmp_path / "a.png", 0.1)
-    for answer in (lambda: 1 / 0, lambda: {CLASS: float("nan")}, lambda: {CLASS: -3.0}, lambda: None):
+    for answer in (
+        *(lambda: 1 / 0, lambda: {CLASS: float("nan")}, lambda: {CLASS: -3.0}),
+        *(lambda: None, lambda: {}),
+    ):
         with pytest.raises(ContentBlockedError, match="cannot work") as caught:
             gate(failing(answer)).check_target(path)
         assert "models install" in caught.value.remedy
+
+
+def test_one_answer_that_is_none_is_not_hidden_by_the_next(tmp_path: Path) -> None:
+    scores = iter([0.1, float("nan"), *[0.1] * 20])
+    path = write_picture(tmp_path / "a.png", 0.1)
+    cv2.imwrite(str(path), shade(0.1, width=3000, height=200))
+    with pytest.raises(ContentBlockedError, match="cannot work"):
+        gate(failing(lambda: {CLASS: next(scores)})).check_target(path)
 
 
 def test_want_of_memory_says_nothing_about_the_model_and_is_tried_again(tmp_path: Path) -> None:
