@@ -133,6 +133,6 @@ def _text_about(job: Job) -> str:
         case JobState.FAILED:
             return f"failed with face {face}{failure}" if job.face_name else f"failed{failure}"
         case JobState.BLOCKED:
-            return f"blocked, face {face}{failure}"
+            return f"held back, face {face}{failure}"
         case JobState.CANCELLED:
             return f"cancelled, face {face}{failure}"

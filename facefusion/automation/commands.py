@@ -1,9 +1,4 @@
-"""The command line of `simple_auto_processor.py`.
-
-Exit status: 0 all well; 1 something failed, is blocked or waits (`--once`), or a check found something; 2 the
-program cannot start (settings, another daemon, arguments); 3 only `--once`: everything was processed, but in
-some target no face was found.
-"""
+"""What each command of `simple_auto_processor.py` does; its words and exit status stand in `arguments`."""
 
 from __future__ import annotations
 
@@ -102,7 +97,7 @@ def show_status(given: argparse.Namespace, options: Options) -> int:
 
 
 def retry(given: argparse.Namespace, options: Options) -> int:
-    """Queue failed and blocked jobs again."""
+    """Queue failed and held back jobs again."""
 
     inbox = _processor(given, options).workspace.inbox
 

@@ -16,6 +16,7 @@ from facefusion.automation.job import Inputs, Job, JobState, failure_from
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.loop import Loop
 from facefusion.automation.publish import Outbox, result_base
+from facefusion.automation.snapshot import STATE_WORDS
 from facefusion.automation.staffing import Staffing
 from facefusion.automation.worker import Broken, Ended, Finished, Order, Progress, Worker, WorkerSpec
 from facefusion.automation.workspace import Workspace, printable
@@ -389,7 +390,7 @@ class Crew:
             silent = state is JobState.CANCELLED
         self._queue.end(job, state, failure=failure, seconds=seconds, silent=silent)
         log = logger.info if state is JobState.CANCELLED else logger.error
-        log("%s %s: %s", state.value.capitalize(), printable(job.target), failure.message)
+        log("%s %s: %s", STATE_WORDS[state].capitalize(), printable(job.target), failure.message)
         self._on_ended(replace(job, state=state))
 
 

@@ -97,7 +97,7 @@ class SimpleAutoProcessor:
         """Process what lies in the inbox and return.
 
         Returns:
-            0 if every target has its result; 1 if one failed, is blocked, waits for something or was
+            0 if every target has its result; 1 if one failed, is held back, waits for something or was
             refused; 3 if none of that, but in some target no face was found.
 
         Raises:

@@ -13,20 +13,13 @@ from facefusion.automation.jobs import JobQueue
 from facefusion.automation.kinds import worth_entering
 from facefusion.automation.publish import Outbox
 from facefusion.automation.sightings import sweep
-from facefusion.automation.snapshot import INBOX_FILE, STATUS_FILE
+from facefusion.automation.snapshot import INBOX_FILE, STATE_WORDS, STATUS_FILE
 from facefusion.automation.workspace import Workspace
 from facefusion.errors import ConfigError
 from facefusion.reports.usage import DATABASE_FILE
 from facefusion.trust.audit import forget_faces
 from facefusion.wording import count
 
-_KINDS = {
-    JobState.DONE: "done",
-    JobState.NO_FACE: "without a face",
-    JobState.FAILED: "failed",
-    JobState.BLOCKED: "held back",
-    JobState.CANCELLED: "cancelled",
-}
 EVERYTHING = "the queue with the history of all jobs, the statistics, the log and outbox/analytics/"
 
 
@@ -63,7 +56,7 @@ def purge_leftovers(workspace: Workspace) -> Iterator[str]:
     forget_faces(workspace.state_dir)
     yield f"Forgot the content of {count(removed, 'file')}; it is read again at the next start."
     if gone:
-        kinds = Counter(_KINDS[job.state] for job in gone)
+        kinds = Counter(STATE_WORDS[job.state] for job in gone)
         told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items())
         what = f"{count(len(gone), 'ended job')} ({told})"
         yield f"Forgot {what}, because the target is no longer in the inbox."

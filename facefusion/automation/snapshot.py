@@ -44,6 +44,21 @@ FileState = Literal[
     "vanished",
 ]
 """`ready` is a face that can be used; `preparing` is being read to know its content; the rest is clear."""
+STATE_WORDS: Mapping[str, str] = {
+    "waiting": "waiting",
+    "preparing": "being read",
+    "refused": "refused",
+    "blocked": "held back",
+    "running": "in work",
+    "queued": "in the queue",
+    "failed": "failed",
+    "done": "done",
+    "no_face": "without a face",
+    "cancelled": "cancelled",
+    "ignored": "ignored",
+    "vanished": "gone",
+}
+"""The states as people read them, in the order in which they matter; `ready` is told in other words."""
 
 
 @dataclass(frozen=True, slots=True)

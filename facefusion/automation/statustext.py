@@ -11,9 +11,9 @@ from pathlib import Path
 
 from facefusion.automation.kinds import FOREIGN
 from facefusion.automation.snapshot import (
+    STATE_WORDS,
     DaemonState,
     FailureView,
-    FileState,
     InboxFile,
     JobView,
     QueueCounts,
@@ -38,21 +38,6 @@ _STATES: dict[DaemonState, str] = {
     "paused": "paused",
     "stopping": "stopping",
 }
-_FILE_WORDS: dict[FileState, str] = {
-    "waiting": "waiting",
-    "preparing": "being read",
-    "refused": "refused",
-    "blocked": "held back",
-    "running": "in work",
-    "queued": "in the queue",
-    "failed": "failed",
-    "done": "done",
-    "no_face": "without a face",
-    "cancelled": "cancelled",
-    "ignored": "ignored",
-    "vanished": "gone",
-}
-"""In the order in which they matter; `ready` ones are faces and counted as such."""
 STAGES: Mapping[str, str] = {
     "starting": "starting",
     "preparing": "preparing the face",
@@ -216,7 +201,7 @@ def _files(
         yield "Inbox: empty"
         return
     states = Counter(file.state for file in files)
-    counted = [f"{states[state]:,} {words}" for state, words in _FILE_WORDS.items() if states[state]]
+    counted = [f"{states[state]:,} {words}" for state, words in STATE_WORDS.items() if states[state]]
     if states["ready"]:
         counted.insert(0, count(states["ready"], "face picture"))
     yield from _rows("", f"Inbox: {', '.join(counted)}", width)
@@ -225,7 +210,7 @@ def _files(
     shown = [
         file for file in files if all_files or (file.state not in QUIET_STATES and told.isdisjoint(file.jobs))
     ]
-    order = list(_FILE_WORDS)
+    order = list(STATE_WORDS)
     shown.sort(key=lambda file: (order.index(file.state) if file.state in order else len(order), file.path))
     limit = len(shown) if all_files else FILES_SHOWN
     by_reason: dict[str, list[str]] = {}

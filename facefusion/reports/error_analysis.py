@@ -42,7 +42,7 @@ class ErrorReport:
     """Failures of some period.
 
     Attributes:
-        total: failed and blocked jobs.
+        total: jobs that failed or are held back.
         categories: most frequent first.
         recommendations: one sentence for each category, most frequent first, each text once.
         worst_files: at most ten, most failures first.
