@@ -88,7 +88,7 @@ def _add_queue(add: Callable[..., argparse.ArgumentParser]) -> None:
         "queue failed and held back jobs again; a finished one that is named is made anew",
         "Without a number: queues all failed and held back jobs again. With numbers: those jobs;\n"
         "a finished one that is named is made anew, with the settings of now or because its result is gone:\n"
-        "the old result stays; the new one gets -2.",
+        "the old result stays; the new one gets a number.",
         "retry",
         "retry 7",
     )

@@ -6,32 +6,26 @@ import argparse
 import contextlib
 import io
 import json
-import logging
 import math
-import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facefusion.automation import jobcommands
 from facefusion.automation.arguments import build_parser
-from facefusion.automation.changing import Change, as_it_is, why_not_again
 from facefusion.automation.daemon import Options
-from facefusion.automation.database import Database, FileMemory
-from facefusion.automation.job import ENDED, Job, JobState, failure_from
-from facefusion.automation.jobs import JobQueue
 from facefusion.automation.lock import holder
-from facefusion.automation.logs import DiscreetFormatter
 from facefusion.automation.processor import EXIT_DONE, EXIT_FAILED, EXIT_NO_FACE, SimpleAutoProcessor
 from facefusion.automation.statustext import status_lines, summary_lines
+from facefusion.automation.terminal import InstallLines, agreed, log_to_terminal, say_error, terminal_width
 from facefusion.automation.worker import DEFAULT_FACTORY
 from facefusion.automation.workspace import printable
-from facefusion.errors import CancelledError, ConfigError, FaceFusionError
+from facefusion.errors import ConfigError, FaceFusionError
 from facefusion.wording import count, duration, near, wrap
 
 if TYPE_CHECKING:
     from facefusion.automation.snapshot import Snapshot
-    from facefusion.models.manager import InstallProgress
 
 EXIT_CANNOT_START = 2
 
@@ -48,9 +42,9 @@ def main(arguments: Sequence[str] | None = None, *, options: Options | None = No
             stream.reconfigure(errors="backslashreplace")
     given = build_parser(COMMANDS).parse_args(arguments)
     try:
-        status: int = given.command(given, options or Options())
+        status: int = given.command(given, _processor(given, options))
     except FaceFusionError as error:
-        _say_error(error)
+        say_error(error)
         return EXIT_CANNOT_START
     except KeyboardInterrupt:
         return EXIT_FAILED
@@ -60,20 +54,20 @@ def main(arguments: Sequence[str] | None = None, *, options: Options | None = No
     return status
 
 
-def watch(given: argparse.Namespace, options: Options) -> int:
+def watch(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
     """Watch until stopped, or process once what is there."""
-    processor = _processor(given, options)
     processor.settings.require_good()
     if given.accept_use_policy is not None:
         from facefusion.trust import policy
 
         processor.workspace.prepare_state()
         policy.accept(processor.workspace.state_dir, given.accept_use_policy, "command line")
-    _install_models(processor, options)
-    _log_to_terminal()
+        print(f"Use policy (version {given.accept_use_policy}): accepted.")
+    _install_models(processor)
+    log_to_terminal()
     if not given.once:
-        print(f"Watching {printable(processor.workspace.inbox)}; Ctrl-C stops.", flush=True)
-        status = processor.run()
+        told = f"Watching {printable(processor.workspace.inbox)}; Ctrl-C stops."
+        status = processor.run(on_ready=lambda: print(told, flush=True))
         with contextlib.suppress(OSError):  # the terminal may be gone
             lead = "\n" if sys.stdout.isatty() else ""  # it shows ^C
             print(f"{lead}Stopped; what was in work goes on at the next start.", flush=True)
@@ -85,72 +79,25 @@ def watch(given: argparse.Namespace, options: Options) -> int:
     return status
 
 
-def show_status(given: argparse.Namespace, options: Options) -> int:
+def show_status(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
     """Say what every file and job is doing."""
-    snapshot = _processor(given, options).status()
+    snapshot = processor.status()
     if given.json:
         print(json.dumps(snapshot.as_dict(), indent=2))
     else:
-        for line in status_lines(snapshot, all_files=given.all, width=_width()):
+        for line in status_lines(snapshot, all_files=given.all, width=terminal_width()):
             print(line)
     return EXIT_DONE
 
 
-def retry(given: argparse.Namespace, options: Options) -> int:
-    """Queue failed and held back jobs again."""
-
-    inbox = _processor(given, options).workspace.inbox
-
-    def change(queue: JobQueue, database: Database) -> Change:
-        states = (JobState.FAILED, JobState.BLOCKED)
-        ids = _ids(given.job, lambda: [job.id for job in queue.in_state(*states)])
-        memory = FileMemory(database)
-        ended = [job for job in queue.jobs(ids).values() if job.state in ENDED]
-        hopeless = {job.id: why for job in ended if (why := why_not_again(job, inbox, memory))}
-        good = [job_id for job_id in ids if job_id not in hopeless]
-        answer = as_it_is(good, queue.retry(good), queue.jobs(good))
-        return Change(answer.done, [*answer.refused, *hopeless.values()])
-
-    def said(job: Job) -> str:
-        return f"is queued again{'; the old result stays, the new one gets -2' if job.stays_done else ''}"
-
-    return _change_jobs(given, options, change, said, "can be tried again")
-
-
-def first(given: argparse.Namespace, options: Options) -> int:
-    """Have waiting jobs run before all others."""
-
-    def change(queue: JobQueue, database: Database) -> Change:
-        ids = _ids(given.job, lambda: [])
-        return as_it_is(ids, queue.put_first(ids), queue.jobs(ids))
-
-    return _change_jobs(given, options, change, lambda job: "runs next", "is waiting")
-
-
-def cancel(given: argparse.Namespace, options: Options) -> int:
-    """Cancel waiting or running jobs."""
-    failure = failure_from(CancelledError("It was cancelled by request."))
-
-    def change(queue: JobQueue, database: Database) -> Change:
-        states = (JobState.QUEUED, JobState.BLOCKED, JobState.RUNNING)
-        ids = _ids(given.job, lambda: [job.id for job in queue.in_state(*states)])
-        return as_it_is(ids, queue.cancel(ids, failure), queue.jobs(ids))
-
-    def said(job: Job) -> str:
-        keeps = job.state is JobState.DONE or job.stays_done
-        return f"is cancelled{'; its earlier result stays' if keeps else ''}"
-
-    return _change_jobs(given, options, change, said, "can be cancelled")
-
-
-def doctor(given: argparse.Namespace, options: Options) -> int:
+def doctor(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
     """Examine the installation."""
     from facefusion.checkup.doctor import run_checks
 
-    processor = _processor(given, options)
     processor.settings.require_good()
-    checks = run_checks(processor.workspace.root, processor.settings.current)
-    width = _width()
+    workspace = processor.workspace
+    checks = run_checks(workspace.root, processor.settings.current, workspace.models_dir)
+    width = terminal_width()
     column = max(len(check.name) for check in checks)
     for check in checks:
         head = f"{'ok ' if check.ok else 'BAD'}  {check.name:<{column}}  "
@@ -161,29 +108,24 @@ def doctor(given: argparse.Namespace, options: Options) -> int:
     return EXIT_DONE if all(check.ok for check in checks) else EXIT_FAILED
 
 
-def models(given: argparse.Namespace, options: Options) -> int:
+def models(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
     """List, install or check model files."""
     from facefusion.models import commands
     from facefusion.models.manager import ModelManager
 
-    processor = _processor(given, options)
     manager = ModelManager(processor.workspace.models_dir)
     if given.action == "check":
         return EXIT_FAILED if commands.check_models(manager, print, online=given.online) else EXIT_DONE
     if given.action == "list":
-        everything = given.all
-        print(
-            commands.list_all_models(manager)
-            if everything
-            else commands.list_models(manager, processor.settings.current)
-        )
+        config = processor.settings.current
+        print(commands.list_all_models(manager) if given.all else commands.list_models(manager, config))
         return EXIT_DONE
     ask = commands.ask_in_terminal if sys.stdin.isatty() and sys.stdout.isatty() else None
     commands.install_models(manager, given.names, print, ask=ask, accept_licences=given.accept_licence)
     return EXIT_DONE
 
 
-def config(given: argparse.Namespace, options: Options) -> int:
+def config(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
     """Check the settings file, or print the schema."""
     from facefusion.config import json_schema, write_schema
 
@@ -191,11 +133,10 @@ def config(given: argparse.Namespace, options: Options) -> int:
         print(json.dumps(json_schema(), indent=2))
         return EXIT_DONE
     try:
-        processor = _processor(given, options)
         processor.settings.require_good()
         processor.workspace.check()
     except ConfigError as error:
-        _say_error(error)
+        say_error(error)
         return EXIT_FAILED
     path = processor.settings.path
     print(f"{printable(path)}: {'fine' if path.exists() else 'not there, so the defaults are in force'}.")
@@ -204,11 +145,11 @@ def config(given: argparse.Namespace, options: Options) -> int:
     return EXIT_DONE
 
 
-def report(given: argparse.Namespace, options: Options) -> int:
+def report(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
     """Write the usage and error reports, and say the main figures."""
     from facefusion.reports.analytics import HTML_FILE, Analytics
 
-    workspace = _processor(given, options).workspace
+    workspace = processor.workspace
     workspace.prepare_outbox()
     analytics = Analytics(workspace.analytics_dir, workspace.state_dir)
     used, errors = analytics.write_reports(given.days)
@@ -231,11 +172,11 @@ def report(given: argparse.Namespace, options: Options) -> int:
     return EXIT_DONE
 
 
-def audit(given: argparse.Namespace, options: Options) -> int:
+def audit(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
     """Check that the audit log is as it was written."""
     from facefusion.trust.audit import check_audit
 
-    found = check_audit(_processor(given, options).workspace.state_dir)
+    found = check_audit(processor.workspace.state_dir)
     if given.json:
         print(json.dumps(found.as_dict(), indent=2))
     else:
@@ -246,12 +187,11 @@ def audit(given: argparse.Namespace, options: Options) -> int:
     return EXIT_DONE if found.ok else EXIT_FAILED
 
 
-def benchmark(given: argparse.Namespace, options: Options) -> int:
+def benchmark(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
     """Measure this machine."""
     from facefusion.checkup.benchmark import BATCH_SIZES, run_benchmark
     from facefusion.trust import policy
 
-    processor = _processor(given, options)
     processor.settings.require_good()
     if given.clip or given.face:
         policy.require_accepted(processor.workspace.state_dir, processor.settings.current)
@@ -268,12 +208,12 @@ def benchmark(given: argparse.Namespace, options: Options) -> int:
     return EXIT_DONE
 
 
-def verify(given: argparse.Namespace, options: Options) -> int:
+def verify(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
     """Say what files tell about how they came about, and whether it holds."""
     from facefusion.trust.identity import known_authorities
     from facefusion.trust.verify import Verdict, examine
 
-    authorities = known_authorities(_processor(given, options).workspace.state_dir)
+    authorities = known_authorities(processor.workspace.state_dir)
     worst, findings = Verdict.INTACT, []
     for file in given.file:
         try:
@@ -292,11 +232,11 @@ def verify(given: argparse.Namespace, options: Options) -> int:
     return worst
 
 
-def purge(given: argparse.Namespace, options: Options) -> int:
+def purge(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
     """Remove what is remembered about faces and finished jobs."""
     from facefusion.automation.purge import EVERYTHING, purge_everything, purge_leftovers
 
-    workspace = _processor(given, options).workspace
+    workspace = processor.workspace
     if (pid := holder(workspace.state_dir)) is not None:
         raise ConfigError(f"A daemon (process {pid}) works on this folder.", remedy="Stop it first.")
     if given.discard_unpublished and not given.everything:
@@ -305,7 +245,7 @@ def purge(given: argparse.Namespace, options: Options) -> int:
         )
     lines = purge_leftovers(workspace)
     if given.everything:
-        if not given.yes and not _agreed(f"This removes {EVERYTHING}. Go on?"):
+        if not given.yes and not agreed(f"This removes {EVERYTHING}."):
             print("Nothing was removed.")
             return EXIT_FAILED
         lines = purge_everything(workspace, discard_unpublished=given.discard_unpublished)
@@ -317,9 +257,9 @@ def purge(given: argparse.Namespace, options: Options) -> int:
 COMMANDS = {
     "watch": watch,
     "status": show_status,
-    "retry": retry,
-    "first": first,
-    "cancel": cancel,
+    "retry": jobcommands.retry,
+    "first": jobcommands.first,
+    "cancel": jobcommands.cancel,
     "doctor": doctor,
     "models": models,
     "config": config,
@@ -331,7 +271,7 @@ COMMANDS = {
 }
 
 
-def _processor(given: argparse.Namespace, options: Options) -> SimpleAutoProcessor:
+def _processor(given: argparse.Namespace, options: Options | None) -> SimpleAutoProcessor:
     # Absent where not given: a default of the common options would override what stood before the command.
     settings: Path | None = getattr(given, "config", None)
     root: Path | None = getattr(given, "root", None)
@@ -340,109 +280,21 @@ def _processor(given: argparse.Namespace, options: Options) -> SimpleAutoProcess
     return SimpleAutoProcessor(root, settings, options=options)
 
 
-def _install_models(processor: SimpleAutoProcessor, options: Options) -> None:
+def _install_models(processor: SimpleAutoProcessor) -> None:
     """The first start fetches what the engine needs; a session of another make needs none of it."""
-    if options.session_factory == DEFAULT_FACTORY:
+    if processor.options.session_factory == DEFAULT_FACTORY:
         from facefusion.models.manager import ModelManager
 
         ModelManager(processor.workspace.models_dir).ensure_models_available(
-            ["mesh"], on_progress=_Progress()
+            ["mesh"], on_progress=InstallLines()
         )
-
-
-def _log_to_terminal() -> None:
-    """One line for each event, on standard error."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(DiscreetFormatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
-    logging.raiseExceptions = False  # a terminal that was closed is no reason to stop
-    root = logging.getLogger("facefusion")
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-
-
-def _change_jobs(
-    given: argparse.Namespace,
-    options: Options,
-    change: Callable[[JobQueue, Database], Change],
-    done: Callable[[Job], str],
-    possible: str,
-) -> int:
-    workspace = _processor(given, options).workspace
-    if not workspace.database.exists():
-        print("There is no queue yet.")
-        return EXIT_FAILED
-    database = Database(workspace.database)
-    try:
-        queue = JobQueue(database)
-        answer = change(queue, database)
-        jobs = queue.jobs(answer.done)
-    finally:
-        database.close()
-    for job_id in answer.done:
-        print(f"Job {job_id} ({printable(jobs[job_id].target)}) {done(jobs[job_id])}.")
-    for refused in answer.refused:
-        print(refused)
-    if not (answer.done or answer.refused):
-        print(f"No job {possible}.")
-    if answer.done and holder(workspace.state_dir) is None:
-        print("No daemon is running: start it to go on.")
-    return EXIT_DONE if answer.done and not answer.refused else EXIT_FAILED
-
-
-def _ids(words: Sequence[str], everything: Callable[[], list[int]]) -> list[int]:
-    if not words or "all" in words:
-        return everything()
-    wrong = [word for word in words if not word.isdecimal()]
-    if wrong:
-        raise ConfigError(
-            f"{', '.join(wrong)}: not the number of a job.", remedy="`status` shows the numbers."
-        )
-    return [int(word) for word in words]
-
-
-def _agreed(question: str) -> bool:
-    """Ask at the terminal.
-
-    Raises:
-        ConfigError: nobody is there to answer.
-    """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise ConfigError(question.removesuffix(" Go on?"), remedy="Add --yes if that is meant.")
-    try:
-        return input(f"{question} Type yes or no: ").strip().casefold() in ("yes", "y")
-    except EOFError:
-        return False
-
-
-def _width() -> int | None:
-    """Columns of the terminal; None where the output goes to a file or a pipe."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _summary(snapshot: Snapshot, status: int) -> list[str]:
-    lines = summary_lines(snapshot, all_files=False, width=_width())
+    lines = summary_lines(snapshot, all_files=False, width=terminal_width())
     verdict = {
         EXIT_DONE: "Everything is done.",
         EXIT_NO_FACE: "Everything was processed; in some targets no face was found.",
         EXIT_FAILED: "Not everything could be done; see above.",
     }
     return [*lines, verdict[status]]
-
-
-def _say_error(error: FaceFusionError) -> None:
-    print(error.message, file=sys.stderr)
-    if error.remedy:
-        print(f"  -> {error.remedy}", file=sys.stderr)
-
-
-class _Progress:
-    """One line for each step of an installation."""
-
-    def __init__(self) -> None:
-        self._told = ""
-
-    def __call__(self, progress: InstallProgress) -> None:
-        key = f"{progress.step} {progress.subject}"
-        if key != self._told:
-            self._told = key
-            print(progress.text, flush=True)

@@ -69,16 +69,19 @@ class SimpleAutoProcessor:
         base = Path(root) if root is not None else program_dir()
         self.settings = Settings(Path(config_path) if config_path is not None else base / CONFIG_FILE)
         self.workspace = Workspace.of(base, self.settings.current, models_dir)
-        self._options = options or Options()
+        self.options = options or Options()
         self._stop = threading.Event()
         self._wake: Callable[[], None] = lambda: None
 
-    def run(self, on_snapshot: SnapshotCallback | None = None) -> int:
+    def run(
+        self, on_snapshot: SnapshotCallback | None = None, on_ready: Callable[[], object] = lambda: None
+    ) -> int:
         """Watch the inbox until stopped by a signal or `request_stop`.
 
         Args:
             on_snapshot: called in this thread whenever the state has changed, at most four times a second,
                 and a last time with the state `stopped`.
+            on_ready: called once, when nothing stands in the way any more.
 
         Returns:
             Exit status, 0.
@@ -88,7 +91,8 @@ class SimpleAutoProcessor:
                 each other.
             StorageError: the state folder cannot be written.
         """
-        with self._daemon(self._options, on_snapshot) as daemon:
+        with self._daemon(self.options, on_snapshot) as daemon:
+            on_ready()
             while not self._stop.is_set():
                 daemon.turn()
         return EXIT_DONE
@@ -110,7 +114,7 @@ class SimpleAutoProcessor:
             if on_snapshot is not None:
                 on_snapshot(snapshot)
 
-        with self._daemon(replace(self._options, watch=False), see) as daemon:
+        with self._daemon(replace(self.options, watch=False), see) as daemon:
             self._until_done(daemon)
         return exit_status(latest[-1])
 
@@ -134,7 +138,7 @@ class SimpleAutoProcessor:
         """
         groups = self.group_videos_by_face((Path(face), Path(target)) for face, target in pairs)
         wishes = [_wish(face, target) for face, targets in groups.items() for target in targets]
-        with self._daemon(replace(self._options, watch=False, scan=False), on_snapshot) as daemon:
+        with self._daemon(replace(self.options, watch=False, scan=False), on_snapshot) as daemon:
             asked = daemon.queue.request(wishes, lambda job: bool(job.output and Path(job.output).exists()))
             ids = list(dict.fromkeys(answer.job_id for answer in asked))
             failed = [job.id for job in daemon.queue.jobs(ids).values() if job.state is JobState.FAILED]

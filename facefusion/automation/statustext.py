@@ -41,6 +41,7 @@ _STATES: dict[DaemonState, str] = {
 STAGES: Mapping[str, str] = {
     "starting": "starting",
     "preparing": "preparing the face",
+    "resuming": "looking again at the part that is done",
     "swapping": "",
     "finishing": "writing the file",
     "publishing": "checking and publishing",
@@ -200,7 +201,7 @@ def _files(
     if not files:
         yield "Inbox: empty"
         return
-    states = Counter(file.state for file in files)
+    states: Counter[str] = Counter(file.state for file in files)
     counted = [f"{states[state]:,} {words}" for state, words in STATE_WORDS.items() if states[state]]
     if states["ready"]:
         counted.insert(0, count(states["ready"], "face picture"))

@@ -276,6 +276,17 @@ def test_purge_forgets_hashes_and_the_history_of_what_is_gone_and_keeps_results(
     assert not (bench.root / ".automation" / "log").exists()
 
 
+def test_a_second_daemon_does_not_say_that_it_watches(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with bench.start() as daemon:
+        daemon.wait_until_watching()
+        assert run(bench, "--accept-use-policy", "1") == 2
+    told = capsys.readouterr()
+    assert f"already being worked on by process {daemon.process.pid}" in told.err
+    assert told.out == "Use policy (version 1): accepted.\n", "which holds for the one that runs"
+
+
 def test_purge_is_refused_while_a_daemon_runs(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     with bench.start() as daemon:
         daemon.wait_until_watching()
