@@ -104,6 +104,18 @@ def test_free_space_is_found_for_a_folder_that_does_not_exist_yet(tmp_path: Path
     assert free_disk(tmp_path / "not" / "yet") > 0
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the folder a process stands in cannot be removed there")
+def test_free_space_where_no_folder_is_any_more_is_none_and_no_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert free_disk(Path("models")) == 0
+    assert detect_hardware().disk_free == 0
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in tool is a shell script")
 @pytest.mark.parametrize(
     ("says", "status", "found"),
@@ -117,6 +129,7 @@ def test_free_space_is_found_for_a_folder_that_does_not_exist_yet(tmp_path: Path
             ),
         ),
         ("NVIDIA GB10, [N/A], 580.1\n", 0, (Gpu("nvidia", "NVIDIA GB10", None, "580.1"),)),
+        ("NVIDIA L4\udcae, 1, 580\n", 0, (Gpu("nvidia", "NVIDIA L4\ufffd", 1 << 20, "580"),)),  # no UTF-8
         ("NVIDIA-SMI has failed because it could not communicate with the NVIDIA driver.\n", 9, ()),
         ("No devices were found\n", 0, ()),
     ],
@@ -125,7 +138,7 @@ def test_graphics_processors_are_what_the_driver_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, status: int, found: tuple[Gpu, ...]
 ) -> None:
     tool = tmp_path / "nvidia-smi"
-    (tmp_path / "answer").write_text(says)
+    (tmp_path / "answer").write_bytes(says.encode(errors="surrogateescape"))
     tool.write_text(f"#!/bin/sh\n/bin/cat '{tmp_path}/answer'\nexit {status}\n")
     tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(tmp_path) + os.pathsep + os.environ["PATH"])
