@@ -5,39 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
 
 from facefusion.errors import ConfigError, StorageError
+from facefusion.system.locks import try_lock
 
 LOCK_FILE = "daemon.lock"
 PATIENCE_SECONDS = 1.0
 """`holder` takes the lock for an instant to look; a daemon that starts just then tries again this long."""
-
-if sys.platform == "win32":
-    import msvcrt
-
-    _FAR_BEHIND_THE_TEXT = 1 << 30
-
-    def _try_lock(descriptor: int) -> bool:
-        os.lseek(descriptor, _FAR_BEHIND_THE_TEXT, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
 
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 
@@ -78,7 +55,7 @@ class InstanceLock:
 
     def _lock(self, descriptor: int) -> None:
         give_up = time.monotonic() + PATIENCE_SECONDS
-        while not _try_lock(descriptor):
+        while not try_lock(descriptor):
             if time.monotonic() > give_up:
                 raise already_running(self._path.parent.parent, _recorded_pid(descriptor))
             time.sleep(0.05)
@@ -123,7 +100,7 @@ def holder(state_dir: Path) -> int | None:
     except OSError:
         return None
     try:
-        return None if _try_lock(descriptor) else _recorded_pid(descriptor)
+        return None if try_lock(descriptor) else _recorded_pid(descriptor)
     except OSError:  # where nobody can lock, no daemon runs
         return None
     finally:

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,7 @@ from typing import Any, TypeVar
 
 from facefusion.errors import StorageError
 from facefusion.system.disk import replace_text
+from facefusion.system.locks import try_lock
 
 LEDGER_FILE = "lock.json"
 MUTEX_FILE = ".lock"
@@ -188,7 +188,7 @@ def exclusive(
         on_wait: called once when waiting is necessary.
 
     Raises:
-        StorageError: the folder cannot be written, or the other holder did not finish in time.
+        StorageError: the folder cannot be written or locked, or the other holder did not finish in time.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -197,7 +197,7 @@ def exclusive(
         raise StorageError(f"The models folder {folder} cannot be written ({error.strerror}).") from error
     try:
         deadline = time.monotonic() + timeout
-        while not _try_lock(handle):
+        while not _held(folder, handle):
             if on_wait:
                 on_wait()
                 on_wait = None
@@ -212,23 +212,11 @@ def exclusive(
         os.close(handle)
 
 
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(handle: int) -> bool:
-        try:
-            os.lseek(handle, 0, os.SEEK_SET)
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(handle: int) -> bool:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+def _held(folder: Path, handle: int) -> bool:
+    try:
+        return try_lock(handle)
+    except OSError as error:
+        raise StorageError(
+            f"The models folder {folder} cannot be locked ({error.strerror}); its disk may know no locks.",
+            remedy="Mount the share with locks, or use a models folder on a local disk.",
+        ) from error

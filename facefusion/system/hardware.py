@@ -129,7 +129,7 @@ def detect_hardware(folder: Path | None = None) -> HardwareReport:
         usable_cores=cores.usable,
         memory_total=min(memory.total, limits.memory or memory.total),
         memory_available=available_memory(limits),
-        disk_free=free_disk(folder or Path.cwd()),
+        disk_free=free_disk(folder or Path()),
         gpus=find_gpus(),
         notes=tuple(notes),
     )
@@ -163,7 +163,9 @@ def detect_cores(limits: ProcessLimits | None = None) -> CoreCount:
     """
     limits = limits or process_limits()
     logical = psutil.cpu_count(logical=True) or 1
-    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else logical
+    allowed = logical
+    if sys.platform == "linux":
+        allowed = len(os.sched_getaffinity(0))
     usable = allowed if limits.cores is None else min(allowed, int(limits.cores))
     return CoreCount(
         physical=psutil.cpu_count(logical=False) or logical,
@@ -184,10 +186,10 @@ def available_memory(limits: ProcessLimits | None = None) -> int:
 
 def free_disk(folder: Path) -> int:
     """Free bytes on the disk on which `folder` lies or would lie; 0 if that cannot be found out."""
-    existing = folder.absolute()
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
     try:
+        existing = folder.absolute()
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
         return shutil.disk_usage(existing).free
     except OSError:
         return 0
@@ -213,7 +215,8 @@ def _nvidia_by_tool() -> tuple[Gpu, ...]:
         answer = subprocess.run(
             [tool, query, "--format=csv,noheader,nounits"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=20,
             stdin=subprocess.DEVNULL,
             check=True,
@@ -230,7 +233,7 @@ def parse_nvidia_smi(answer: str) -> tuple[Gpu, ...]:
         parts = [part.strip() for part in line.split(",")]
         if len(parts) != 3 or not parts[0]:
             continue
-        memory = int(parts[1]) << 20 if parts[1].isdigit() else None
+        memory = int(parts[1]) << 20 if parts[1].isdecimal() else None
         gpus.append(Gpu("nvidia", parts[0], memory, parts[2]))
     return tuple(gpus)
 
@@ -267,6 +270,6 @@ def _cpu_name() -> str:
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
             return subprocess.run(
-                command, capture_output=True, text=True, timeout=10, check=True
+                command, capture_output=True, encoding="utf-8", errors="replace", timeout=10, check=True
             ).stdout.strip()
     return platform.processor() or platform.machine() or "unknown processor"

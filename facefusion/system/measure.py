@@ -130,8 +130,9 @@ def alternate(
         on_run: told about each measured run.
     """
     runs: dict[str, list[Run]] = {name: [] for name in works}
+    forwards = list(works.items())
     for turn in range(warmups + repeats):
-        for name, work in reversed(works.items()) if turn % 2 else works.items():
+        for name, work in forwards[::-1] if turn % 2 else forwards:
             run = measure_run(work)
             if turn >= warmups:
                 runs[name].append(run)

@@ -22,7 +22,7 @@ def test_a_share_without_locks_is_said_with_what_can_be_done(
     def no_locks(descriptor: int) -> bool:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(lock, "_try_lock", no_locks)
+    monkeypatch.setattr(lock, "try_lock", no_locks)
     before = psutil.Process().num_fds()
     with pytest.raises(StorageError) as raised:
         InstanceLock(tmp_path).acquire()

