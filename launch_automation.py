@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 NEEDED = (3, 11)
+CANNOT_START = 2
 
 
 def main(words: list) -> int:  # type: ignore[type-arg]  # list[str] is an error in old Pythons
@@ -39,7 +40,7 @@ def refuse_old_python() -> int:
         print(f"Start it with: {there} {Path(__file__).name}", file=sys.stderr)
     else:
         print("Install a newer one from https://www.python.org/downloads/ and start again.", file=sys.stderr)
-    return 1
+    return CANNOT_START
 
 
 def __getattr__(name: str) -> type:

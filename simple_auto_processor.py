@@ -7,14 +7,14 @@ from pathlib import Path
 try:
     from facefusion.automation.commands import main
     from facefusion.automation.processor import SimpleAutoProcessor
-except ModuleNotFoundError as error:
+except (ImportError, SyntaxError) as error:
     # Called with another Python than the one that launch_automation.py equipped: go on inside that one.
     folder = Path(__file__).resolve().parent / ".venv"
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not python.is_file() or Path(sys.prefix).resolve() == folder.resolve():
-        raise SystemExit(
-            f"{error.name} is not installed. Run `python3 launch_automation.py` once; it sets everything up."
-        ) from None
+        print(f"The program cannot be loaded ({error}).", file=sys.stderr)
+        print("Run `python3 launch_automation.py` once; it sets everything up.", file=sys.stderr)
+        raise SystemExit(2) from None
     arguments = [str(python), *sys.argv]
     if os.name == "nt":  # there exec would return to the shell at once
         import subprocess

@@ -67,7 +67,7 @@ def run_checks(root: Path, config: AutomationConfig, models_dir: Path | None = N
     Returns:
         Findings in an order that puts causes before effects. A check that breaks is a finding itself.
     """
-    inbox, outbox = root / config.inbox, root / config.outbox
+    inbox, outbox = (root / Path(place).expanduser() for place in (config.inbox, config.outbox))
     examinations: list[tuple[str, Callable[[], Check]]] = [
         ("python", check_python),
         ("packages", lambda: check_packages(_PROGRAM / "requirements.txt")),
@@ -258,14 +258,12 @@ def check_providers(state_dir: Path, config: AutomationConfig) -> Check:
 
 def check_policy(state_dir: Path, config: AutomationConfig) -> Check:
     """Whether the use policy is accepted."""
-    from facefusion.errors import PolicyNotAcceptedError
     from facefusion.trust import policy
 
     if policy.is_accepted(state_dir, config):
         return Check("use policy", True, f"Version {policy.CURRENT_VERSION} is accepted.")
-    return Check(
-        "use policy", False, "Not accepted; every job waits for it.", PolicyNotAcceptedError.default_remedy
-    )
+    remedy = policy.not_accepted(state_dir).remedy
+    return Check("use policy", False, "Not accepted; every job waits for it.", remedy)
 
 
 def _examine(name: str, examination: Callable[[], Check]) -> Check:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -292,6 +293,19 @@ def test_purge_is_refused_while_a_daemon_runs(bench: Bench, capsys: pytest.Captu
         daemon.wait_until_watching()
         assert run(bench, "purge") == 2
     assert str(daemon.process.pid) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fault", ["import no_such_package", "from enum import NoSuchName", "match:"])
+def test_a_python_that_cannot_load_the_program_says_what_helps(tmp_path: Path, fault: str) -> None:
+    """An older one meets names and words that it does not know."""
+    script = shutil.copy(REPOSITORY / "simple_auto_processor.py", tmp_path)
+    (tmp_path / "facefusion" / "automation").mkdir(parents=True)
+    (tmp_path / "facefusion" / "automation" / "commands.py").write_text(fault)
+    told = subprocess.run([sys.executable, script, "status"], capture_output=True, text=True, check=False)
+    assert told.returncode == 2
+    assert told.stderr.startswith("The program cannot be loaded (")
+    assert "Run `python3 launch_automation.py` once" in told.stderr
+    assert "Traceback" not in told.stderr
 
 
 @pytest.mark.parametrize("words", [["--root", "{root}", "status"], ["status", "--root", "{root}"]])

@@ -41,6 +41,7 @@ def test_an_empty_folder_is_explained_line_by_line(tmp_path: Path) -> None:
     for name in ("inbox", "models", "use policy"):
         assert not findings[name].ok
         assert findings[name].remedy, name
+    assert f"--root {tmp_path} --accept-use-policy 1" in findings["use policy"].remedy, "for this very folder"
     assert "face_landmark_with_attention.tflite" in findings["models"].text
     assert not (tmp_path / "models").exists(), "examining changes nothing"
 

@@ -174,7 +174,7 @@ def test_an_old_python_can_read_the_script_and_says_that_it_is_too_old(
     import launch_automation
 
     monkeypatch.setattr(launch_automation, "NEEDED", (3, 99))
-    assert launch_automation.main([]) == 1
+    assert launch_automation.main([]) == 2, "as whenever the program cannot start"
     assert "needs Python 3.99 or newer" in capsys.readouterr().err
 
 
