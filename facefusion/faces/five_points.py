@@ -6,6 +6,8 @@ an upright face). An *affine* is (2, 3) float64 and takes picture coordinates to
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -67,24 +69,44 @@ def crop_corners(affine: Affine, size: int) -> NDArray[np.float64]:
     return transform(invert(affine), corners)
 
 
+@dataclass(frozen=True)
+class Cut:
+    """How an aligned crop is cut.
+
+    Attributes:
+        box: x0, y0, x1, y1 that is read of the picture.
+        shrink: integer factor by which that is averaged down, so that nothing aliases.
+        affine: from there to the crop.
+    """
+
+    box: tuple[int, int, int, int]
+    shrink: int
+    affine: Affine
+
+
+def plan_cut(affine: Affine, size: int, width: int, height: int) -> Cut:
+    """How a crop of `size` pixels is cut from a picture of `width` and `height`."""
+    shrink = max(1, int(1.0 / np.sqrt(abs(np.linalg.det(affine[:, :2])))))
+    corners = crop_corners(affine, size)
+    low = np.clip(np.floor(corners.min(0)).astype(int) - 2, 0, (width - 1, height - 1))
+    high = np.clip(np.ceil(corners.max(0)).astype(int) + 3, low + 1, (width, height))
+    # Pixel i of the reduced region lies at low + shrink * i + (shrink - 1) / 2 of the picture.
+    from_region = affine.copy()
+    from_region[:, 2] += affine[:, :2] @ (low + (shrink - 1) / 2)
+    from_region[:, :2] *= shrink
+    return Cut((int(low[0]), int(low[1]), int(high[0]), int(high[1])), shrink, from_region)
+
+
 def cut_aligned(picture: Readable, affine: Affine, size: int) -> Image:
     """(size, size, 3) uint8 BGR aligned crop; outside of the picture its border is repeated.
 
     Large faces are averaged down by an integer factor first, so that nothing aliases.
     """
-    shrink = max(1, int(1.0 / np.sqrt(abs(np.linalg.det(affine[:, :2])))))
-    corners = crop_corners(affine, size)
-    low = np.clip(np.floor(corners.min(0)).astype(int) - 2, 0, (picture.width - 1, picture.height - 1))
-    high = np.clip(np.ceil(corners.max(0)).astype(int) + 3, low + 1, (picture.width, picture.height))
-    region = picture.read((int(low[0]), int(low[1]), int(high[0]), int(high[1])), shrink)
-    # Pixel i of the reduced region lies at low + shrink * i + (shrink - 1) / 2 of the picture.
-    from_region = affine.copy()
-    from_region[:, 2] += affine[:, :2] @ (low + (shrink - 1) / 2)
-    from_region[:, :2] *= shrink
+    cut = plan_cut(affine, size, picture.width, picture.height)
     # Four channels are warped in half the time of three.
-    four = cv2.cvtColor(region, cv2.COLOR_BGR2BGRA)
+    four = cv2.cvtColor(picture.read(cut.box, cut.shrink), cv2.COLOR_BGR2BGRA)
     crop = cv2.warpAffine(
-        four, from_region, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        four, cut.affine, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGRA2BGR), np.uint8)
 

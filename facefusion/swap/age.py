@@ -7,21 +7,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from facefusion.faces.five_points import (
-    Affine,
-    Floats,
-    Image,
-    align,
-    crop_corners,
-    cut_aligned,
-    denormalised,
-    to_pictures,
-    to_tensor,
-)
-from facefusion.media.frame import PackedFrame
+from facefusion.faces.five_points import Affine, Floats, align, crop_corners
 from facefusion.models.contracts import AgerContract, ClassifierContract, Template
-from facefusion.swap.contract import Patch
-from facefusion.swap.layers import FaceView, mixed, stamp
+from facefusion.swap.bench import Layer, Region
+from facefusion.swap.layers import FaceView
 from facefusion.swap.neural.masks import box_mask
 from facefusion.system.networks import Network
 
@@ -33,7 +22,7 @@ _BUCKETS = (1.0, 6.0, 15.0, 25.0, 35.0, 45.0, 55.0, 65.0, 75.0)
 class AgeGuess(Protocol):
     """Estimates how old a face looks."""
 
-    def years(self, picture: PackedFrame, five: Floats) -> float:
+    def years(self, region: Region, five: Floats) -> float:
         """0 to 100."""
         ...
 
@@ -50,11 +39,12 @@ class FairFace:
         self._contract = contract
         self._template = template
 
-    def years(self, picture: PackedFrame, five: Floats) -> float:
+    def years(self, region: Region, five: Floats) -> float:
         """See `AgeGuess.years`."""
         size = self._contract.size
-        crop = cut_aligned(picture, align(five, self._template, size), size)
-        answer = self._network.run({self._input: to_tensor(crop[None], self._contract.pixels)})[self._age]
+        crop = region.cut(align(five, self._template, size), size)
+        feeds = {self._input: region.bench.tensor(crop[None], self._contract.pixels)}
+        answer = region.bench.fetch(self._network.run(feeds)[self._age])
         bucket = int(answer.argmax()) if answer.size > 1 else int(answer.ravel()[0])
         return _BUCKETS[min(max(bucket, 0), len(_BUCKETS) - 1)]
 
@@ -62,7 +52,7 @@ class FairFace:
 class AssumedAge:
     """Where no classifier is installed: grown up."""
 
-    def years(self, picture: PackedFrame, five: Floats) -> float:
+    def years(self, region: Region, five: Floats) -> float:
         """See `AgeGuess.years`."""
         return _UNKNOWN_AGE
 
@@ -112,33 +102,32 @@ class AgeModifier:
         affine, size = self._placing(five)
         return crop_corners(affine, size)
 
-    def apply(self, region: PackedFrame, view: FaceView) -> Patch | None:
+    def apply(self, region: Region, view: FaceView) -> Layer | None:
         """See `Processor.apply`."""
-        contract = self._contract
+        contract, bench = self._contract, region.bench
         now = self._guess.years(region, view.five)
-        crop = cut_aligned(region, align(view.five, self._template, contract.size), contract.size)
-        feeds = {"target": to_tensor(crop[None], contract.pixels)}
+        crop = region.cut(align(view.five, self._template, contract.size), contract.size)
+        feeds = {"target": bench.tensor(crop[None], contract.pixels)}
         affine, size = self._placing(view.five)
         if contract.family == "fran":
             feeds["direction"] = np.clip(np.array([now, self._wanted]) / 100.0, 0.0, 1.0).astype(np.float32)
             output = self._network.run(feeds)[0]
         else:
-            wide = cut_aligned(region, affine, size)
-            feeds["target_with_background"] = to_tensor(wide[None], contract.pixels)
+            wide = region.cut(affine, size)
+            feeds["target_with_background"] = bench.tensor(wide[None], contract.pixels)
             years = np.clip(self._wanted - now, -100.0, 100.0)
             ends = (contract.direction_young, contract.direction_old)
             direction = np.interp(years, (-100.0, 100.0), ends)
             shape = tuple(n or 1 for n in self._network.input("direction").shape)
             feeds["direction"] = np.full(shape, direction, np.float32)
-            output = denormalised(self._network.run(feeds)[0], contract.pixels)
-        after: Image = to_pictures(output)[0]
+            output = bench.denormalised(self._network.run(feeds)[0], contract.pixels)
+        after = bench.pictures(output)[0]
         # The picture that comes out may be larger than the one that went in; it shows the same.
         factor = len(after) / size
         large = affine * factor
         large[:, 2] += (factor - 1) / 2
-        before = cut_aligned(region, large, len(after))
-        face = mixed(before, after, self._blend)
-        return stamp(face, box_mask(len(after)), large, region.width, region.height)
+        face = bench.mixed(region.cut(large, len(after)), after, self._blend)
+        return region.stamp(face, bench.put(box_mask(len(after)), constant=True), large)
 
     def _placing(self, five: Floats) -> tuple[Affine, int]:
         """Where the output belongs: the wide crop of `styleganex`, else the crop itself."""

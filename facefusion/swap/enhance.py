@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from facefusion.faces.five_points import Floats, align, crop_corners, cut_aligned, to_pictures, to_tensor
-from facefusion.media.frame import PackedFrame
+from facefusion.faces.five_points import Floats, align, crop_corners
 from facefusion.models.contracts import EnhancerContract, Template
-from facefusion.swap.contract import Patch
-from facefusion.swap.layers import FaceView, mixed, stamp
+from facefusion.swap.bench import Layer, Region
+from facefusion.swap.layers import FaceView
 from facefusion.swap.neural.masks import box_mask
 from facefusion.system.batching import BatchRunner
 from facefusion.system.networks import Network
@@ -53,12 +52,13 @@ class FaceEnhancer:
         """See `Processor.reach`."""
         return crop_corners(align(five, self._template, self._contract.size), self._contract.size)
 
-    def apply(self, region: PackedFrame, view: FaceView) -> Patch | None:
+    def apply(self, region: Region, view: FaceView) -> Layer | None:
         """See `Processor.apply`."""
-        size = self._contract.size
+        bench, size = region.bench, self._contract.size
         affine = align(view.five, self._template, size)
-        before = cut_aligned(region, affine, size)
-        tensor = to_tensor(before[None], self._contract.pixels)
+        before = region.cut(affine, size)
+        tensor = bench.tensor(before[None], self._contract.pixels)
         output = self._runner.run_batch({"input": tensor}, self._extra)
-        after = to_pictures((output.astype(np.float32) + 1.0) / 2.0)[0]
-        return stamp(mixed(before, after, self._blend), box_mask(size), affine, region.width, region.height)
+        after = bench.pictures((output + 1.0) / 2.0)[0]
+        mask = bench.put(box_mask(size), constant=True)
+        return region.stamp(bench.mixed(before, after, self._blend), mask, affine)

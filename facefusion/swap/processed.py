@@ -12,7 +12,7 @@ from facefusion.config import AutomationConfig
 from facefusion.faces.landmarks import Face
 from facefusion.swap.contract import Canvas, EngineIdentity, FramePainter, Painter, Patch, SwapEngine
 from facefusion.swap.frame_enhance import FrameEnhancer
-from facefusion.swap.layers import FaceView, Processor, process
+from facefusion.swap.layers import Benches, FaceView, Processor, process
 from facefusion.swap.neural.points import FivePoints
 from facefusion.system.networks import NetworkFactory
 from facefusion.system.onnx_runtime import PROVIDERS
@@ -72,14 +72,15 @@ class ProcessedEngine:
 
     def painter(self, source: object, config: AutomationConfig) -> Painter:
         """See `SwapEngine.painter`."""
-        return _ProcessedPainter(self._engine.painter(source, config), self._parts)
+        return _ProcessedPainter(self._engine.painter(source, config), self._parts, Benches(self._networks))
 
 
 class _ProcessedPainter:
     """See `Painter`; the manner is the inner painter's and the correction of the landmarks."""
 
-    def __init__(self, painter: Painter, parts: FurtherParts) -> None:
+    def __init__(self, painter: Painter, parts: FurtherParts, benches: Benches) -> None:
         self._painter = painter
+        self._benches = benches
         self._processors = parts.processors
         self._points = parts.points.follow()
         self._frame_enhancer = parts.frame_enhancer
@@ -96,7 +97,7 @@ class _ProcessedPainter:
         if drawn is None or not self._processors:
             return drawn
         view = FaceView(self._points.five(face, manner[1]), face)
-        return process(frame, view, self._processors, first=drawn)
+        return process(frame, view, self._processors, first=drawn, benches=self._benches)
 
     def finish(self, frame: Canvas) -> None:
         """See `FramePainter.finish`."""

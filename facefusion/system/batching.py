@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-Array = NDArray[Any]
+from facefusion.system.device import Array, joined
 
 
 class BatchRunner(Protocol):
@@ -33,11 +30,11 @@ class _Call:
     error: BaseException | None = None
 
     def fits(self, other: _Call) -> bool:
-        """Whether both can be one: the same shapes, and the very same shared arrays."""
+        """Whether both can be one: the same kind and shapes, and the very same shared arrays."""
         mine, theirs = self.shared or {}, other.shared or {}
         return (
-            {name: values.shape[1:] for name, values in self.feeds.items()}
-            == {name: values.shape[1:] for name, values in other.feeds.items()}
+            {name: (type(values), values.shape[1:]) for name, values in self.feeds.items()}
+            == {name: (type(values), values.shape[1:]) for name, values in other.feeds.items()}
             and mine.keys() == theirs.keys()
             and all(values is theirs[name] for name, values in mine.items())
         )
@@ -53,12 +50,22 @@ class MicroBatches:
         network: what runs.
         limit: samples in one call.
         patience: seconds that the first one waits for company.
+        pace: called after each call of the network, which may return before it has computed; waits as long as
+            enough is under way.
     """
 
-    def __init__(self, network: BatchRunner, *, limit: int = 8, patience: float = 0.001) -> None:
+    def __init__(
+        self,
+        network: BatchRunner,
+        *,
+        limit: int = 8,
+        patience: float = 0.001,
+        pace: Callable[[], None] = lambda: None,
+    ) -> None:
         self._network = network
         self._limit = limit
         self._patience = patience
+        self._pace = pace
         self._waiting: list[_Call] = []
         self._change = threading.Lock()
         self._turn = threading.Lock()
@@ -75,6 +82,7 @@ class MicroBatches:
                 if self._patience:
                     time.sleep(self._patience)
                 self._work(self._take())
+                self._pace()
         if call.error is not None:
             raise call.error
         assert call.output is not None
@@ -97,10 +105,7 @@ class MicroBatches:
 
     def _work(self, calls: list[_Call]) -> None:
         try:
-            feeds = {
-                name: np.concatenate([call.feeds[name] for call in calls]) if len(calls) > 1 else values
-                for name, values in calls[0].feeds.items()
-            }
+            feeds = {name: joined([call.feeds[name] for call in calls]) for name in calls[0].feeds}
             output = self._network.run_batch(feeds, calls[0].shared)
             at = 0
             for call in calls:

@@ -7,30 +7,27 @@ What cannot be done as asked is done on the next provider, and a sentence about 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facefusion.errors import EngineError, ModelMissingError, OutOfMemoryError
+from facefusion.system.device import CUDA_PROVIDERS, Array, BoundSession, Device, is_tensor, joined, repeated
 from facefusion.system.onnx_file import Graph
-from facefusion.system.onnx_runtime import PROVIDERS, import_onnxruntime, prepare_libraries, session_options
+from facefusion.system.onnx_runtime import (
+    PROVIDERS,
+    Port,
+    failures,
+    import_onnxruntime,
+    port_of,
+    prepare_libraries,
+    session_options,
+)
 from facefusion.system.providers import ProviderReport
 
-Array = NDArray[Any]
-
-_DTYPES: Mapping[str, Any] = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    "tensor(int64)": np.int64,
-    "tensor(int32)": np.int32,
-    "tensor(uint8)": np.uint8,
-}
 NEXT_PROVIDER: Mapping[str, str] = {"tensorrt": "cuda"}
 """What follows a provider that gives way; the CPU where nothing stands here."""
 
@@ -39,20 +36,12 @@ NEXT_PROVIDER: Mapping[str, str] = {"tensorrt": "cuda"}
 _HALF_TOLERANCE = 0.08
 
 
-@dataclass(frozen=True)
-class Port:
-    """An input or output: its name, its shape (None where free) and its NumPy type."""
-
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: Any
-
-
 class Network:
     """One ONNX model. Safe to call from several threads.
 
     Attributes:
         title: file name, for messages.
+        device: whose tensors it can be fed with.
         inputs, outputs: as the graph declares them.
     """
 
@@ -60,6 +49,7 @@ class Network:
         self, factory: NetworkFactory, path: Path, provider: str, *, graph: Graph | None = None
     ) -> None:
         self.title = path.name
+        self.device = factory.device
         self._factory = factory
         self._path = path
         self._change = threading.Lock()
@@ -71,6 +61,11 @@ class Network:
     def provider(self) -> str:
         """Word of the provider that runs it now."""
         return self._provider
+
+    @property
+    def model(self) -> Path | Graph:
+        """What runs: the file, or a graph in its place."""
+        return self._model
 
     @property
     def takes_batches(self) -> bool:
@@ -107,20 +102,16 @@ class Network:
         """Run once.
 
         Args:
-            feeds: by input name; cast to the declared types.
+            feeds: by input name; cast to the declared types. If any of them is a tensor of the device, the
+                answers are, too; arrays beside it are brought there.
 
         Raises:
             OutOfMemoryError: memory ran out, on the CPU as well.
             EngineError: the runtime refused or failed.
         """
-        typed = {
-            port.name: np.ascontiguousarray(feeds[port.name], port.dtype)
-            for port in self.inputs
-            if port.name in feeds
-        }
         provider = self._provider
         try:
-            return self._call(typed)
+            return self._call(feeds)
         except OutOfMemoryError:
             if provider == "cpu":
                 raise
@@ -132,11 +123,13 @@ class Network:
 
         Args:
             feeds: arrays whose first axis counts the n samples.
-            shared: arrays of one sample that belong to all of them.
+            shared: NumPy arrays of one sample that belong to all of them, and that nobody changes.
 
         Raises:
             OutOfMemoryError, EngineError: see `run`.
         """
+        if self.device is not None and any(is_tensor(values) for values in feeds.values()):
+            shared = {name: self.device.constant(values) for name, values in (shared or {}).items()}
         count = len(next(iter(feeds.values())))
         limit = min(count, self._batch_limit or count) if self.takes_batches else 1
         done: list[Array] = []
@@ -155,19 +148,13 @@ class Network:
                 continue
             done.append(output)
             at += size
-        return np.concatenate(done) if len(done) > 1 else done[0]
+        return joined(done)
 
     def _batch_output(self, feeds: Mapping[str, Array], size: int) -> Array:
         if size == 1:
             return self.run(feeds)[0]
         # Not `run`: smaller batches come before another provider.
-        output = self._call(
-            {
-                port.name: np.ascontiguousarray(feeds[port.name], port.dtype)
-                for port in self.inputs
-                if port.name in feeds
-            }
-        )[0]
+        output = self._call(feeds)[0]
         if len(output) != size:
             raise EngineError(f"{self.title} gave {len(output)} results for {size} samples.")
         return output
@@ -175,14 +162,22 @@ class Network:
     def _spread(self, name: str, values: Array, size: int) -> Array:
         """One sample's array for `size` samples, unless the graph wants it once."""
         if self.input(name).shape[:1] == (None,):
-            return np.repeat(values, size, axis=0)
+            return repeated(values, size)
         return values
 
-    def _call(self, feeds: dict[str, Array]) -> list[Array]:
-        session, guard = self._session, self._guard
+    def _call(self, feeds: Mapping[str, Array]) -> list[Array]:
+        given = [(port, feeds[port.name]) for port in self.inputs if port.name in feeds]
+        device, bound, session, guard = self.device, self.bound, self._session, self._guard
         try:
+            if device is not None and any(is_tensor(values) for _, values in given):
+                if bound is not None:
+                    return bound.run({port.name: _there(device, values, port) for port, values in given})
+                given = [(p, device.host(v) if is_tensor(v) else v) for p, v in given]
+                return [device.array(output) for output in self._call({p.name: v for p, v in given})]
+            typed = {port.name: np.ascontiguousarray(values, port.dtype) for port, values in given}
             with guard:
-                return [np.asarray(output) for output in session.run(None, {**feeds, **self._feeds})]
+                outputs = session.run(None, {**typed, **self._feeds}, *self._options)
+                return [np.asarray(output) for output in outputs]
         except self._factory.failures as error:
             raise _explain(self.title, PROVIDERS[self._provider].title, str(error)) from error
 
@@ -198,15 +193,24 @@ class Network:
             )
 
     def _open(self, provider: str, model: Path | Graph) -> None:
+        self._model = model
         self._session, self._provider = self._factory.session(model, self.title, provider)
         # DirectML does not allow two calls of one session at the same time.
         self._guard: AbstractContextManager[Any] = (
             threading.Lock() if self._provider == "directml" else nullcontext()
         )
         self._feeds = model.feeds if isinstance(model, Graph) else {}
-        ports = (_port(value) for value in self._session.get_inputs())
+        self._options: tuple[Any, ...] = ()
+        device = self.device
+        bindable = device is not None and device.serves(self._provider) and not self._feeds
+        self.bound = BoundSession(device, self._session) if device is not None and bindable else None
+        ports = (port_of(value) for value in self._session.get_inputs())
         self.inputs = tuple(port for port in ports if port.name not in self._feeds)
-        self.outputs = tuple(_port(value) for value in self._session.get_outputs())
+        self.outputs = tuple(port_of(value) for value in self._session.get_outputs())
+
+    def take_over(self, bound: BoundSession) -> None:
+        """Run through another session for the same graph and provider."""
+        self.bound, self._session, self._options = bound, bound.session, (bound.options(wait=True),)
 
     def check_half_precision(self) -> None:
         """Compare one random sample with the CPU; on disagreement go on on the CPU, with a warning.
@@ -239,6 +243,7 @@ class NetworkFactory:
         threads: inside one call on the CPU.
         cache_dir: where providers may keep what they compile.
         memory_limit: bytes of device memory for one session.
+        device: whose memory the provider works in, so that networks can be fed with its tensors.
     """
 
     def __init__(
@@ -248,15 +253,17 @@ class NetworkFactory:
         threads: int,
         cache_dir: Path | None = None,
         memory_limit: int | None = None,
+        device: Device | None = None,
     ) -> None:
         self._runtime = import_onnxruntime()
+        self._device = device
         self._report = providers
         self._threads = threads
         self._cache_dir = cache_dir
         self._memory_limit = memory_limit
         self._opened: dict[Path, tuple[tuple[int, int], Network]] = {}
         self._warnings: list[str] = list(providers.warnings)
-        self.failures = _failures(self._runtime)
+        self.failures = failures(self._runtime)
         prepare_libraries(self._runtime, providers.chosen.name)
 
     @property
@@ -273,6 +280,20 @@ class NetworkFactory:
     def warnings(self) -> tuple[str, ...]:
         """What was done differently from what was asked, so far."""
         return tuple(self._warnings)
+
+    @property
+    def device(self) -> Device | None:
+        """In whose memory crops, masks and patches are made; None where the processor does that."""
+        return self._device
+
+    def leave_device(self, reason: str) -> None:
+        """Make crops, masks and patches on the processor from here on, and say why."""
+        if self._device is not None:
+            self._device = None
+            self.warn(
+                f"Crops, masks and pasting were to be done on the graphics processor, but {reason}; "
+                "the processor did them instead."
+            )
 
     def warn(self, sentence: str) -> None:
         """Remember a sentence for the report, once."""
@@ -308,27 +329,38 @@ class NetworkFactory:
         """Forget the networks of all other files; they would only take memory."""
         self._opened = {path: entry for path, entry in self._opened.items() if path in paths}
 
+    def create(self, model: Path | Graph, provider: str, special: Mapping[str, str] | None = None) -> Any:
+        """A session on `provider`, with special options for that one.
+
+        Raises:
+            One of `failures`: the provider, or the runtime, does not take the model.
+        """
+        chain = self._report.ort_providers(memory_limit=self._memory_limit, cache_dir=self._cache_dir)
+        names = [entry[0] for entry in chain]
+        if provider != self.provider:  # the proved one has given way
+            chain = chain[names.index(PROVIDERS[provider].ort_name) :]
+        if self._device is not None:
+            served = [PROVIDERS[name].ort_name for name in CUDA_PROVIDERS]
+            shared = self._device.provider_options()
+            chain = [(name, own | shared if name in served else own) for name, own in chain]
+        chain[0] = (chain[0][0], {**chain[0][1], **(special or {})})
+        options = session_options(self._runtime, provider, self._threads)
+        if isinstance(model, Path):
+            source: str | bytes = str(model)
+        else:
+            source = model.content
+            values = [self._runtime.OrtValue.ortvalue_from_numpy(w) for w in model.weights.values()]
+            options.add_external_initializers(list(model.weights), values)
+        return self._runtime.InferenceSession(source, options, providers=chain)
+
     def session(self, model: Path | Graph, title: str, provider: str) -> tuple[Any, str]:
         """A session on `provider`, or on the next one with a warning; and the word of what it really is.
 
         Raises:
             ModelMissingError: the runtime cannot read the model.
         """
-        chain: Sequence[Any] = self._report.ort_providers(
-            memory_limit=self._memory_limit, cache_dir=self._cache_dir
-        )
-        names = [entry[0] for entry in chain]
-        if provider != self.provider:  # the proved one has given way
-            chain = chain[names.index(PROVIDERS[provider].ort_name) :]
         try:
-            options = session_options(self._runtime, provider, self._threads)
-            if isinstance(model, Path):
-                source: str | bytes = str(model)
-            else:
-                source = model.content
-                values = [self._runtime.OrtValue.ortvalue_from_numpy(w) for w in model.weights.values()]
-                options.add_external_initializers(list(model.weights), values)
-            session = self._runtime.InferenceSession(source, options, providers=list(chain))
+            session = self.create(model, provider)
         except self.failures as error:
             if provider == "cpu":
                 raise ModelMissingError(
@@ -347,25 +379,14 @@ class NetworkFactory:
         return session, words.get(first, "cpu")
 
 
+def _there(device: Device, values: Array, port: Port) -> Array:
+    """On the device, and of the type that an input takes."""
+    return device.typed(values if is_tensor(values) else device.array(values), port.dtype)
+
+
 def _version(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_mtime_ns, status.st_size
-
-
-def _port(value: Any) -> Port:
-    shape = tuple(size if isinstance(size, int) and size > 0 else None for size in value.shape)
-    return Port(value.name, shape, _DTYPES.get(value.type, np.float32))
-
-
-def _failures(runtime: Any) -> tuple[type[BaseException], ...]:
-    """ONNX Runtime's exceptions, which have no common base but Exception."""
-    state = runtime.capi.onnxruntime_pybind11_state
-    names = (
-        *("Fail", "InvalidArgument", "NoSuchFile", "NoModel", "EngineError", "RuntimeException"),
-        *("InvalidProtobuf", "ModelLoaded", "NotImplemented", "InvalidGraph", "EPFail"),
-    )
-    own = tuple(getattr(state, name) for name in names if hasattr(state, name))
-    return (*own, RuntimeError, ValueError, MemoryError)
 
 
 def _explain(title: str, provider: str, said: str) -> OutOfMemoryError | EngineError:

@@ -10,7 +10,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from facefusion.errors import ProviderError
+
+_DTYPES: Mapping[str, Any] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(uint8)": np.uint8,
+}
 
 
 @dataclass(frozen=True)
@@ -146,3 +157,29 @@ def session_options(runtime: Any, name: str, threads: int) -> Any:
     if name == "directml":
         options.enable_mem_pattern = False  # DirectML refuses sessions that have it
     return options
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output: its name, its shape (None where free) and its NumPy type."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: Any
+
+
+def port_of(value: Any) -> Port:
+    """What a session says of one of its inputs or outputs."""
+    shape = tuple(size if isinstance(size, int) and size > 0 else None for size in value.shape)
+    return Port(value.name, shape, _DTYPES.get(value.type, np.float32))
+
+
+def failures(runtime: Any) -> tuple[type[BaseException], ...]:
+    """ONNX Runtime's exceptions, which have no common base but Exception."""
+    state = runtime.capi.onnxruntime_pybind11_state
+    names = (
+        *("Fail", "InvalidArgument", "NoSuchFile", "NoModel", "EngineError", "RuntimeException"),
+        *("InvalidProtobuf", "ModelLoaded", "NotImplemented", "InvalidGraph", "EPFail"),
+    )
+    own = tuple(getattr(state, name) for name in names if hasattr(state, name))
+    return (*own, RuntimeError, ValueError, MemoryError)

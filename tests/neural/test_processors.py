@@ -19,8 +19,9 @@ from facefusion.models.registry import Registry, load_registry
 from facefusion.swap.age import AgeModifier, AssumedAge, FairFace
 from facefusion.swap.enhance import FaceEnhancer
 from facefusion.swap.frame_enhance import FrameEnhancer
+from facefusion.swap.cpu_bench import CPU
 from facefusion.swap.layers import FaceView, process
-from facefusion.swap.neural.masks import OcclusionMask, OutlineMask, RegionMask, combined
+from facefusion.swap.neural.masks import OcclusionMask, OutlineMask, RegionMask
 from facefusion.system.networks import NetworkFactory
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def test_what_is_in_front_of_the_face_stays(
     mask = OcclusionMask(networks.open(synthetic.occluder(tmp_path / "xseg.onnx")), contract)
     crop = np.zeros((128, 128, 3), np.uint8)
     crop[:, 64:] = (0, 255, 0)
-    seen = mask.mask(crop, crop, view_of(astronaut), np.eye(2, 3))
+    seen = mask.mask(CPU, crop, crop, view_of(astronaut), np.eye(2, 3))
     assert seen.shape == (128, 128)
     assert not seen[:, :56].any() and (seen[:, 80:] == 255).all()
 
@@ -111,16 +112,16 @@ def test_only_parts_of_the_face_are_painted(
     contract: Any = registry.find("bisenet_resnet_34").contract
     mask = RegionMask(networks.open(synthetic.parser(tmp_path / "bisenet.onnx")), contract)
     crop = np.zeros((256, 256, 3), np.uint8)
-    seen = mask.mask(crop, crop, view_of(astronaut), np.eye(2, 3))
+    seen = mask.mask(CPU, crop, crop, view_of(astronaut), np.eye(2, 3))
     assert (seen[:, :110] == 255).all() and not seen[:, 136:].any()
 
 
 def test_the_outline_keeps_off_what_is_beside_the_face(registry: Registry, astronaut: Portrait) -> None:
     affine = align(view_of(astronaut).five, registry.templates["ffhq_512"], 256)
     crop = cut_aligned(PackedFrame(astronaut.picture), affine, 256)
-    seen = OutlineMask().mask(crop, crop, view_of(astronaut), affine)
+    seen = OutlineMask().mask(CPU, crop, crop, view_of(astronaut), affine)
     assert seen[160, 128] > 250 and not seen[:10].any() and not seen[:, :10].any()
-    assert (combined([seen, np.full_like(seen, 100)]) <= 100).all()
+    assert (CPU.strictest([seen, np.full_like(seen, 100)]) <= 100).all()
 
 
 @pytest.mark.parametrize("wanted", [0, 50, 100])

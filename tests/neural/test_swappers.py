@@ -16,7 +16,7 @@ from facefusion.faces.recognise import unit
 from facefusion.media.frame import PackedFrame
 from facefusion.models.contracts import SwapperContract
 from facefusion.models.registry import Registry, load_registry
-from facefusion.swap.layers import stamp
+from facefusion.swap.cpu_bench import CPU
 from facefusion.swap.neural.masks import box_mask
 from facefusion.swap.neural.matrix import embedding_matrix
 from facefusion.swap.neural.swapper import Swapper, boosted_size, interleaved, woven
@@ -226,10 +226,11 @@ def test_numbers_that_are_none_fail_the_face(
 def test_a_crop_goes_back_where_it_came_from() -> None:
     """An unchanged crop, stamped back, is the picture; nothing outside of the box is touched."""
     frame = PackedFrame(cv2.GaussianBlur(picture(), (0, 0), 4))
+    region = CPU.region(frame.pixels)
     template = load_registry().templates["arcface_128"]
     for size in (128, 256, 512):
         affine = align(FIVE, template, size)
-        patch = stamp(cut_aligned(frame, affine, size), box_mask(size), affine, 600, 400)
+        patch = region.stamp(region.cut(affine, size), box_mask(size), affine)
         assert patch is not None
         x0, y0, x1, y1 = patch.box
         assert x1 - x0 < 300 and y1 - y0 < 300
@@ -242,10 +243,11 @@ def test_a_crop_goes_back_where_it_came_from() -> None:
 def test_a_face_at_the_border_of_the_picture_is_cut_there() -> None:
     template = load_registry().templates["arcface_128"]
     affine = align(FIVE - (255, 200), template, 128)
-    patch = stamp(np.zeros((128, 128, 3), np.uint8), box_mask(128), affine, 600, 400)
+    region, black = CPU.region(picture()), np.zeros((128, 128, 3), np.uint8)
+    patch = region.stamp(black, box_mask(128), affine)
     assert patch is not None and patch.box[:2] == (0, 0)
     far = align(FIVE + 2000, template, 128)
-    assert stamp(np.zeros((128, 128, 3), np.uint8), box_mask(128), far, 600, 400) is None
+    assert region.stamp(black, box_mask(128), far) is None
 
 
 def test_masks_of_a_size_are_made_once() -> None:

@@ -15,10 +15,11 @@ from facefusion.faces.landmarks import Face
 from facefusion.faces.recognise import Recogniser, mean_embedding
 from facefusion.media.frame import PackedFrame
 from facefusion.models.contracts import Template
+from facefusion.swap.bench import Layer, Region
 from facefusion.swap.contract import Canvas, EngineIdentity, Patch
 from facefusion.swap.frame_enhance import FrameEnhancer
-from facefusion.swap.layers import FaceView, Processor, process, stamp
-from facefusion.swap.neural.masks import CropMask, box_mask, combined
+from facefusion.swap.layers import Benches, FaceView, Processor, process
+from facefusion.swap.neural.masks import CropMask, box_mask
 from facefusion.swap.neural.points import FivePoints
 from facefusion.swap.neural.swapper import Conditioning, Swapper, boosted_size
 from facefusion.system.networks import NetworkFactory
@@ -109,7 +110,8 @@ class NeuralEngine:
         parts = self._parts
         size = boosted_size(parts.swapper.contract.size, config.neural.pixel_boost)
         face_swapper = FaceSwapper(parts.swapper, source, size, parts.masks, soft_box=parts.box)
-        return NeuralPainter((face_swapper, *parts.further), parts.points, parts.frame_enhancer)
+        processors = (face_swapper, *parts.further)
+        return NeuralPainter(processors, parts.points, parts.frame_enhancer, Benches(self._networks))
 
 
 class FaceSwapper:
@@ -136,13 +138,14 @@ class FaceSwapper:
         """See `Processor.reach`."""
         return crop_corners(self._affine(five), self._size)
 
-    def apply(self, region: PackedFrame, view: FaceView) -> Patch | None:
+    def apply(self, region: Region, view: FaceView) -> Layer | None:
         """See `Processor.apply`."""
-        affine = self._affine(view.five)
-        before = cut_aligned(region, affine, self._size)
-        after = self._swapper.swap(before[None], self._source)[0]
-        masks = [self._box, *(mask.mask(before, after, view, affine) for mask in self._masks)]
-        return stamp(after, combined(masks), affine, region.width, region.height)
+        bench, affine = region.bench, self._affine(view.five)
+        before = region.cut(affine, self._size)
+        after = self._swapper.swap(before[None], self._source, bench)[0]
+        masks = [bench.put(self._box, constant=True)]
+        masks += [mask.mask(bench, before, after, view, affine) for mask in self._masks]
+        return region.stamp(after, bench.strictest(masks), affine)
 
     def _affine(self, five: Floats) -> Affine:
         return align(five, self._swapper.template, self._size)
@@ -152,9 +155,14 @@ class NeuralPainter:
     """See `Painter`; what is known about a track is the correction of its landmarks."""
 
     def __init__(
-        self, processors: Sequence[Processor], points: FivePoints, frame_enhancer: FrameEnhancer | None
+        self,
+        processors: Sequence[Processor],
+        points: FivePoints,
+        frame_enhancer: FrameEnhancer | None,
+        benches: Benches,
     ) -> None:
         self._processors = tuple(processors)
+        self._benches = benches
         self._points = points.follow()
         self._frame_enhancer = frame_enhancer
 
@@ -166,7 +174,7 @@ class NeuralPainter:
         """See `Painter.draw`."""
         correction = manner if isinstance(manner, np.ndarray) else None
         view = FaceView(self._points.five(face, correction), face)
-        return process(frame, view, self._processors)
+        return process(frame, view, self._processors, benches=self._benches)
 
     def finish(self, frame: Canvas) -> None:
         """See `FramePainter.finish`."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from facefusion.faces.five_points import Affine, Image, to_tensor, transform
+from facefusion.faces.five_points import Affine, transform
 from facefusion.models.contracts import OccluderContract, ParserContract
-from facefusion.swap.layers import FaceView, Mask
+from facefusion.swap.bench import Array, Bench, Mask
+from facefusion.swap.layers import FaceView
 from facefusion.swap.masks import add_polygon, grown_hull
 from facefusion.system.networks import Network
 
@@ -23,10 +22,11 @@ _BOX_FADE = 0.15
 class CropMask(Protocol):
     """Says how far each pixel of a crop may be painted over."""
 
-    def mask(self, before: Image, after: Image, view: FaceView, affine: Affine) -> Mask:
+    def mask(self, bench: Bench, before: Array, after: Array, view: FaceView, affine: Affine) -> Array:
         """(s, s) uint8.
 
         Args:
+            bench: where the crops lie, and the mask is wanted.
             before: (s, s, 3) uint8 BGR, the target.
             after: the same crop, swapped.
             view: the face in the picture that the crop was cut from.
@@ -56,12 +56,12 @@ class OcclusionMask:
         self._network = network
         self._contract = contract
 
-    def mask(self, before: Image, after: Image, view: FaceView, affine: Affine) -> Mask:
+    def mask(self, bench: Bench, before: Array, after: Array, view: FaceView, affine: Affine) -> Array:
         """See `CropMask.mask`."""
         size = self._contract.size
-        crop = np.asarray(cv2.resize(before, (size, size)), np.uint8)
-        seen = self._network.run({self._input: to_tensor(crop[None], self._contract.pixels)})[0]
-        return _settled(seen.reshape(size, size), len(before), self._contract.blur)
+        crop = bench.resized(before, size)
+        seen = self._network.run({self._input: bench.tensor(crop[None], self._contract.pixels)})[0]
+        return bench.settled(seen.reshape(size, size), len(before), self._contract.blur)
 
 
 class RegionMask:
@@ -71,38 +71,22 @@ class RegionMask:
         self._input = network.require(network.inputs[0].name, 1, 3, contract.size, contract.size).name
         self._network = network
         self._contract = contract
-        self._parts = np.array(sorted(contract.parts.values()))
+        self._parts = sorted(contract.parts.values())
 
-    def mask(self, before: Image, after: Image, view: FaceView, affine: Affine) -> Mask:
+    def mask(self, bench: Bench, before: Array, after: Array, view: FaceView, affine: Affine) -> Array:
         """See `CropMask.mask`."""
         size = self._contract.size
-        crop = np.asarray(cv2.resize(after, (size, size)), np.uint8)
-        scores = self._network.run({self._input: to_tensor(crop[None], self._contract.pixels)})[0]
-        inside = np.isin(scores[0].argmax(0), self._parts).astype(np.float32)
-        return _settled(inside, len(after), 5.0)
+        crop = bench.resized(after, size)
+        scores = self._network.run({self._input: bench.tensor(crop[None], self._contract.pixels)})[0]
+        return bench.settled(bench.members(scores[0], self._parts), len(after), 5.0)
 
 
 class OutlineMask:
     """Nothing outside of the mesh's outline is painted, up to a little above the brows."""
 
-    def mask(self, before: Image, after: Image, view: FaceView, affine: Affine) -> Mask:
+    def mask(self, bench: Bench, before: Array, after: Array, view: FaceView, affine: Affine) -> Array:
         """See `CropMask.mask`."""
-        mask = np.zeros(before.shape[:2], np.uint8)
+        mask = np.zeros((len(before), len(before)), np.uint8)
         hull = grown_hull(transform(affine, view.mesh.points[:, :2]).astype(np.float32), 0.02)
         add_polygon(mask, hull, sigma=len(before) / 40)
-        return mask
-
-
-def combined(masks: Sequence[Mask]) -> Mask:
-    """The strictest of all, pixel by pixel."""
-    result = masks[0]
-    for mask in masks[1:]:
-        result = np.minimum(result, mask)
-    return result
-
-
-def _settled(seen: NDArray[np.floating], size: int, blur: float) -> Mask:
-    """Smoothed visibility 0..1 of which the upper half is stretched: soft edges that lie inside."""
-    wide = cv2.resize(np.clip(seen, 0, 1).astype(np.float32), (size, size))
-    soft = cv2.GaussianBlur(wide, (0, 0), blur)
-    return np.asarray((np.clip(soft, 0.5, 1.0) - 0.5) * 510.0 + 0.5, np.float32).astype(np.uint8)
+        return bench.put(mask)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facefusion.errors import EngineError
-from facefusion.faces.five_points import Floats, Image, denormalised, to_pictures, to_tensor
+from facefusion.faces.five_points import Floats, Image, to_tensor
 from facefusion.faces.recognise import EMBEDDING_WIDTH, unit
 from facefusion.models.contracts import SwapperContract, Template
+from facefusion.swap.bench import Array, Bench
+from facefusion.swap.cpu_bench import CPU
 from facefusion.system.batching import BatchRunner
 from facefusion.system.networks import Network
 
@@ -86,30 +87,30 @@ class Swapper:
         assert self.contract.source_pixels is not None
         return Conditioning(to_tensor(crop[None], self.contract.source_pixels))
 
-    def swap(self, crops: Image, source: Conditioning) -> Image:
+    def swap(self, crops: Array, source: Conditioning, bench: Bench = CPU) -> Array:
         """Swapped crops.
 
         Args:
             crops: (n, p, p, 3) uint8 BGR aligned to the template; p is a multiple of the contract's size.
+            bench: where they lie.
 
         Returns:
-            The same shape, uint8 BGR.
+            The same shape, uint8 BGR, on the same bench.
 
         Raises:
             EngineError, OutOfMemoryError: the network failed, or gave numbers that are none.
         """
         factor = crops.shape[1] // self.contract.size
         tiles = interleaved(crops, factor)
-        tensor = to_tensor(tiles, self.contract.pixels)
+        tensor = bench.tensor(tiles, self.contract.pixels)
         output = self._runner.run_batch({"target": tensor}, {"source": source.values})
-        if not np.isfinite(output).all():
-            raise EngineError(f"{self._network.title} computed numbers that are not finite.")
+        bench.require_finite(output, self._network.title)
         if self.contract.denormalise:
-            output = denormalised(output, self.contract.pixels)
-        return woven(to_pictures(output), factor)
+            output = bench.denormalised(output, self.contract.pixels)
+        return woven(bench.pictures(output), factor)
 
 
-def interleaved(crops: Image, factor: int) -> Image:
+def interleaved(crops: Array, factor: int) -> Array:
     """Crops (n, p, p, 3) as (n * factor^2, p / factor, p / factor, 3): every factor-th pixel in each.
 
     Each part shows the whole face, so a network of a small input size works on it as it was trained to
@@ -118,17 +119,18 @@ def interleaved(crops: Image, factor: int) -> Image:
     if factor == 1:
         return crops
     count, side = len(crops), crops.shape[1] // factor
-    split = crops.reshape(count, side, factor, side, factor, 3).transpose(0, 2, 4, 1, 3, 5)
-    return np.ascontiguousarray(split).reshape(count * factor * factor, side, side, 3)
+    # Rows, their part, columns, their part become part of row, of column, rows, columns.
+    split = crops.reshape(count, side, factor, side, factor, 3).swapaxes(1, 2).swapaxes(2, 4).swapaxes(3, 4)
+    return split.reshape(count * factor * factor, side, side, 3)
 
 
-def woven(parts: Image, factor: int) -> Image:
+def woven(parts: Array, factor: int) -> Array:
     """The way back of `interleaved`."""
     if factor == 1:
         return parts
     count, side = len(parts) // (factor * factor), parts.shape[1]
-    split = parts.reshape(count, factor, factor, side, side, 3).transpose(0, 3, 1, 4, 2, 5)
-    return np.ascontiguousarray(split).reshape(count, side * factor, side * factor, 3)
+    split = parts.reshape(count, factor, factor, side, side, 3).swapaxes(3, 4).swapaxes(2, 4).swapaxes(1, 2)
+    return split.reshape(count, side * factor, side * factor, 3)
 
 
 def boosted_size(size: int, wanted: int) -> int:
