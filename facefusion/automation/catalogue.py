@@ -137,6 +137,11 @@ class Catalogue:
         self._note(self.inbox.entries[path])
         return self.inbox.entries[path]
 
+    def refused_as(self, path: str, job_id: int) -> None:
+        """A file that is refused has been recorded as this job."""
+        self._link(path, (job_id,))
+        self._stale_views.add(path)
+
     def paths_with(self, sha256: str) -> list[Entry]:
         """Targets that have this content at the moment."""
         return [

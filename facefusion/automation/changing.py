@@ -56,7 +56,7 @@ def why_not_again(job: Job, inbox: Path, memory: FileMemory) -> str:
     for index, (path, signature) in enumerate(job.inputs):
         now = signature_of(inbox / path)
         if index == 0 and job.target_sha256.startswith(UNREAD) and now is not None:
-            return f"Job {job.id} cannot be tried again: {printable(path)} is not readable as it is."
+            return f"Job {job.id} cannot be tried again: {printable(path)} cannot be used as it is."
         if now is not None and now.same_content(signature):
             continue
         twins = memory.with_content(job.target_sha256) if index == 0 else ()

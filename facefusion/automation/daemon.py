@@ -156,7 +156,11 @@ class Daemon:
         self.finisher = Finisher(workspace, self.queue, self._outbox, self._analytics, options.at)
         self._publisher = Publisher(self.loop, self.finisher, self._storage_trouble, self._went_well)
         memory = FileMemory(self._database)
-        inbox = Inbox(self._settings.current.limits.settle_seconds, memory.signature)
+        refused = {job.target: job.inputs[0][1] for job in self.queue.refused()}
+        inbox = Inbox(
+            self._settings.current.limits.settle_seconds,
+            lambda path: memory.signature(path) or refused.get(path),
+        )
         facecheck = FaceCheck(workspace.inbox, self.loop, PictureMemory(self._database), self._look())
         self.catalogue = Catalogue(inbox, memory, self.book.brief, facecheck.verdict)
         self.intake = Intake(

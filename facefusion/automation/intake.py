@@ -397,14 +397,15 @@ class Intake:
     def _settle_refusals(self) -> None:
         """Targets that may not be processed fail, so that they are reported like everything else."""
         for path, entry in self._refusals.items():
-            said = f"{printable(path)}: {entry.reason}."
+            said = f"{printable(path.rpartition('/')[2])} cannot be used ({entry.reason})."
             error: FaceFusionError = InputFileError(said)
             if entry.signature.size == 0:
                 error = MediaFormatError(said, remedy="Nothing of it has arrived; copy it again.")
-            failure = failure_from(error)
+            failure = failure_from(error, entry.reason)
             target_kind: Literal["video", "photo"] = "video" if entry.kind == "video" else "photo"
-            job = self._queue.refuse(path, entry.signature, target_kind, failure)
-            if job is not None:
+            asked = self._queue.refuse(path, entry.signature, target_kind, failure)
+            self._catalogue.refused_as(path, asked.job_id)
+            if asked.started and (job := self._queue.job(asked.job_id)) is not None:
                 logger.warning("Refused %s: %s.", printable(path), entry.reason)
                 self._on_refused(job)
         self._refusals.clear()

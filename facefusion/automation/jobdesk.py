@@ -42,7 +42,7 @@ UNREAD = "unread:"
 
 @dataclass(frozen=True)
 class Asked:
-    """Answer to a request: the job, and whether the request set it going (anew)."""
+    """Answer to a request: the job, and whether the request set it going (anew), or ended it."""
 
     job_id: int
     started: bool
@@ -94,8 +94,8 @@ class JobDesk(JobTable):
 
     def refuse(
         self, path: str, signature: Signature, kind: Literal["video", "photo"], failure: Failure
-    ) -> Job | None:
-        """Record a target that may not be read as a failed job, once for each drop; None if that is known."""
+    ) -> Asked:
+        """Record a target that may not be read as a failed job, once for each drop."""
         name = hashlib.sha256(os.fsencode(path)).hexdigest()
         wish = JobRequest(f"{UNREAD}{name}", "", kind, signature.size, "", ((path, signature),))
         with self._database.transaction() as connection:
@@ -108,7 +108,7 @@ class JobDesk(JobTable):
             else:
                 job_id = int(row["id"])
             if not _is_fresh_drop(connection, job_id, wish):
-                return None
+                return Asked(job_id, started=False)
             update(
                 connection,
                 "id = ?",
@@ -119,7 +119,11 @@ class JobDesk(JobTable):
                 finished_at=self._clock(),
                 reported=0,
             )
-            return read(connection, job_id)
+            return Asked(job_id, started=True)
+
+    def refused(self) -> list[Job]:
+        """The targets that may not be read, as they were when that was recorded."""
+        return self._select("target_sha256 GLOB ?", f"{UNREAD}*")
 
     def point_to(self, job: Job, inputs: Inputs) -> Job | None:
         """Have a running job use other files with the same content."""

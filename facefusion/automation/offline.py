@@ -82,6 +82,12 @@ def _look(
             catalogue.refuse(path, EMPTY)
         elif entry.phase == "waiting":
             catalogue.send_back(path, NOT_YET_SEEN, 0.0)
+    for job in queue.refused():
+        path, signature = job.inputs[0]
+        if path in inbox.entries and inbox.entries[path].signature == signature:
+            if inbox.entries[path].phase != "refused" and job.failure is not None:
+                catalogue.refuse(path, job.failure.detail)
+            catalogue.refused_as(path, job.id)
     noted = []
     for decision in catalogue.decide(config.pairing, queue.is_paired):
         faces = {wish.face_sha256 for wish in decision.wishes}

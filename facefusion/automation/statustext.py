@@ -191,7 +191,8 @@ def _result(result: ResultView, outbox: Path) -> str:
 
 
 def _failure(failure: FailureView) -> str:
-    told = f"#{failure.id} {failure.target} with {failure.face}: {failure.message}"
+    face = f" with {failure.face}" if failure.face else ""  # of a file that is refused there is none
+    told = f"#{failure.id} {failure.target}{face}: {failure.message}"
     return f"{told}\n-> {failure.remedy}" if failure.remedy else told
 
 

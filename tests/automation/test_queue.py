@@ -11,6 +11,7 @@ import pytest
 
 from facefusion.automation.database import Database, FileMemory, KnownFile
 from facefusion.automation.job import Job, JobRequest, JobState, failure_from
+from facefusion.automation.jobdesk import Asked
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.sightings import Signature
 from facefusion.errors import CancelledError, EngineError, PolicyNotAcceptedError, StorageError
@@ -310,13 +311,13 @@ def test_f5_names_of_any_bytes_survive(queue: JobQueue) -> None:
 
 def test_a_refused_target_is_one_failed_job_for_each_drop(queue: JobQueue) -> None:
     first = queue.refuse("videos/link.mp4", Signature(1, 1, 1, 1), "video", NOTE)
-    assert first is not None
-    assert queue.refuse("videos/link.mp4", Signature(1, 1, 1, 1), "video", NOTE) is None
-    again = queue.refuse("videos/link.mp4", Signature(1, 1, 1, 2), "video", NOTE)
-    assert again is not None
-    assert again.id == first.id
-    assert queue.retry([first.id]) == [], "trying again would follow the link"
-    assert queue.failed_at("videos/link.mp4")[0].id == first.id
+    assert first.started
+    known = queue.refuse("videos/link.mp4", Signature(1, 1, 1, 1), "video", NOTE)
+    assert known == Asked(first.job_id, started=False)
+    assert queue.refuse("videos/link.mp4", Signature(1, 1, 1, 2), "video", NOTE) == first
+    assert queue.retry([first.job_id]) == [], "trying again would follow the link"
+    assert queue.failed_at("videos/link.mp4")[0].id == first.job_id
+    assert [job.inputs[0][1].ctime_ns for job in queue.refused()] == [2]
 
 
 def test_d3_a_full_disk_is_said_and_loses_nothing(queue: JobQueue, database: Database) -> None:

@@ -481,6 +481,22 @@ def test_a_failed_file_that_is_replaced_loses_its_failure_also_where_the_face_is
         assert not any((bench.outbox / "failed").iterdir())
 
 
+def test_a_refused_file_is_told_once_and_known_at_the_next_start(bench: Bench) -> None:
+    bench.face()
+    (bench.inbox / "videos" / "empty.mp4").touch()
+    assert bench.run_once() == 1
+
+    (failure,) = bench.status().failures
+    assert bench.file("videos/empty.mp4").jobs == (failure.id,)
+    told = [line for line in status_lines(bench.status(), all_files=False) if "empty.mp4" in line]
+    assert told == [f"  #{failure.id} videos/empty.mp4: empty.mp4 cannot be used (the file is empty)."]
+
+    bench.configure(limits={"settle_seconds": 30})
+    with bench.start() as daemon:
+        daemon.wait_for_state("videos/empty.mp4", "refused")
+        assert bench.file("videos/empty.mp4").jobs == (failure.id,)
+
+
 @pytest.mark.parametrize("running", [True, False])
 def test_a_failure_whose_file_was_taken_away_is_history(bench: Bench, running: bool) -> None:
     bench.face()
