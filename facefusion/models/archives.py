@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
@@ -53,7 +55,8 @@ def extract_member(archive: Path, member: str, destination: Path, *, limit: int,
         if wrong := proof(written, digest.hexdigest()):
             raise ModelMissingError(f"{archive.name}: {member} {wrong}.")
         temporary.replace(destination)
-    except (KeyError, zipfile.BadZipFile) as error:
+    except (KeyError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
+        # The last kinds: cut off, encrypted, or packed in a way that Python does not know.
         raise ModelMissingError(f"{archive.name} is damaged, or has no {member} ({error}).") from error
     except OSError as error:
         raise StorageError(f"{destination} cannot be written ({error.strerror or error}).") from error

@@ -128,10 +128,7 @@ class Downloader:
         for attempt in range(self._patience.attempts):
             try:
                 with self._open(url, {}) as response:
-                    content: bytes = response.read(limit + 1)
-                if len(content) > limit:
-                    raise WrongFileError("the answer is too large")
-                return content
+                    return self._all_of(response, limit)
             except _BrokenOffError as broken:
                 if attempt + 1 == self._patience.attempts:
                     raise NetworkError(f"{_place(url)}: {broken} ({attempt + 1} tries).") from broken
@@ -140,6 +137,18 @@ class Downloader:
             except (http.client.HTTPException, OSError) as error:
                 raise NetworkError(f"{_place(url)}: {_why(error)}.") from error
         raise AssertionError("unreachable")
+
+    def _all_of(self, response: Any, limit: int) -> bytes:
+        began, content = time.monotonic(), b""
+        while chunk := response.read1(limit + 1 - len(content)):
+            if self._should_stop():
+                raise CancelledError("The download was stopped.")
+            content += chunk
+            if len(content) > limit:
+                raise WrongFileError("the answer is too large")
+            if time.monotonic() - began > self._patience.slow_seconds:
+                raise _BrokenOffError("the data only drips")
+        return content
 
     def _attempt(self, url: str, part: Path, limit: int, sizes: frozenset[int], on_bytes: OnBytes) -> None:
         have, note = _size(part), _read_note(part)
@@ -188,7 +197,7 @@ class Downloader:
                     wait = error.headers.get("Retry-After", "")
                     raise _BrokenOffError(
                         f"the server answers {error.code} {error.reason}",
-                        wait=float(wait) if wait.isdigit() else 0.0,
+                        wait=float(_number(wait)),
                     ) from error
                 raise WrongFileError(f"the server answers {error.code} {error.reason}") from error
         except urllib.error.URLError as error:
@@ -217,7 +226,7 @@ class Downloader:
         span = response.headers.get("Content-Range", "")
         total = _total_of_range(span)
         begins = span.removeprefix("bytes ").split("-")[0]
-        if not begins.isdigit() or int(begins) != have:
+        if _number(begins, -1) != have:
             _cut(part, 0)
             raise _BrokenOffError("the server goes on from another place than it was asked to")
         if note.get("total") and total and note["total"] != total:
@@ -312,8 +321,8 @@ def _announced(response: Any, have: int) -> int:
     """Length of the whole file as announced; 0 if it is not."""
     if response.status == http.client.PARTIAL_CONTENT:
         return _total_of_range(response.headers.get("Content-Range", ""))
-    length = response.headers.get("Content-Length", "")
-    return have + int(length) if length.isdigit() else 0
+    length = _number(response.headers.get("Content-Length", ""))
+    return have + length if length else 0
 
 
 def _judge(total: int, limit: int, sizes: frozenset[int]) -> None:
@@ -325,8 +334,12 @@ def _judge(total: int, limit: int, sizes: frozenset[int]) -> None:
 
 
 def _total_of_range(text: str) -> int:
-    total = text.rpartition("/")[2]
-    return int(total) if total.isdigit() else 0
+    return _number(text.rpartition("/")[2])
+
+
+def _number(text: str, otherwise: int = 0) -> int:
+    """A number in a header; servers may write anything there."""
+    return int(text) if text.isdecimal() and len(text) < 20 else otherwise
 
 
 def _strong_etag(response: Any) -> str:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from facefusion.errors import FaceFusionError, NetworkError, StorageError
+from facefusion.errors import NetworkError, StorageError
 from facefusion.models.archives import Proof, extract_member
 from facefusion.models.download import Downloader, WrongFileError, discard
 from facefusion.models.ledger import Ledger, Pin, Record, crc32_of, measure
 from facefusion.models.registry import ArchiveMember, Download, Model, Wheel
-from facefusion.models.status import InstallCallback, InstallProgress, ModelStatus
+from facefusion.models.status import InstallCallback, InstallProgress, ModelStatus, Step
 from facefusion.models.wheels import fetch_wheel
 from facefusion.system.hardware import free_disk
 
 DOWNLOADS_FOLDER = ".downloads"
 _SCRATCH_PREFIX = ".install-"
 _SPARE_DISK = 64 << 20
+_CRC32 = re.compile(r"[0-9a-f]{8}")
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +80,7 @@ class Installer:
         pin = self._ledger.pin(model.file)
         checksum = ""
         if not source.accepted and pin is None and source.checksum_urls:
-            checksum = self._vendor_checksum(source.checksum_urls, model.name)
+            checksum = vendor_checksum(self._downloader, source.checksum_urls, model.name)
             if status.state == "unknown" and crc32_of(status.path) == checksum:
                 self._adopt(model, status.path, "put there by hand, vendor's checksum")
                 return
@@ -142,24 +144,6 @@ class Installer:
                 f"resumed. Or put the file {part.name.removesuffix('.part')} into the models folder by hand."
             ),
         )
-
-    def _vendor_checksum(self, urls: Sequence[str], subject: str) -> str:
-        """The vendor's CRC32 of a file, 8 lower-case hex digits.
-
-        Raises:
-            NetworkError: no place has it; without it a file cannot be told from a damaged one.
-        """
-        troubles = []
-        for url in urls:
-            try:
-                text = self._downloader.read_small(url).decode("ascii", "replace").strip().lower()
-            except (WrongFileError, NetworkError) as error:
-                troubles.append(f"{url}: {error}")
-                continue
-            if len(text) == 8 and all(digit in "0123456789abcdef" for digit in text):
-                return text
-            troubles.append(f"{url}: what is there is no checksum")
-        raise NetworkError(f"The vendor's checksum of {subject} cannot be had. " + "; ".join(troubles) + ".")
 
     # ---- members of archives ----
 
@@ -261,17 +245,29 @@ class Installer:
                 f"The download needs {(size - have) >> 20} MiB; {free >> 20} MiB are free in {self._folder}."
             )
 
-    def _say(self, step: str, subject: str, text: str, size: int = 0) -> None:
-        self._tell(InstallProgress(step, subject, size, size, text))  # type: ignore[arg-type]
+    def _say(self, step: Step, subject: str, text: str, size: int = 0) -> None:
+        self._tell(InstallProgress(step, subject, size, size, text))
 
 
-def checksum_now(downloader: Downloader, model: Model) -> str:
-    """The vendor's present checksum of a model; empty if it cannot be had (used for listing updates)."""
-    if not isinstance(model.source, Download):
-        return ""
-    for url in model.source.checksum_urls:
+def vendor_checksum(downloader: Downloader, urls: Sequence[str], subject: str) -> str:
+    """The vendor's present CRC32 of a file, 8 lower-case hex digits.
+
+    Args:
+        downloader: asks.
+        urls: places to try, best first.
+        subject: what the file is, for the message.
+
+    Raises:
+        NetworkError: no place has it; without it a file cannot be told from a damaged one.
+    """
+    troubles = []
+    for url in urls:
         try:
-            return downloader.read_small(url).decode("ascii", "replace").strip().lower()
-        except (WrongFileError, FaceFusionError):
+            text = downloader.read_small(url).decode("ascii", "replace").strip().lower()
+        except (WrongFileError, NetworkError) as error:
+            troubles.append(f"{url}: {error}")
             continue
-    return ""
+        if _CRC32.fullmatch(text):
+            return text
+        troubles.append(f"{url}: what is there is no checksum")
+    raise NetworkError(f"The vendor's checksum of {subject} cannot be had. " + "; ".join(troubles) + ".")

@@ -6,15 +6,16 @@ every file before it gets its name, and never reads a file twice that has not ch
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from facefusion.errors import ModelMissingError, StorageError
+from facefusion.errors import ModelMissingError, NetworkError, StorageError
 from facefusion.models.download import Downloader, Patience
-from facefusion.models.installer import Installer, checksum_now
+from facefusion.models.installer import Installer, vendor_checksum
 from facefusion.models.ledger import Ledger, Pin, Record, crc32_of, exclusive, measure
 from facefusion.models.licences import LicenceBook, LicenceQuestion
-from facefusion.models.registry import Model, Registry, registry_for
+from facefusion.models.registry import Download, Model, Registry, registry_for
 from facefusion.models.status import InstallCallback, InstallProgress, ModelStatus, ModelUpdate, judge
 
 __all__ = ["InstallCallback", "InstallProgress", "ModelManager", "ModelStatus", "ModelUpdate"]
@@ -122,10 +123,11 @@ class ModelManager:
             model, pin = status.model, self._ledger.pin(status.model.file)
             if status.state == "outdated":
                 updates.append(ModelUpdate(model, status.sha256, model.sha256))
-            elif online and status.state == "ok" and pin and not model.accepted:
-                vendor = checksum_now(downloader, model)
-                if vendor and vendor != pin.crc32:
-                    updates.append(ModelUpdate(model, pin.sha256, vendor))
+            elif online and status.state == "ok" and pin and isinstance(model.source, Download):
+                with contextlib.suppress(NetworkError):
+                    vendor = vendor_checksum(downloader, model.source.checksum_urls, model.name)
+                    if vendor != pin.crc32:
+                        updates.append(ModelUpdate(model, pin.sha256, vendor))
         return tuple(updates)
 
     def trust(self, name: str) -> None:

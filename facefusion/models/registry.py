@@ -311,7 +311,9 @@ class _Builder:
         self._require(not unknown, f"unknown keys {sorted(unknown)}")
         self._require(entry["licence"] in self._licences, f"unknown licence {entry['licence']!r}")
         file = PurePosixPath(entry["file"])
-        self._require(not file.is_absolute() and ".." not in file.parts, "file leaves the models folder")
+        inside = not file.is_absolute() and ".." not in file.parts
+        # What Windows takes for another folder, or another drive.
+        self._require(inside and not {"\\", ":"} & set(str(file)), "file leaves the models folder")
         kind = entry.get("kind", "embedded")
         known = kind in CONTRACTS or kind in ("embedded", "sample")
         self._require(known, f"unknown kind {kind!r}")

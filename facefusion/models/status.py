@@ -10,6 +10,7 @@ from typing import Literal
 from facefusion.models.ledger import Pin, Record
 from facefusion.models.registry import Model
 
+Step = Literal["waiting", "replacing", "downloading", "trouble", "installed"]
 State = Literal["ok", "missing", "damaged", "outdated", "unverified", "unknown"]
 
 
@@ -62,7 +63,7 @@ class InstallProgress:
         text: the same for people.
     """
 
-    step: Literal["waiting", "replacing", "downloading", "trouble", "installed"]
+    step: Step
     subject: str
     bytes_done: int
     bytes_total: int

@@ -19,7 +19,8 @@ class Behaviour:
         stall:N    send N bytes, then nothing until the client gives up
         drip:N     send N bytes one by one, slowly
         status:N   answer with this status
-        busy:N     answer 503 with Retry-After N
+        busy:X     answer 503 with Retry-After X
+        range:X    say that the range sent begins at X
         html       answer with a web page
         gzip       claim that the content is packed
         ignore     ignore the wish for a range
@@ -65,14 +66,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(302, b"", {"Location": behaviour.redirect})
             return
         trick, _, number = (behaviour.tricks.pop(0) if behaviour.tricks else "").partition(":")
-        count = int(number) if number else 0
+        count = int(number) if number and trick not in ("busy", "range") else 0
         content = behaviour.content
         etag = '"' + hashlib.md5(content).hexdigest() + '"' if behaviour.etag else ""
         if trick == "status":
             self.answer(count, b"")
             return
         if trick == "busy":
-            self.answer(503, b"", {"Retry-After": str(count)})
+            self.answer(503, b"", {"Retry-After": number})
             return
         if trick == "html":
             self.answer(200, b"<html>please log in</html>", {"Content-Type": "text/html"})
@@ -86,7 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             status = 206
             start += 5 if trick == "shift" else 0
-            extra["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            begins = number if trick == "range" else start
+            extra["Content-Range"] = f"bytes {begins}-{len(content) - 1}/{len(content)}"
         if trick == "gzip":
             extra["Content-Encoding"] = "gzip"
         body = content[start:]

@@ -116,10 +116,8 @@ def test_a_stalled_server_is_left_and_taken_up_again(site: Site, part: Path) -> 
 
 def test_a_server_that_only_drips_counts_as_stalled(site: Site, part: Path) -> None:
     url = site.add("/m", CONTENT, "drip:100", "drip:100", "drip:100")
-    started = time.monotonic()
     with pytest.raises(NetworkError, match="drips"):
         fetch(url, part)
-    assert time.monotonic() - started < 15
 
 
 def test_a_server_that_always_drops_is_given_up(site: Site, part: Path) -> None:
@@ -243,6 +241,19 @@ def test_a_small_file_is_read_and_a_large_one_refused(site: Site) -> None:
         downloader.read_small(site.add("/hash", CONTENT))
     with pytest.raises(WrongFileError, match="404"):
         downloader.read_small(site.url + "/nothing")
+
+
+def test_a_small_file_that_only_drips_is_given_up(site: Site) -> None:
+    url = site.add("/hash", b"5a6c6364\n" * 100, "drip:800", "drip:800", "drip:800")
+    with pytest.raises(NetworkError, match="drips"):
+        Downloader(patience=PATIENCE).read_small(url)
+
+
+@pytest.mark.parametrize("number", ["\u00b2", "9" * 5000, "-5", "", "0x10"])
+def test_numbers_that_are_none_are_not_believed(site: Site, part: Path, number: str) -> None:
+    url = site.add("/m", CONTENT, f"busy:{number}", "drop:1500000", f"range:{number}")
+    fetch(url, part)
+    assert part.read_bytes() == CONTENT
 
 
 def test_a_discarded_download_leaves_nothing(site: Site, part: Path) -> None:

@@ -207,6 +207,8 @@ def test_engines_and_names_can_be_mixed_and_count_once() -> None:
     [
         (('licence = "apache-2"', 'licence = "unheard-of"'), "unknown licence 'unheard-of'"),
         ((f'file = "{ATTENTION_MESH}"', f'file = "../{ATTENTION_MESH}"'), "leaves the models folder"),
+        ((f'file = "{ATTENTION_MESH}"', f"file = '..\\{ATTENTION_MESH}'"), "leaves the models folder"),
+        ((f'file = "{ATTENTION_MESH}"', f'file = "C:{ATTENTION_MESH}"'), "leaves the models folder"),
         ((f'file = "{ATTENTION_MESH}"', 'file = "FACE_mesh_connections.py"'), "shares one file name with"),
         (("size = 676746", "size = 0"), "size or sha256"),
         (("2c3728e6", "2C3728E6"), "size or sha256"),

@@ -240,6 +240,14 @@ def test_after_the_first_installation_any_other_file_is_refused(manager: ModelMa
     assert (manager.models_dir / "helper.onnx").read_bytes() == HELPER[::-1]
 
 
+def test_what_is_no_checksum_is_no_update(manager: ModelManager, site: Site) -> None:
+    manager.ensure_models_available(["helper"])
+    site.add("/github/v1/helper.hash", b"This project has moved.")
+    assert again(manager).check_model_updates(online=True) == (), "the mirror has the true one"
+    del site.paths["/mirror/v1/helper.hash"]
+    assert again(manager).check_model_updates(online=True) == ()
+
+
 def test_a_newer_file_at_the_vendors_is_listed(manager: ModelManager, site: Site) -> None:
     manager.ensure_models_available(["helper", "known"])
     assert manager.check_model_updates(online=True) == ()
@@ -304,7 +312,26 @@ def test_several_members_of_one_archive_cost_one_download(manager: ModelManager,
     ]
 
 
-@pytest.mark.parametrize("content", [b"no archive", zipped({"other.onnx": b""})])
+def damaged() -> bytes:
+    """An archive whose packed bytes are none that anything unpacks."""
+    content = bytearray(zipped({"packed.onnx": SWAP}))
+    content[41:60] = b"\xff" * 19
+    return bytes(content)
+
+
+def encrypted() -> bytes:
+    """An archive that says that a word is needed to open it, in both of its headers."""
+    content = bytearray(zipped({"packed.onnx": SWAP}))
+    content[6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"no archive", zipped({"other.onnx": b""}), damaged(), encrypted()],
+    ids=["none", "without the member", "damaged", "encrypted"],
+)
 def test_an_archive_that_is_none_or_lacks_the_member_is_named(
     manager: ModelManager, site: Site, content: bytes
 ) -> None:
@@ -314,26 +341,27 @@ def test_an_archive_that_is_none_or_lacks_the_member_is_named(
     assert not (manager.models_dir / "packed.onnx").exists()
 
 
+def write_own_table(folder: Path, name: str, kind: str, content: bytes, contract: str) -> None:
+    """A table of a person's own with one model."""
+    (folder / OWN_TABLE).write_text(
+        f"""
+        [models.{name}]
+        kind = "{kind}"
+        file = "{name}.onnx"
+        purpose = "Trained at home"
+        licence = "mit"
+        urls = ["https://example.org/{name}.onnx"]
+        accepted = [{{ size = {len(content)}, sha256 = "{hashlib.sha256(content).hexdigest()}" }}]
+        contract = {{ {contract} }}
+        """
+    )
+
+
 def test_a_swapper_of_ones_own_counts_as_installed(tmp_path: Path) -> None:
     """With a table of their own, a person may use a file that nobody else knows."""
     own = b"trained at home"
-    (tmp_path / OWN_TABLE).write_text(
-        f"""
-        [models.inswapper_128]
-        kind = "swapper"
-        file = "inswapper_128.onnx"
-        purpose = "Trained at home"
-        licence = "mit"
-        urls = ["https://example.org/inswapper_128.onnx"]
-        accepted = [{{ size = {len(own)}, sha256 = "{hashlib.sha256(own).hexdigest()}" }}]
-        [models.inswapper_128.contract]
-        template = "arcface_128"
-        size = 128
-        pixels = "rgb_unit"
-        source = "projected"
-        denormalise = false
-        """
-    )
+    contract = 'template = "arcface_128", size = 128, pixels = "rgb_unit", source = "projected"'
+    write_own_table(tmp_path, "inswapper_128", "swapper", own, f"{contract}, denormalise = false")
     assert ModelManager(tmp_path).installed("swapper") == ()
     (tmp_path / "inswapper_128.onnx").write_bytes(own)
     assert [model.name for model in ModelManager(tmp_path).installed("swapper")] == ["inswapper_128"]
@@ -379,18 +407,8 @@ def test_what_a_processor_needs_is_served_by_any_installed_model_of_its_kind(fol
     folder.mkdir()
     content = b"an enhancer of one's own"
     (folder / "own.onnx").write_bytes(content)
-    (folder / OWN_TABLE).write_text(
-        f"""
-        [models.own]
-        kind = "enhancer"
-        file = "own.onnx"
-        purpose = "Trained at home"
-        licence = "mit"
-        urls = ["https://example.org/own.onnx"]
-        accepted = [{{ size = {len(content)}, sha256 = "{hashlib.sha256(content).hexdigest()}" }}]
-        contract = {{ template = "ffhq_512", size = 512, pixels = "rgb_signed" }}
-        """
-    )
+    contract = 'template = "ffhq_512", size = 512, pixels = "rgb_signed"'
+    write_own_table(folder, "own", "enhancer", content, contract)
     text = list_models(ModelManager(folder), AutomationConfig())
     assert "face_enhancer is not installed" not in text and "own " in text
 
