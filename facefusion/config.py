@@ -241,6 +241,10 @@ def parse_config(text: str, *, name: str = CONFIG_FILE) -> AutomationConfig:
         raw = json.loads(text)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{name}, {broken_syntax(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{name}: a number in it is too long, or its brackets are nested too deep."
+        ) from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{name}: the settings stand in braces: {{ ... }}.")
     if twice := keys_twice(text):

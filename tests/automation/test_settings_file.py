@@ -57,6 +57,11 @@ def test_a_wrong_value_is_named_with_what_is_allowed(text: str, sentence: str) -
     assert told(text) == sentence
 
 
+@pytest.mark.parametrize("text", ['{"max_retries": ' + "9" * 5000 + "}", "[" * 200_000])
+def test_what_no_person_writes_is_refused_as_well(text: str) -> None:
+    assert told(text) == ": a number in it is too long, or its brackets are nested too deep."
+
+
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_lines() -> None:
     text = '{"mesh": {"shape_strength": 9},\n"watch_interval": 99,\n"engine": "x"}'
     assert [part.split("`")[1] for part in told(text).split("ine ")[1:]] == [
