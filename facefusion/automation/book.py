@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from facefusion.automation.catalogue import Brief
-from facefusion.automation.job import Job, JobState
+from facefusion.automation.job import Job, JobState, earlier_result
 from facefusion.automation.jobtable import JobTable
 from facefusion.automation.snapshot import FailureView, JobView, QueueCounts, ResultView
 from facefusion.automation.views import failure_view, job_view, publishing_view, result_view
@@ -129,10 +129,11 @@ def _text_about(job: Job) -> str:
         case JobState.DONE:
             return f"result: {printable(Path(job.output or '').name)} (`retry {job.id}` makes it anew)"
         case JobState.NO_FACE:
-            return f"no face was found in it (face {face} was to be put there)"
+            return f"no face was found in it; face {face} was to be put there.{earlier_result(job)}"
         case JobState.FAILED:
-            return f"failed with face {face}{failure}" if job.face_name else f"failed{failure}"
+            whose = f" with face {face}" if job.face_name else ""
+            return f"failed{whose}{failure}{earlier_result(job)}"
         case JobState.BLOCKED:
-            return f"held back, face {face}{failure}"
+            return f"held back, face {face}{failure}{earlier_result(job)}"
         case JobState.CANCELLED:
             return f"cancelled, face {face}{failure}"

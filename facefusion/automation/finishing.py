@@ -9,7 +9,7 @@ from pathlib import Path
 
 from facefusion.automation.auditing import record_in_audit_log, was_refused
 from facefusion.automation.content import sha256_of
-from facefusion.automation.job import Job, JobState, failure_from
+from facefusion.automation.job import Job, JobState, earlier_result, failure_from
 from facefusion.automation.jobdesk import UNREAD
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.publish import (
@@ -172,7 +172,7 @@ class Finisher:
             output=None if job.output is None else Path(job.output),
             swap=job.swap,
             failure=job.failure,
-            warnings=job.warnings,
+            warnings=(*job.warnings, *filter(None, [earlier_result(job).strip()])),
         )
 
     def _conclude(self, job_id: int) -> None:

@@ -8,9 +8,11 @@ import os
 import sqlite3
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Literal
 
 from facefusion.automation.sightings import Signature
+from facefusion.automation.workspace import printable
 from facefusion.errors import FaceFusionError
 from facefusion.reports.records import Failure
 
@@ -94,11 +96,12 @@ class Job:
     revision: int
 
     @property
-    def stays_done(self) -> bool:
-        """Whether it is made anew and its earlier result still lies there; cancelled, it is done again."""
-        return self.earlier is not None and os.path.lexists(
-            os.fsdecode(bytes.fromhex(self.earlier["output"]))
-        )
+    def earlier_output(self) -> str | None:
+        """Its result from before it was made anew, if that still lies there; cancelled, it is done again."""
+        if self.earlier is None:
+            return None
+        output = os.fsdecode(bytes.fromhex(self.earlier["output"]))
+        return output if os.path.lexists(output) else None
 
     @property
     def target(self) -> str:
@@ -109,6 +112,13 @@ class Job:
     def faces(self) -> tuple[str, ...]:
         """Paths of the face's pictures."""
         return tuple(path for path, _ in self.inputs[1:])
+
+
+def earlier_result(job: Job) -> str:
+    """A sentence about the result of a job that could not be made anew; empty where there is none."""
+    if job.earlier_output is None:
+        return ""
+    return f" Its earlier result {printable(Path(job.earlier_output).name)} is still there."
 
 
 def failure_from(error: FaceFusionError, detail: str = "") -> Failure:

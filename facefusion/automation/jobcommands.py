@@ -30,9 +30,8 @@ def retry(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
         return Change(answer.done, [*answer.refused, *hopeless.values()])
 
     def said(job: Job) -> str:
-        return (
-            f"is queued again{'; the old result stays, the new one gets a number' if job.stays_done else ''}"
-        )
+        keeps = "; the old result stays, the new one gets a number" if job.earlier_output is not None else ""
+        return f"is queued again{keeps}"
 
     return _change_jobs(processor.workspace, change, said, "can be tried again")
 
@@ -57,7 +56,7 @@ def cancel(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
         return as_it_is(ids, queue.cancel(ids, failure), queue.jobs(ids))
 
     def said(job: Job) -> str:
-        keeps = job.state is JobState.DONE or job.stays_done
+        keeps = job.state is JobState.DONE or job.earlier_output is not None
         return f"is cancelled{'; its earlier result stays' if keeps else ''}"
 
     return _change_jobs(processor.workspace, change, said, "can be cancelled")

@@ -140,7 +140,7 @@ def cancelled(job: Job, **changes: object) -> dict[str, object]:
         job: to be cancelled.
         changes: for one that has no result.
     """
-    if not job.stays_done:
+    if job.earlier_output is None:
         return {"state": S.CANCELLED, **changes}
     kept = {
         column: bytes.fromhex(value) if column in _PATHS and value is not None else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from facefusion.automation.crew import Running
-from facefusion.automation.job import Job, JobState
+from facefusion.automation.job import Job, JobState, earlier_result
 from facefusion.automation.snapshot import FailureView, JobView, ResultView
 from facefusion.automation.workspace import printable
 from facefusion.config import AutomationConfig
@@ -57,7 +57,7 @@ def failure_view(job: Job) -> FailureView:
         face=printable(job.face_name),
         outcome="blocked" if job.state is JobState.BLOCKED else "failed",
         category="" if failure is None else failure.category,
-        message="" if failure is None else failure.message,
+        message="" if failure is None else failure.message + earlier_result(job),
         remedy="" if failure is None else failure.remedy,
         attempts=job.attempts,
         finished_at=job.finished_at or job.queued_at,

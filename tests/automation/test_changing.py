@@ -44,6 +44,29 @@ def test_a_result_that_is_made_anew_is_back_when_that_is_cancelled(
     assert "result: clip__alice.mp4" in bench.file("videos/again.mp4").reason
 
 
+def test_a_result_that_cannot_be_made_anew_is_still_there_and_that_is_said(
+    bench: Bench, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    has_crashed = tmp_path / "has crashed"
+    has_crashed.touch()
+    bench.configure(max_retries=0)
+    bench.face()
+    bench.target("clip.mp4", then="crash_once", marker=str(has_crashed))
+    assert bench.run_once() == 0
+    assert run(bench, "retry", "1") == 0
+    has_crashed.unlink()
+    capsys.readouterr()
+
+    assert run(bench, "--once") == 1
+
+    kept = "Its earlier result clip__alice.mp4 is still there."
+    assert kept in capsys.readouterr().out
+    assert kept in bench.file("videos/clip.mp4").reason
+    assert bench.report("failed/clip__alice.json")["warnings"] == [kept]
+    (bench.outbox / "clip__alice.mp4").unlink()
+    assert kept not in bench.status().failures[0].message
+
+
 def test_a_job_that_cannot_be_changed_is_named_with_the_reason(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
