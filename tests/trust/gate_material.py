@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facefusion.config import AutomationConfig, GateSettings
+from facefusion.trust.gate import ContentGate
 from facefusion.trust.rules import GateModel
 
 RATE = 20
@@ -56,3 +58,8 @@ def write_scores(
 def write_picture(path: Path, score: float) -> Path:
     cv2.imwrite(str(path), shade(score))
     return path
+
+
+def gate(model: object | None = None, **settings: float) -> ContentGate:
+    config = AutomationConfig(gate=GateSettings(**settings))
+    return ContentGate(Path("nowhere"), config, load=lambda folder, threads: model or Brightness())
