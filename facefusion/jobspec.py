@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from facefusion.config import AutomationConfig
 from facefusion.media.frame import Frame
 from facefusion.media.labels import Label
+from facefusion.media.segments import Keeping
 from facefusion.swap.contract import Canvas
 
 
@@ -39,6 +40,19 @@ class FrameInspector(Protocol):
         ...
 
 
+@runtime_checkable
+class RememberingInspector(Protocol):
+    """An inspector that can go on where an earlier attempt has ended."""
+
+    def memory(self) -> Mapping[str, Any]:
+        """What it has seen so far, JSON-able."""
+        ...
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Go on behind what `memory` gave; frames before that are not shown again."""
+        ...
+
+
 @dataclass(frozen=True)
 class SwapRequest:
     """One target to be swapped.
@@ -53,6 +67,7 @@ class SwapRequest:
         label: what the output's metadata is to say about how it came about.
         marker: marks every frame after it was painted.
         inspector: sees every frame after it was painted and marked, before it is written.
+        keeping: where finished parts of a long video are kept for another attempt; None to keep nothing.
     """
 
     target: Path
@@ -63,13 +78,17 @@ class SwapRequest:
     label: Label | None = None
     marker: FrameMarker | None = None
     inspector: FrameInspector | None = None
+    keeping: Keeping | None = None
 
 
 @dataclass(frozen=True)
 class SwapProgress:
-    """How far a job is. `frames_total` is an estimate where the container does not say."""
+    """How far a job is. `frames_total` is an estimate where the container does not say.
 
-    stage: Literal["preparing", "swapping", "finishing"]
+    While `resuming`, frames that were finished before an interruption are looked at again.
+    """
+
+    stage: Literal["preparing", "resuming", "swapping", "finishing"]
     frames_done: int
     frames_total: int | None
     frames_per_second: float
@@ -93,6 +112,9 @@ class SwapResult:
         left_out: processors of the quality preset that did not run, because no model for them is installed or
             the engine has none; asked for by a preset, so no warning.
         warnings: everything else done differently from what was asked, in sentences.
+        resumed: `frame` at which the work went on after an interruption, and `seconds_before`, what the
+            attempts before have done of it; None where it was done in one go. Counts and timings are always
+            of the whole.
     """
 
     outcome: Literal["done", "no_face"]
@@ -106,6 +128,7 @@ class SwapResult:
     media: Mapping[str, Any]
     left_out: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    resumed: Mapping[str, Any] | None = None
 
 
 ProgressCallback = Callable[[SwapProgress], None]

@@ -33,6 +33,7 @@ from facefusion.media import imprint
 from facefusion.media import kernels as media_kernels
 from facefusion.media.plan import plan_output
 from facefusion.media.probe import probe
+from facefusion.media.segments import Keeping
 from facefusion.models.manager import ModelManager
 from facefusion.reference import find_person
 from facefusion.swap.contract import SwapEngine
@@ -46,6 +47,7 @@ from facefusion.targets import PreparedFace, Toolbox, swap_target
 __all__ = [
     "FrameInspector",
     "FrameMarker",
+    "Keeping",
     "ProgressCallback",
     "StopRequested",
     "SwapProgress",

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from facefusion.errors import CancelledError
+from facefusion.bookkeeping import ProgressClock
+from facefusion.errors import CancelledError, VerificationError
 from facefusion.faces.align import canonicalise
 from facefusion.faces.chosen import PersonFinder, PersonTracker
 from facefusion.faces.finder_detector import Detector
@@ -19,7 +17,7 @@ from facefusion.faces.recent import PerTrack
 from facefusion.faces.smooth import RADIUS, PosedFace, Smoother
 from facefusion.faces.topology import Topology
 from facefusion.faces.track import FaceTracker, Observation, SelectorMode, find_faces
-from facefusion.flow import ByteBudget, Flow, Stopwatch, signs_of_life
+from facefusion.flow import ByteBudget, Flow
 from facefusion.jobspec import ProgressCallback, StopRequested, SwapProgress, SwapRequest, SwapResult
 from facefusion.media.frame import PlanarFrame
 from facefusion.media.hardware import accelerated
@@ -28,6 +26,8 @@ from facefusion.media.photos import read_photo, write_photo
 from facefusion.media.plan import OutputPlan, plan_output
 from facefusion.media.probe import MediaInfo, probe
 from facefusion.media.verify import verify_photo, verify_video
+from facefusion.media.writer import VideoWriter
+from facefusion.resuming import Attempt
 from facefusion.swap.contract import Canvas, FramePainter, Painter, SwapEngine
 from facefusion.swap.lacking import left_out, unheeded
 from facefusion.system.threads import ThreadPlan
@@ -62,7 +62,8 @@ def swap_target(
     should_stop: StopRequested,
 ) -> SwapResult:
     """Swap one target and verify the work file. See `SwapSession.swap` for the errors."""
-    watch = Stopwatch()
+    attempt = Attempt(request)
+    ledger, watch = attempt.ledger, attempt.watch
     looks = itertools.count(1)
 
     def alive() -> None:
@@ -77,8 +78,9 @@ def swap_target(
     if should_stop():
         raise CancelledError(f"{request.target.name} was stopped.")
     painter = engine.painter(prepared.source, request.config)
+    attempt.keep(info, plan, engine, (toolbox.detector, toolbox.person), alive)
     work = _swap_photo if info.kind == "photo" else _swap_video
-    ledger = work(request, info, plan, painter, toolbox, watch, on_progress, should_stop)
+    work(attempt, info, plan, painter, toolbox, on_progress, should_stop)
     done = ledger.frames_swapped > 0
     if not done and toolbox.person is not None:
         ledger.warnings.append(toolbox.person.refusal())
@@ -103,31 +105,8 @@ def swap_target(
             *plan.warnings,
             *ledger.warnings,
         ),
+        resumed=attempt.resumed,
     )
-
-
-@dataclass
-class _Ledger:
-    """What is counted while a target is swapped."""
-
-    frames: int = 0
-    frames_swapped: int = 0
-    warnings: list[str] = field(default_factory=list)
-    spans: dict[int, list[int]] = field(default_factory=dict)
-
-    def count(self, index: int, tracks: list[int]) -> None:
-        self.frames += 1
-        self.frames_swapped += bool(tracks)
-        for track in tracks:
-            span = self.spans.setdefault(track, [index, index, 0])
-            span[1] = index
-            span[2] += 1
-
-    def tracks(self) -> list[dict[str, int]]:
-        """Followed faces in order of their appearance; a very long list is cut."""
-        ordered = sorted(self.spans.items(), key=lambda item: item[1][0])[:500]
-        names = ("first_frame", "last_frame", "frames_swapped")
-        return [{"id": track, **dict(zip(names, span, strict=True))} for track, span in ordered]
 
 
 @dataclass(frozen=True)
@@ -200,26 +179,30 @@ class _Analyst:
 
 
 def _swap_video(
-    request: SwapRequest,
+    attempt: Attempt,
     info: MediaInfo,
     plan: OutputPlan,
     painter: Painter,
     toolbox: Toolbox,
-    watch: Stopwatch,
     on_progress: ProgressCallback,
     should_stop: StopRequested,
-) -> _Ledger:
-    ledger = _Ledger()
-    clock = _Clock(info.frames, on_progress)
+) -> None:
+    request, ledger, watch = attempt.request, attempt.ledger, attempt.watch
+    clock = ProgressClock(info.frames, on_progress)
     threads = toolbox.threads
     tracker = _tracker(request, toolbox)
     budget = ByteBudget(request.config.limits.queue_megabytes << 20, least=RADIUS + 5)
     with (
         open_reader(request.target, info, threads=threads.decode) as reader,
-        open_writer(request.output, info, plan, threads=threads.encode) as writer,
+        open_writer(request.output, info, plan, threads=threads.encode, segments=attempt.segments) as writer,
     ):
+        parts = writer if isinstance(writer, VideoWriter) else None  # animations are short
+        kept = 0 if parts is None else parts.kept
+        attempt.take_up(kept)
 
         def paint(task: _Task) -> None:
+            if task.frame.index < kept:
+                return
             task.painted.extend(_paint(task.frame, task.faces, painter))
             if request.marker is not None:
                 request.marker.mark(task.frame)
@@ -228,6 +211,12 @@ def _swap_video(
             if should_stop():
                 raise CancelledError(f"{request.target.name} was stopped.")
             index = task.frame.index
+            if parts is not None and index < kept:
+                parts.skip(task.frame)
+                clock.tick(index + 1, again=True)
+                return
+            if parts is not None and parts.due():
+                parts.cut(attempt.memory())
             if request.inspector is not None:
                 request.inspector.inspect(task.frame, task.frame.seconds)
             writer.write(task.frame)
@@ -246,17 +235,18 @@ def _swap_video(
         flow.run(write)
         ledger.warnings += reader.warnings
         if ledger.frames_swapped == 0:
-            return ledger
+            return
         with watch.time("finish"), clock.finishing(ledger.frames):
-            writer.commit()
+            writer.commit(attempt.memory())
             ledger.warnings += writer.warnings
     with watch.time("verify"), clock.finishing(ledger.frames):
         try:
             verify_video(request.output, writer.expected())
-        except BaseException:
+        except BaseException as error:
             request.output.unlink(missing_ok=True)
+            if attempt.segments is not None and isinstance(error, VerificationError):
+                attempt.segments.forget("The result is not what it should be.")
             raise
-    return ledger
 
 
 def _tracker(request: SwapRequest, toolbox: Toolbox) -> FaceTracker | PersonTracker:
@@ -266,16 +256,15 @@ def _tracker(request: SwapRequest, toolbox: Toolbox) -> FaceTracker | PersonTrac
 
 
 def _swap_photo(
-    request: SwapRequest,
+    attempt: Attempt,
     info: MediaInfo,
     plan: OutputPlan,
     painter: Painter,
     toolbox: Toolbox,
-    watch: Stopwatch,
     on_progress: ProgressCallback,
     should_stop: StopRequested,
-) -> _Ledger:
-    ledger = _Ledger()
+) -> None:
+    request, ledger, watch = attempt.request, attempt.ledger, attempt.watch
     with watch.time("decode"):
         photo = read_photo(request.target)
     with watch.time("analyse"):
@@ -307,7 +296,6 @@ def _swap_photo(
                 request.output.unlink(missing_ok=True)
                 raise
     ledger.warnings += photo.warnings
-    return ledger
 
 
 def _paint(frame: Canvas, faces: list[tuple[int, Face, object]], painter: Painter) -> list[int]:
@@ -321,34 +309,6 @@ def _paint(frame: Canvas, faces: list[tuple[int, Face, object]], painter: Painte
     if isinstance(painter, FramePainter):
         painter.finish(frame)
     return painted
-
-
-class _Clock:
-    """Progress with the speed of the last seconds, told about four times a second."""
-
-    def __init__(self, total: int | None, tell: Callable[[SwapProgress], None]) -> None:
-        self._total = total
-        self._tell = tell
-        self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), 0)], maxlen=20)
-        self._told = 0.0
-
-    def tick(self, done: int) -> None:
-        now = time.monotonic()
-        if now - self._told < 0.25:
-            return
-        self._told = now
-        start, count = self._marks[0]
-        speed = (done - count) / max(now - start, 1e-6)
-        self._marks.append((now, done))
-        left = None if not self._total or speed <= 0 else max(0.0, (self._total - done) / speed)
-        total = max(self._total, done) if self._total else None
-        self._tell(SwapProgress("swapping", done, total, speed, left))
-
-    @contextmanager
-    def finishing(self, done: int) -> Iterator[None]:
-        """Tell that the end is being worked on, for as long as it really is."""
-        with signs_of_life(lambda: self._tell(SwapProgress("finishing", done, done, 0.0, 0.0))):
-            yield
 
 
 def _describe(info: MediaInfo, plan: OutputPlan) -> dict[str, Any]:

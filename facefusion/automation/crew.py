@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from facefusion.automation.content import signature_of
-from facefusion.automation.finishing import work_name
+from facefusion.automation.finishing import keep_name, work_name
 from facefusion.automation.job import Inputs, Job, JobState, failure_from
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.loop import Loop
@@ -276,6 +276,8 @@ class Crew:
             work_dir=self._outbox.make_work_dir(work_name(job)),
             stem=result_base(job.target, job.face_name),
             config=config,
+            keep_dir=self._outbox.keep_dir(keep_name(job)) if job.target_kind == "video" else None,
+            target_digest=job.target_sha256,
         )
 
     # -- ending ---------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from facefusion.automation.database import Database, FileMemory
 from facefusion.automation.display import Display, SnapshotCallback
 from facefusion.automation.facecheck import FaceCheck, LookProcess, PictureMemory
 from facefusion.automation.facecheck_process import PORTRAITS
-from facefusion.automation.finishing import Finisher, work_name
+from facefusion.automation.finishing import Finisher, keep_name, work_name
 from facefusion.automation.inbox import Inbox
 from facefusion.automation.intake import Intake
 from facefusion.automation.job import ENDED, Job, JobState, failure_from
@@ -313,7 +313,7 @@ class Daemon:
         try:
             if not self._outbox_ready:
                 self._workspace.prepare_outbox()
-                self._outbox.tidy(frozenset(map(work_name, self.queue.in_state(JobState.PUBLISHING))))
+                self._outbox.tidy(self._wanted_folders())
                 self._outbox_ready = True
             if write:
                 self._next_write_check = self._clock() + ROOM_SECONDS
@@ -332,6 +332,12 @@ class Daemon:
             self.paused = None
         for job in (*self.queue.in_state(JobState.PUBLISHING), *self.queue.unreported()):
             self._publisher.finish(job)
+
+    def _wanted_folders(self) -> frozenset[str]:
+        """Of results that wait to be published, and of videos that were interrupted and will go on."""
+        publishing = self.queue.in_state(JobState.PUBLISHING)
+        open_jobs = (*publishing, *self.queue.in_state(JobState.QUEUED))
+        return frozenset([*map(work_name, publishing), *map(keep_name, open_jobs)])
 
     def _storage_trouble(self, error: StorageError) -> None:
         """Writing failed: pause, each time for longer; the check may find room where writing does not."""
@@ -364,6 +370,8 @@ class Daemon:
             self.catalogue.job_changed(job.id)
             if job.state is JobState.RUNNING and job.stop_requested:
                 self.crew.stop_requested(job.id)
+            elif job.state in ENDED:  # cancelled while it waited to go on
+                self._outbox.remove_work_dir(keep_name(job))
 
     def _look(self) -> LookProcess | None:
         factory = self._options.look_factory

@@ -79,6 +79,9 @@ class Finisher:
             self._conclude(job.id)
         if job.state in OUTCOMES or job.state is JobState.PUBLISHING:
             self._outbox.remove_work_dir(work_name(job))
+            current = self._queue.job(job_id)
+            if current is None or current.state in OUTCOMES:
+                self._outbox.remove_work_dir(keep_name(job))
 
     def _publish_once(self, job: Job) -> None:
         """Publish, unless that was done before the program was killed."""
@@ -123,7 +126,7 @@ class Finisher:
             self._queue.end(job, JobState.FAILED, failure=failure, seconds=job.seconds)
         elif job.state in OUTCOMES:
             self._queue.reported(job, f"Its report could not be written: {failure.message}")
-            for folder in (work_name(job), _draft_name(job)):
+            for folder in (work_name(job), keep_name(job), _draft_name(job)):
                 self._outbox.remove_work_dir(folder)
 
     def _placed_before(self, job: Job) -> Job | None:
@@ -237,6 +240,11 @@ def _parts(job: Job) -> list[Path]:
 def work_name(job: Job) -> str:
     """Name of the work folder of this attempt."""
     return f"{job.id}-{job.fence}"
+
+
+def keep_name(job: Job) -> str:
+    """Name of the folder for finished parts of a video, which all attempts at a job share."""
+    return f"kept-{job.id}"
 
 
 def _draft_name(job: Job) -> str:

@@ -122,6 +122,10 @@ class Outbox:
             folder.mkdir(mode=0o700)
         return folder
 
+    def keep_dir(self, name: str) -> Path:
+        """Where a folder that outlives attempts may be made; `tidy` is to be told of it."""
+        return self.work_root / name
+
     def remove_work_dir(self, name: str) -> None:
         """Remove the folder of an attempt; what cannot be removed now is removed at the next start."""
         shutil.rmtree(self.work_root / name, ignore_errors=True)
@@ -130,7 +134,7 @@ class Outbox:
         """Remove what an earlier run left unfinished.
 
         Args:
-            keep: names of work folders whose work is complete.
+            keep: names of folders whose work is complete, or goes on.
         """
         for folder in _children(self.work_root):
             if folder.name not in keep:

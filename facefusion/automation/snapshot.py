@@ -86,8 +86,8 @@ class JobView:
     Attributes:
         target: path relative to the inbox, printable.
         attempt: which attempt this is or will be, from 1; `attempts_allowed` in all.
-        stage: what a running job does: `starting`, `preparing`, `swapping`, `finishing`, `publishing`;
-            empty otherwise.
+        stage: what a running job does: `starting`, `preparing`, `resuming`, `swapping`, `finishing`,
+            `publishing`; empty otherwise.
         frames_total: an estimate where the container does not say.
         frames_per_second: 0.0 before the first frames.
         seconds: since this attempt began.

@@ -64,6 +64,8 @@ class Order:
     Attributes:
         ticket: names this attempt in messages.
         work_dir: exists and is empty; the work file becomes `stem` plus the suffix the pipeline plans.
+        keep_dir: for finished parts of a video, also those of earlier attempts; None to keep nothing.
+        target_digest: identifies the content of the target, for those.
     """
 
     ticket: int
@@ -73,6 +75,8 @@ class Order:
     work_dir: Path
     stem: str
     config: AutomationConfig
+    keep_dir: Path | None = None
+    target_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -199,6 +203,8 @@ class Worker:
                 "work_dir": str(order.work_dir),
                 "stem": order.stem,
                 "config": order.config.model_dump(mode="json", by_alias=True),
+                "keep_dir": None if order.keep_dir is None else str(order.keep_dir),
+                "target_digest": order.target_digest,
             }
         )
         return True

@@ -3,7 +3,7 @@
 It reads orders from standard input and answers on standard output, one JSON object a line:
 
     in    {"order": "run", "ticket": 7, "target": ..., "faces": [...], "face_digest": ..., "work_dir": ...,
-           "stem": ..., "config": {...}}
+           "stem": ..., "config": {...}, "keep_dir": ..., "target_digest": ...}
           {"order": "stop", "ticket": 7}
     out   {"event": "ready"}        libraries and models are loaded
           {"event": "progress", "ticket": 7, "stage": ..., "frames_done": ..., ...}
@@ -102,12 +102,13 @@ class Runner:
             if self._oversight is None:
                 self._oversight = self._make_oversight()
             output, result = self._swap(order, ticket)
+            earlier = (result.get("resumed") or {}).get("seconds_before", 0.0)
         except Exception as error:
             self._channel.send(
                 "error", ticket=ticket, seconds=time.monotonic() - began, **describe(error, order)
             )
         else:
-            seconds = time.monotonic() - began
+            seconds = time.monotonic() - began + earlier
             self._channel.send("result", ticket=ticket, seconds=seconds, output=output, result=result)
         finally:
             self._stopped.discard(ticket)
@@ -122,7 +123,7 @@ class Runner:
 
     def _swap(self, order: Mapping[str, Any], ticket: int) -> tuple[str, Any]:
         from facefusion.flow import signs_of_life
-        from facefusion.pipeline import SwapProgress, SwapRequest, planned_suffix
+        from facefusion.pipeline import Keeping, SwapProgress, SwapRequest, planned_suffix
 
         config = AutomationConfig.model_validate(order["config"])
         target = Path(order["target"])
@@ -154,11 +155,23 @@ class Runner:
             label=case.label,
             marker=case.marker,
             inspector=case.inspector,
+            keeping=_keeping(order, case, Keeping),
         )
         result = plain(self._session.swap(request, on_progress, lambda: ticket in self._stopped))
         frames = result["frames"]
         with signs_of_life(lambda: on_progress(SwapProgress("finishing", frames, frames, 0.0, 0.0))):
             return str(output), result | case.close(output, result)
+
+
+def _keeping(order: Mapping[str, Any], case: Any, kind: Callable[..., Any]) -> Any:
+    """Where finished parts of a video are kept; what was kept before goes on under the name it began with."""
+    if order.get("keep_dir") is None:
+        return None
+    folder = Path(order["keep_dir"])
+    if earlier := kind(folder).earlier_facts().get("result_id"):
+        with contextlib.suppress(ValueError):  # damaged, and so of no use
+            case.take_up(str(earlier))
+    return kind(folder, {"target": order["target_digest"], "result_id": str(case.result_id)})
 
 
 def describe(error: BaseException, order: Mapping[str, Any]) -> dict[str, Any]:

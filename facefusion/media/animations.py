@@ -179,8 +179,11 @@ class AnimationWriter:
         x0, y0 = int(columns[0]) // align * align, int(rows[0]) // align * align
         return x0, y0, int(columns[-1]) + 1, int(rows[-1]) + 1
 
-    def commit(self) -> None:
+    def commit(self, memory: object = None) -> None:
         """Finish the file. After this it stays.
+
+        Args:
+            memory: not used; see `VideoWriter.commit`.
 
         Raises:
             StorageError: see the class.

@@ -8,6 +8,7 @@ from facefusion.media.animations import AnimationReader, AnimationWriter
 from facefusion.media.plan import OutputPlan
 from facefusion.media.probe import MediaInfo
 from facefusion.media.reader import VideoReader
+from facefusion.media.segments import Segments
 from facefusion.media.writer import VideoWriter
 
 
@@ -18,8 +19,9 @@ def open_reader(path: Path, info: MediaInfo, *, threads: int = 1) -> VideoReader
 
 
 def open_writer(
-    path: Path, info: MediaInfo, plan: OutputPlan, *, threads: int = 1
+    path: Path, info: MediaInfo, plan: OutputPlan, *, threads: int = 1, segments: Segments | None = None
 ) -> VideoWriter | AnimationWriter:
     """The writer for the result of a video or an animation, to be entered with `with`."""
-    kind = AnimationWriter if info.kind == "animation" else VideoWriter
-    return kind(path, info, plan, threads=threads)
+    if info.kind == "animation":
+        return AnimationWriter(path, info, plan, threads=threads)
+    return VideoWriter(path, info, plan, threads=threads, segments=segments)

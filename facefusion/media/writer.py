@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -15,15 +14,17 @@ from typing import Any, Self
 import av
 import av.error
 
-from facefusion.errors import MediaFormatError, StorageError
+from facefusion.errors import MediaFormatError, StorageError, VerificationError
 from facefusion.media.containers import CONTAINERS
 from facefusion.media.convert import FrameConverter
 from facefusion.media.encoders import EncodeSettings
+from facefusion.media.encoding import PictureEncoder, Wanted
 from facefusion.media.frame import PlanarFrame
 from facefusion.media.hardware import refused
 from facefusion.media.labels import add_box
 from facefusion.media.plan import OutputPlan
 from facefusion.media.probe import MediaInfo
+from facefusion.media.segments import Segments
 from facefusion.media.source import open_input, translated
 from facefusion.media.tracks import TrackCopier
 from facefusion.media.verify import ExpectedMedia, ExpectedTrack
@@ -46,17 +47,27 @@ class VideoWriter:
         info: the source, as probed.
         plan: how to write it, see `plan.plan_output`.
         threads: encoder threads.
+        segments: keeps finished parts, and has those of an earlier attempt; None to keep nothing.
 
     Attributes:
         warnings: what happened differently while writing, complete after `commit`.
         frames: frames written so far.
+        kept: how many frames at the beginning are finished already: give them to `skip`, the rest to `write`.
 
     Raises:
         StorageError: disk full, folder not writable.
         MediaFormatError: the source's other streams cannot be read.
     """
 
-    def __init__(self, path: Path, info: MediaInfo, plan: OutputPlan, *, threads: int = 1) -> None:
+    def __init__(
+        self,
+        path: Path,
+        info: MediaInfo,
+        plan: OutputPlan,
+        *,
+        threads: int = 1,
+        segments: Segments | None = None,
+    ) -> None:
         if plan.encode is None:
             raise ValueError("this plan is for a picture, not for a video")
         self.path = path
@@ -71,7 +82,8 @@ class VideoWriter:
         self._threads = max(1, threads)
         self._stack = contextlib.ExitStack()
         self._committed = False
-        self._durations: dict[int, int] = {}
+        self._segments = segments
+        self.kept = 0
         self._first_dts: int | None = None
         self._converter = FrameConverter(info, plan)
         self._time_base = info.time_base or Fraction(1, 90000)
@@ -95,10 +107,13 @@ class VideoWriter:
             )
             self._source = self._stack.enter_context(open_input(self.info.path))
             self._shift = self._clock_shift()
-            self._stream = self._add_video()
+            self._encoder = self._add_video()
+            trial = None if self._segments is None else self._encoder.trial()
             self._copier = TrackCopier(self._source, self._target, self.plan, self._shift)
             self._copy_description()
             self._start()
+            if self._segments is not None:
+                self._take_up(self._segments, trial)
 
     def _start(self) -> None:
         """Open the encoder and write the header."""
@@ -108,6 +123,15 @@ class VideoWriter:
             if self._settings.on_device and error.errno not in _STORAGE_ERRORS:
                 raise refused(self._settings, self.plan.width, self.plan.height, error) from error
             raise
+
+    def _take_up(self, segments: Segments, trial: bytes | None) -> None:
+        """Go on behind what an earlier attempt has finished, where the encoder begins alike each time."""
+        if trial != self._encoder.extradata:
+            segments.forget(f"{self._settings.encoder} cannot be stopped and begun again.")
+            return
+        segments.open(self._encoder.extradata)
+        self.kept = segments.frames
+        self._replay = segments.replay()
 
     def __exit__(
         self,
@@ -128,21 +152,69 @@ class VideoWriter:
             picture = self._converter.convert(frame.av_frame)
             # The decoder's choice of I, P and B would be forced on the encoder.
             picture.pict_type = 0
-            stamp = frame.pts
-            if stamp is None:
-                raise ValueError("a frame without a time stamp cannot be written")
-            picture.pts = stamp - self._ticks(self._shift)
-            picture.time_base = self._time_base
-            self._first_pts = picture.pts if self.frames == 0 else self._first_pts
-            self._last_pts = picture.pts
-            self._last_duration = picture.duration or round(1 / (self._rate * self._time_base))
-            self._durations[picture.pts] = self._last_duration
-            self.frames += 1
-            self._mux(self._stream.encode(picture))
-            self._copier.pump(float(stamp * self._time_base))
+            picture.pts, picture.time_base = self._next(frame), self._time_base
+            self._last_duration = picture.duration or self._last_duration
+            if self._segments is not None:
+                self._segments.picture(picture.pts)
+            self._mux(self._encoder.encode(picture, self._last_duration))
+            self._copier.pump(float(stamp_of(frame) * self._time_base))
 
-    def commit(self) -> None:
+    def skip(self, frame: PlanarFrame) -> None:
+        """Mux what an earlier attempt has made of the next frame.
+
+        Raises:
+            StorageError: see the class.
+            VerificationError: it was made of another frame; what was kept is gone.
+        """
+        assert self._segments is not None
+        with self._storage():
+            stamp, packets = next(self._replay)
+            if stamp != self._next(frame):
+                self._segments.forget("What was finished was made of other pictures.")
+                raise VerificationError(f"{self.info.path.name} is read otherwise than before.")
+            self._last_duration = frame.av_frame.duration or self._last_duration
+            self._encoder.passed(stamp)
+            for packet in packets:
+                packet.stream, packet.time_base = self._encoder.stream, self._time_base
+                self._mux_one(packet)
+            self._copier.pump(float(stamp_of(frame) * self._time_base))
+            if self.frames == self.kept:
+                self._encoder.resume(self._segments.memory["depth"])
+
+    def due(self) -> bool:
+        """Whether `cut` is to be called before the next frame is written."""
+        return self._segments is not None and self._segments.due()
+
+    def cut(self, memory: Mapping[str, Any]) -> None:
+        """Finish a part, so that a later attempt can go on behind it.
+
+        Args:
+            memory: what it has to know then; JSON-able.
+
+        Raises:
+            StorageError: see the class.
+            EngineError: the encoder cannot go on.
+        """
+        assert self._segments is not None
+        with self._storage():
+            self._mux(self._encoder.flush())
+            self._segments.finish({**memory, "depth": self._encoder.depth})
+            self._encoder.reopen()
+
+    def _next(self, frame: PlanarFrame) -> int:
+        """Count a frame; its time in the result."""
+        pts = stamp_of(frame) - self._ticks(self._shift)
+        self._first_pts = pts if self.frames == 0 else self._first_pts
+        self._last_pts = pts
+        self._last_duration = round(1 / (self._rate * self._time_base))
+        self.frames += 1
+        return pts
+
+    def commit(self, memory: Mapping[str, Any] | None = None) -> None:
         """Finish the file. After this it stays.
+
+        Args:
+            memory: see `cut`, for an attempt that comes to the end again.
 
         Raises:
             StorageError: see the class.
@@ -151,11 +223,11 @@ class VideoWriter:
         if self.frames == 0:
             raise MediaFormatError(f"{self.info.path.name}: there was no picture to write.")
         with self._storage():
-            last = self._stream.encode(None)
-            if self._first_dts is None:
-                give_decoding_times(last)
+            last = self._encoder.flush()
             self._set_length(last)
             self._mux(last)
+            if self._segments is not None and self.frames > self.kept:
+                self._segments.finish({**(memory or {}), "depth": self._encoder.depth})
             self._copier.finish()
             self._target.close()
             if self.plan.label is not None and self.plan.muxer in ("mp4", "mov"):
@@ -191,7 +263,9 @@ class VideoWriter:
         )
 
     def close(self) -> None:
-        """Release everything; an uncommitted file is removed."""
+        """Release everything; an uncommitted file is removed, finished parts stay."""
+        if self._segments is not None:
+            self._segments.close()
         if self._committed:
             return
         with contextlib.suppress(FileNotFoundError):
@@ -207,12 +281,14 @@ class VideoWriter:
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
-            duration = self._durations.pop(packet.pts, 0)
-            if duration:
-                packet.duration = duration
-            if self._first_dts is None:
-                self._first_dts = packet.dts
-            self._target.mux_one(packet)
+            if self._segments is not None:
+                self._segments.packet(packet)
+            self._mux_one(packet)
+
+    def _mux_one(self, packet: Any) -> None:
+        if self._first_dts is None:
+            self._first_dts = packet.dts
+        self._target.mux_one(packet)
 
     def _set_length(self, last: list[Any]) -> None:
         """Make the track as long as the source's.
@@ -222,7 +298,7 @@ class VideoWriter:
         if last:
             first = last[0].dts if self._first_dts is None else self._first_dts
             length = self._last_pts + self._last_duration - self._first_pts
-            self._durations[last[-1].pts] = max(1, length - (last[-1].dts - first))
+            last[-1].duration = max(1, length - (last[-1].dts - first))
 
     def _ticks(self, seconds: Fraction) -> int:
         return int(seconds / self._time_base)
@@ -253,36 +329,18 @@ class VideoWriter:
             return {"mpegts_copyts": "1"}
         return {}
 
-    def _add_video(self) -> Any:
-        settings, info = self._settings, self.info
-        if settings.encoder == "libsvtav1":
+    def _add_video(self) -> PictureEncoder:
+        if self._settings.encoder == "libsvtav1":
             # It prints its whole configuration to standard error otherwise, and has no option against it.
             os.environ.setdefault("SVT_LOG", "1")
-        stream = self._target.add_stream(
-            settings.encoder,
-            rate=self._rate,
-            options=settings.options(self._threads, self.plan.width * self.plan.height),
-        )
-        context: Any = stream.codec_context
-        context.width, context.height = self.plan.width, self.plan.height
-        context.pix_fmt = settings.pix_fmt
-        context.time_base = self._time_base
-        context.gop_size = settings.gop
-        context.thread_count = self._threads
-        context.sample_aspect_ratio = info.sample_aspect
-        colour = self._converter.colour
-        context.colorspace, context.color_range = colour.matrix, colour.range
-        context.color_primaries, context.color_trc = colour.primaries, colour.transfer
-        if info.interlaced and settings.encoder == "libx264" and info.orientation.is_upright:
-            context.flags |= av.codec.context.Flags.interlaced_dct
-        if self.plan.muxer in ("mp4", "mov") and settings.encoder == "libx265":
-            # Apple's players want the parameter sets outside the pictures.
-            context.codec_tag = "hvc1"
-        source = self._source.streams[info.stream_index]
+        stream = self._target.add_stream(self._settings.encoder, rate=self._rate)
+        wanted = Wanted(self.info, self.plan, self._converter.colour, self._time_base, self._threads)
+        encoder = PictureEncoder(stream, wanted)
+        source = self._source.streams[self.info.stream_index]
         for key in ("language", "title", "handler_name", "timecode", "creation_time"):
             if key in source.metadata:
                 stream.metadata[key] = source.metadata[key]
-        return stream
+        return encoder
 
     def _copy_description(self) -> None:
         for key, value in self.info.metadata.items():
@@ -331,31 +389,8 @@ def too_large(name: str) -> MediaFormatError:
     )
 
 
-def give_decoding_times(packets: list[Any]) -> None:
-    """Give the packets of a whole video decoding times where the encoder left them undefined.
-
-    x265 does that in videos that are shorter than its reordering; such a video comes out of the encoder in
-    one go at the end. A packet's decoding time is the presentation time of the picture as many places
-    earlier as pictures are reordered by.
-    """
-    stamps = [packet.pts for packet in packets]
-    if not packets or _in_order([packet.dts for packet in packets], stamps):
-        return
-    shown = sorted(stamps)
-    place = {stamp: index for index, stamp in enumerate(shown)}
-    depth = max((index - place[stamp] for index, stamp in enumerate(stamps)), default=0)
-    step = shown[1] - shown[0] if len(shown) > 1 else 1
-    for index, packet in enumerate(packets):
-        early = index - depth
-        packet.dts = shown[early] if early >= 0 else shown[0] + early * step
-
-
-def _in_order(decoded: list[int | None], shown: list[int]) -> bool:
-    """Whether decoding times exist, increase, and lie before the pictures are shown (and not ages before)."""
-    known = [dts for dts in decoded if dts is not None]
-    ages = 32 * (max(shown) - min(shown) + 1)
-    return (
-        len(known) == len(shown)
-        and all(0 <= pts - dts < ages for dts, pts in zip(known, shown, strict=True))
-        and all(a < b for a, b in itertools.pairwise(known))
-    )
+def stamp_of(frame: PlanarFrame) -> int:
+    """Time stamp of a frame that is to be written."""
+    if frame.pts is None:
+        raise ValueError("a frame without a time stamp cannot be written")
+    return frame.pts

@@ -38,7 +38,7 @@ class Claim:
     """The facts about one result.
 
     Attributes:
-        result_id: fresh for every attempt; names the manifest.
+        result_id: fresh for every job that is begun; names the manifest.
         media_type: of the result.
         face_type: media type of the source picture.
         engine: `mesh` or `neural`.

@@ -85,6 +85,7 @@ class Case:
     """One job under oversight.
 
     Attributes:
+        result_id: names the result; the mark in its frames is made of it.
         label: for the metadata of the result.
         marker: for its frames.
         inspector: sees them before they are written.
@@ -106,11 +107,20 @@ class Case:
         self._face_type = face_type
         self._consent = consent
         self._gate = gate
-        self._result_id = uuid.uuid4()
+        self.result_id = uuid.uuid4()
         self.seconds: dict[str, float] = {}
         self.label: Label | None = claim.LABEL
-        self.marker: FrameMarker | None = Watermark(claim.mark_payload(self._result_id))
+        self.marker: FrameMarker | None = Watermark(claim.mark_payload(self.result_id))
         self.inspector: FrameInspector | None = gate.inspector()
+
+    def take_up(self, result_id: str) -> None:
+        """Go on with what an interrupted attempt has begun: its finished frames are marked with its name.
+
+        Raises:
+            ValueError: that is no name of a result.
+        """
+        self.result_id = uuid.UUID(result_id)
+        self.marker = Watermark(claim.mark_payload(self.result_id))
 
     def close(self, work: Path, result: Mapping[str, Any]) -> dict[str, Any]:
         """End the job: what was written and checked becomes a signed result, or is none.
@@ -136,7 +146,7 @@ class Case:
         self._gate.require_passed()
         identity = identity_of(self._state_dir)
         facts = claim.Claim(
-            result_id=self._result_id,
+            result_id=self.result_id,
             media_type=media_type(work),
             face_type=self._face_type,
             engine=result["engine"],
@@ -158,7 +168,7 @@ class Case:
         noted = (identity.note,) if identity.note else ()
         return seen | {
             "provenance": {
-                "result_id": str(self._result_id),
+                "result_id": str(self.result_id),
                 "manifest_id": sealed.manifest_id,
                 "signer": sealed.signer,
                 "layers": {

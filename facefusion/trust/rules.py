@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from facefusion.config import HARD_THRESHOLD, SOFT_THRESHOLD, GateSettings
@@ -141,6 +141,18 @@ class Judge:
     def summary(self) -> dict[str, Any]:
         """Frames looked at and the highest score of each class."""
         return {"frames": self.frames, "highest": dict(self.highest)}
+
+    def memory(self) -> dict[str, Any]:
+        """All that was taken in, JSON-able, for an attempt that goes on behind it."""
+        alone = None if self._single is None else astuple(self._single)
+        hits = [(seconds, *astuple(hit)) for seconds, hit in self._hits.items()]
+        return {"frames": self.frames, "highest": dict(self.highest), "hits": hits, "single": alone}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Begin with what `memory` gave."""
+        self.frames, self.highest = memory["frames"], dict(memory["highest"])
+        self._hits = {seconds: Finding(*hit) for seconds, *hit in memory["hits"]}
+        self._single = None if memory["single"] is None else Finding(*memory["single"])
 
     def _note(self, seconds: float | None, scores: Mapping[str, float]) -> Finding | None:
         self.frames += 1

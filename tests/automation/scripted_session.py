@@ -32,6 +32,16 @@ from facefusion.errors import (
 
 
 @dataclass(frozen=True)
+class Keeping:
+    folder: Path
+    facts: Any = None
+    every: int | None = None
+
+    def earlier_facts(self) -> dict[str, Any]:
+        return {}
+
+
+@dataclass(frozen=True)
 class SwapRequest:
     target: Path
     faces: tuple[Path, ...]
@@ -41,6 +51,7 @@ class SwapRequest:
     label: Any = None
     marker: Any = None
     inspector: Any = None
+    keeping: Any = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,7 @@ class SwapResult:
     media: Mapping[str, Any]
     left_out: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    resumed: Mapping[str, Any] | None = None
 
 
 def planned_suffix(target: Path, config: AutomationConfig) -> str:
@@ -78,7 +90,7 @@ if "facefusion.automation.worker_process" in str(getattr(sys.modules["__main__"]
 class NoOversight:
     """These targets are no media: there is nothing to look at, and nothing that could be signed."""
 
-    label = marker = inspector = None
+    label = marker = inspector = result_id = None
 
     def __init__(self, state_dir: Path, models_dir: Path) -> None:
         pass

@@ -18,7 +18,7 @@ from facefusion.errors import SealingError
 from facefusion.trust.oversight import Oversight
 
 
-@pytest.mark.parametrize("name", ["SwapRequest", "SwapProgress", "SwapResult"])
+@pytest.mark.parametrize("name", ["Keeping", "SwapRequest", "SwapProgress", "SwapResult"])
 def test_the_stand_ins_have_the_fields_of_the_real_ones(name: str) -> None:
     real = [field.name for field in dataclasses.fields(getattr(pipeline, name))]
     assert [field.name for field in dataclasses.fields(getattr(scripted_session, name))] == real

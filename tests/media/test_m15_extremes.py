@@ -8,8 +8,8 @@ import pytest
 from media_clips import Audio, Clip, make_clip, pattern, times
 from media_job import process, settings
 
+from facefusion.media.encoding import give_decoding_times
 from facefusion.media.frame import PlanarFrame
-from facefusion.media.writer import give_decoding_times
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ class RefusingOutput:
 class Statement:
     """Oversight over nothing but consent."""
 
-    label = marker = inspector = None
+    label = marker = inspector = result_id = None
 
     def __init__(self, state_dir: Path, models_dir: Path) -> None:
         self._consent: dict[str, str | None] | None = None

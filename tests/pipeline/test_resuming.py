@@ -1,0 +1,368 @@
+"""D12: an interrupted video goes on at its last finished part, and comes out as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from face_material import Image, read_clip, sound_packets, write_clip
+
+from facefusion import targets
+from facefusion.config import AutomationConfig
+from facefusion.errors import CancelledError, VerificationError
+from facefusion.media import segments
+from facefusion.media.encoding import PictureEncoder
+from facefusion.media.segments import Keeping
+from facefusion.pipeline import SwapProgress, SwapRequest, SwapResult, SwapSession
+
+EVERY = 8
+"""Pictures in a part; the clip has 40 of them."""
+
+
+class Witness:
+    """Marks every frame in one corner, and remembers which frames it was shown."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.seen: list[float] = []
+        self.fresh = 0
+        self._stop_at = stop_at
+
+    def mark(self, frame: Any) -> None:
+        frame.planes[0][:4, :4] = 200
+
+    def inspect(self, frame: Any, seconds: float) -> None:
+        self.seen.append(seconds)
+        self.fresh += 1
+        if len(self.seen) == self._stop_at:
+            raise CancelledError("a blow")
+
+    def memory(self) -> Mapping[str, Any]:
+        return {"seen": self.seen}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        self.seen = list(memory["seen"])
+
+
+class Forgetful:
+    def inspect(self, frame: Any, seconds: float) -> None:
+        pass
+
+
+@dataclass
+class Attempts:
+    """Attempts at one job, one after the other."""
+
+    session: SwapSession
+    target: Path
+    face: Path
+    folder: Path
+    witness: Witness = field(default_factory=Witness)
+    progress: list[SwapProgress] = field(default_factory=list)
+
+    @property
+    def output(self) -> Path:
+        return self.folder / f"result{self.target.suffix}"
+
+    @property
+    def parts(self) -> list[Path]:
+        return sorted((self.folder / "kept").glob("*"))
+
+    def run(
+        self,
+        stop_at: int | None = None,
+        *,
+        facts: Mapping[str, Any] | None = None,
+        every: int | None = EVERY,
+        keep: bool = True,
+        inspector: Any = None,
+        **settings: Any,
+    ) -> SwapResult:
+        self.output.unlink(missing_ok=True)
+        self.witness, self.progress = Witness(stop_at), []
+        request = SwapRequest(
+            target=self.target,
+            faces=(self.face,),
+            face_digest="man",
+            output=self.output,
+            config=AutomationConfig.model_validate({"quality_preset": "fast", "engine": "mesh", **settings}),
+            marker=self.witness,
+            inspector=inspector or self.witness,
+            keeping=Keeping(self.folder / "kept", facts or {"target": "one"}, every) if keep else None,
+        )
+        return self.session.swap(request, self.progress.append, lambda: False)
+
+    def interrupt(self, stop_at: int, **more: Any) -> None:
+        with pytest.raises(CancelledError, match="a blow"):
+            self.run(stop_at, **more)
+
+
+@pytest.fixture
+def attempts(session: SwapSession, clip: Path, face_file: Path, tmp_path: Path) -> Attempts:
+    return Attempts(session, clip, face_file, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def uneven(views: list[Image], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Frames at uneven times, the first half a second late, with sound."""
+    stamps, time = [], 500
+    for index in range(len(views)):
+        stamps.append(time)
+        time += (40, 40, 67, 13, 400)[index % 5]
+    return write_clip(tmp_path_factory.mktemp("uneven") / "uneven.mp4", views, stamps=stamps, sound=True)
+
+
+def same_work(result: SwapResult, other: SwapResult) -> bool:
+    def work(done: SwapResult) -> tuple[Any, ...]:
+        return done.outcome, done.frames, done.frames_swapped, done.tracks, done.media
+
+    return work(result) == work(other)
+
+
+@pytest.mark.parametrize("name", ["clip", "uneven"])
+def test_d12_an_interrupted_video_comes_out_as_if_nothing_had_happened(
+    session: SwapSession,
+    face_file: Path,
+    tmp_path: Path,
+    name: str,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    target = request.getfixturevalue(name)
+    whole = Attempts(session, target, face_file, tmp_path / "whole")
+    (tmp_path / "whole").mkdir()
+    expected = whole.run()
+    assert expected.resumed is None
+    assert len(whole.parts) == 5, "also the last part: the end of a large file takes long to write"
+
+    broken = Attempts(session, target, face_file, tmp_path / "broken")
+    (tmp_path / "broken").mkdir()
+    broken.interrupt(36)
+    assert [path.name for path in broken.parts] == [f"00000{number}.part" for number in range(4)]
+    assert not broken.output.exists()
+    painted: list[int] = []
+    paint = targets._paint
+
+    def spy(frame: Any, *more: Any) -> list[int]:
+        painted.append(frame.index)
+        return paint(frame, *more)
+
+    monkeypatch.setattr(targets, "_paint", spy)
+    result = broken.run()
+
+    assert result.resumed is not None
+    assert result.resumed["frame"] == 32
+    assert [w for w in result.warnings if "interrupted and went on at frame 32" in w]
+    assert sorted(painted) == list(range(32, 40)), "nothing is painted twice"
+    assert broken.witness.fresh == 8
+    assert broken.witness.seen == whole.witness.seen, "the gate knows what it saw before"
+    assert same_work(result, expected)
+    assert set(result.timings) == set(expected.timings)
+    (before, before_times), (after, after_times) = read_clip(whole.output), read_clip(broken.output)
+    assert before_times == after_times == read_clip(target)[1]
+    assert len(after) == 40
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert sound_packets(broken.output) == sound_packets(target)
+
+
+def test_the_end_is_reached_again_without_encoding_where_all_was_finished(
+    attempts: Attempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(targets, "verify_video", stop)
+        with pytest.raises(CancelledError):
+            attempts.run()
+    assert len(attempts.parts) == 5
+    assert not attempts.output.exists()
+    result = attempts.run()
+    assert attempts.witness.fresh == 0
+    assert result.resumed is not None
+    assert (result.resumed["frame"], result.frames, result.frames_swapped) == (40, 40, 40)
+    assert len(read_clip(attempts.output)[0]) == 40
+
+
+def stop(*_: Any) -> None:
+    raise CancelledError("a blow")
+
+
+def test_a_video_may_be_interrupted_again_and_again(attempts: Attempts) -> None:
+    for stop_at, known in ((12, 0), (20, 8), (25, 16), (39, 24)):
+        attempts.interrupt(stop_at)
+        assert attempts.witness.fresh == stop_at - known
+    result = attempts.run()
+    assert attempts.witness.fresh == 8
+    assert result.frames == result.frames_swapped == 40
+    assert result.tracks == ({"id": 0, "first_frame": 0, "last_frame": 39, "frames_swapped": 40},)
+
+
+def test_progress_says_that_finished_frames_are_looked_at_again(attempts: Attempts) -> None:
+    attempts.interrupt(36)
+    attempts.run()
+    stages = list(dict.fromkeys(step.stage for step in attempts.progress))
+    assert [stage for stage in stages if stage != "resuming"] == ["preparing", "swapping", "finishing"]
+    again = [step for step in attempts.progress if step.stage == "resuming"]
+    assert again, "told at least once"
+    assert all(step.frames_done <= 32 and step.seconds_left is None for step in again)
+    done = [step.frames_done for step in attempts.progress if step.stage != "preparing"]
+    assert done == sorted(done)
+
+
+def test_seconds_and_timings_are_those_of_the_whole(attempts: Attempts) -> None:
+    attempts.interrupt(36)
+    last = attempts.parts[-1].read_bytes()
+    noted = json.loads(last[last.rindex(b'{"fingerprint"') : -36])["memory"]
+    result = attempts.run()
+    assert result.resumed is not None
+    assert result.resumed["seconds_before"] == noted["seconds"] > 0
+    for stage, seconds in noted["timings"].items():
+        assert result.timings[stage] >= round(seconds, 3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"facts": {"target": "another"}},
+        {"output": {"video_quality": 40}},
+        {"mesh": {"shape_strength": 0.5}},
+        {"face_selector_mode": "all"},
+        {"gate": {"hard_threshold": 0.3}},
+        {"every": 10},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_was_made_otherwise_is_thrown_away(
+    attempts: Attempts, change: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts.interrupt(36)
+    result = attempts.run(**change)
+    assert result.resumed is None
+    assert attempts.witness.fresh == result.frames == 40
+    assert "made anew" in caplog.text
+    assert attempts.run(**change).resumed is not None, "what is kept now is of the new kind"
+
+
+def test_settings_that_change_no_picture_do_not_matter(attempts: Attempts) -> None:
+    attempts.interrupt(36)
+    result = attempts.run(max_retries=5, watch_interval=9, workers=2, limits={"stall_seconds": 99})
+    assert result.resumed is not None
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path: flip(path, path.stat().st_size // 2),
+        lambda path: flip(path, -1),
+        lambda path: flip(path, -50),
+        cut,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.unlink(),
+        lambda path: shutil.copy(path.with_name("000003.part"), path),
+    ],
+    ids=["packet", "checksum", "account", "cut", "empty", "missing", "another"],
+)
+def test_work_goes_on_before_the_first_part_that_is_not_whole(
+    attempts: Attempts, harm: Callable[[Path], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts.interrupt(36)
+    harm(attempts.parts[2])
+    result = attempts.run()
+    assert result.resumed is not None
+    assert result.resumed["frame"] == 2 * EVERY
+    assert attempts.witness.fresh == 40 - 2 * EVERY
+    assert "made anew" in caplog.text
+    assert len(read_clip(attempts.output)[0]) == 40
+
+
+def test_a_result_that_is_not_what_it_should_be_is_not_made_of_the_same_parts_again(
+    attempts: Attempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts.interrupt(36)
+
+    def wrong(*_: Any) -> None:
+        raise VerificationError("The result is wrong.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(targets, "verify_video", wrong)
+        with pytest.raises(VerificationError):
+            attempts.run()
+    assert attempts.parts == []
+    assert attempts.run().resumed is None
+
+
+def test_a_target_that_is_read_otherwise_than_before_is_noticed(
+    attempts: Attempts, views: list[Image], tmp_path: Path
+) -> None:
+    attempts.interrupt(36)
+    stamps = [40 * number + 3 * (number == 20) for number in range(40)]
+    attempts.target = write_clip(tmp_path / "other.mp4", views, stamps=stamps, sound=True)
+    with pytest.raises(VerificationError, match="otherwise than before"):
+        attempts.run()
+    assert attempts.run().resumed is None
+
+
+def test_short_videos_are_not_taken_apart(attempts: Attempts) -> None:
+    attempts.run(every=14)
+    assert attempts.parts == []
+    attempts.run(every=None)
+    assert attempts.parts == [], "ten seconds are a part; below three of them nothing is gained"
+
+
+def test_without_a_place_or_a_gate_that_remembers_nothing_is_kept(attempts: Attempts) -> None:
+    attempts.run(keep=False)
+    attempts.run(inspector=Forgetful())
+    assert attempts.parts == []
+
+
+def test_an_encoder_that_does_not_begin_alike_writes_one_piece(
+    attempts: Attempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PictureEncoder, "trial", lambda encoder: b"something else")
+    result = attempts.run()
+    assert attempts.parts == []
+    assert result.frames == len(read_clip(attempts.output)[0]) == 40
+
+
+def test_a_disk_that_is_nearly_full_is_left_to_the_result(
+    attempts: Attempts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts.interrupt(36)
+    monkeypatch.setattr(segments.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10, 10, 0))  # type: ignore[attr-defined]
+    result = attempts.run()
+    assert result.resumed is None
+    assert attempts.parts == []
+    assert result.frames == len(read_clip(attempts.output)[0]) == 40
+    assert caplog.text.count("too full") == 2, "what there was, and what would have been"
+
+
+def test_what_cannot_be_kept_costs_nothing_but_the_keeping(
+    attempts: Attempts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_room(path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(segments, "sync_file", no_room)
+    result = attempts.run()
+    assert "No space left on device" in caplog.text
+    assert attempts.parts == []
+    assert result.frames == len(read_clip(attempts.output)[0]) == 40
+
+
+def test_only_the_user_can_read_what_is_kept(attempts: Attempts) -> None:
+    attempts.interrupt(36)
+    assert (attempts.folder / "kept").stat().st_mode & 0o777 == 0o700
