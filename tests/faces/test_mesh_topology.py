@@ -151,6 +151,7 @@ ALL = pytest.mark.parametrize("name", [FULL_RANGE, ATTENTION_MESH, CONNECTIONS])
 
 def test_an_intact_folder_loads(folder: Path) -> None:
     _load(folder)
+    assert load_topology(folder).triangles.shape[1] == 3
 
 
 @ALL

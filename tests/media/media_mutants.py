@@ -11,7 +11,6 @@ import random
 import select
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,18 +91,16 @@ class Child:
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
-        started = time.monotonic()
         process.stdin.write(f"{path}\n")
         process.stdin.flush()
         # Starting the child takes its own time: importing, loading kernels.
         ready, _, _ = select.select([process.stdout], [], [], SECONDS + 10)
         line = process.stdout.readline() if ready else ""
-        seconds = time.monotonic() - started
         if line:
-            return {**json.loads(line), "seconds": seconds}
+            return dict(json.loads(line))
         self.close()
         code = process.returncode
-        return {"outcome": "crash" if ready else "hang", "detail": f"exit {code}", "seconds": seconds}
+        return {"outcome": "crash" if ready else "hang", "detail": f"exit {code}"}
 
     def close(self) -> None:
         if self._process is not None:

@@ -105,7 +105,7 @@ def test_sound_for_webm_becomes_opus(tmp_path):
 
 
 def with_sound_changed(source, stamp):
-    """A copy whose packets of sound have the time `stamp` gives them; where it gives none they are left out."""
+    """A copy whose packets of sound have the time that `stamp` gives them; None leaves them out."""
     changed = source.with_stem("changed")
     with av.open(str(source)) as old, av.open(str(changed), "w") as new:
         streams = {s.index: new.add_stream_from_template(s, opaque=True) for s in old.streams}

@@ -12,7 +12,7 @@ from media_clips import Audio, Clip, make_clip
 from media_job import process
 from PIL import Image
 
-from facefusion.errors import ErrorCategory, FaceFusionError, InputFileError, MediaFormatError, VanishedError
+from facefusion.errors import ErrorCategory, InputFileError, MediaFormatError, VanishedError
 from facefusion.media.photos import read_photo
 from facefusion.media.probe import probe
 from facefusion.media.reader import VideoReader
@@ -184,13 +184,9 @@ def test_damage_in_the_middle_is_survived_and_said(tmp_path):
     middle = len(data) // 2
     data[middle : middle + 300] = np.random.default_rng(2).bytes(300)
     path.write_bytes(data)
-    try:
-        outcome = process(path)
-    except FaceFusionError as error:
-        assert isinstance(error, MediaFormatError)
-    else:
-        assert outcome.warnings
-        assert outcome.info.frames >= 60
+    outcome = process(path)
+    assert any("amaged" in warning for warning in outcome.warnings)
+    assert outcome.info.frames >= 60
 
 
 def test_a_reader_that_meets_mostly_damage_fails(tmp_path):

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from media_clips import Audio, Clip, make_clip
-from media_mutants import SECONDS, Child, mutants
+from media_mutants import Child, mutants
 from PIL import Image
 
 SEED = 20240117
@@ -62,7 +62,6 @@ def judge(found):
     counted = Counter(result["outcome"] for _, result in found)
     strange = [(name, result) for name, result in found if result["outcome"] not in CLEAR]
     assert strange == [], counted
-    assert max(result["seconds"] for _, result in found[1:]) < SECONDS
     for _, result in found:
         if result["outcome"] != "done":
             assert len(result["detail"]) > 15

@@ -11,9 +11,9 @@ from media_clips import Audio, Clip, make_clip, pattern, pictures, times
 from media_job import planes, process, psnr, settings
 
 from facefusion.errors import CancelledError, InputFileError, MediaFormatError, StorageError
+from facefusion.media import kernels
 from facefusion.media.encoders import quality_to_crf
 from facefusion.media.frame import PackedFrame, PlanarFrame
-from facefusion.media.kernels import warm_up
 from facefusion.media.open import open_reader, open_writer
 from facefusion.media.plan import plan_output
 from facefusion.media.probe import probe
@@ -290,5 +290,13 @@ def test_luma_samples_are_between_black_and_white():
         assert 0 <= samples.min() < samples.max() <= 1
 
 
-def test_kernels_can_be_compiled_ahead():
-    warm_up()
+def test_kernels_that_are_compiled_ahead_serve_ordinary_video():
+    kernels.warm_up()
+    used = (kernels.yuv_to_bgr, kernels.yuv_to_bgr_shrunk, kernels.blend_yuv, kernels.blend_samples)
+    compiled = [len(kernel.signatures) for kernel in used]
+    assert min(compiled) > 0
+    for name in ("yuv420p", "yuv420p10le"):
+        frame = PlanarFrame(pattern(0, 96, 64, name))
+        frame.thumbnail(32)
+        frame.blend((0, 0, 8, 8), frame.read((0, 0, 8, 8)), np.full((8, 8), 255, np.uint8))
+    assert [len(kernel.signatures) for kernel in used] == compiled

