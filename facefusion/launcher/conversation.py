@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO, TypeVar, cast
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.prompt import Confirm, Prompt, PromptBase
+from rich.text import Text
 
 from facefusion.errors import FaceFusionError
 from facefusion.launcher.text import safe
@@ -46,7 +48,8 @@ class Conversation:
             try:
                 check(answer)
             except FaceFusionError as error:
-                self.console.print(f"  {safe(error.message)}", style="yellow", markup=False)
+                told = Text(safe(error.message), style="yellow")
+                self.console.print(Padding(told, (0, 0, 0, 2), expand=False))
             else:
                 return answer
         return default

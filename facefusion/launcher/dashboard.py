@@ -28,6 +28,9 @@ LONG_START_SECONDS = 4.0
 ROOMY_WIDTH = 100
 FACTS_WIDTH, SPEED_WIDTH = 47, 14
 """Of a row of the latest results: all but the name; the speed, which only a wide screen shows."""
+WRAPPED_HEIGHT = 20
+"""A screen with fewer rows than this shows the beginning of each hint."""
+FACES_NAMED = 5
 MOST_ROWS = 100
 """No screen has more rows; the inbox may hold far more files."""
 EMPTY = "Drop a picture of a face and a video; what happens with them is shown here."
@@ -74,7 +77,7 @@ class Dashboard:
             yield Text("Starting ...", style=SOFT)
             return
         head = self._head(self.snapshot, width)[: max(2, height // 3)]
-        foot = [Text(hint, style=SOFT, no_wrap=True, overflow="ellipsis") for hint in self._hints]
+        foot = list(_foot(self._hints, width, height))
         sections = [section for section in self._sections(self.snapshot, width) if section.lines]
         if not sections and self.snapshot.state == "watching":
             sections = [Section("Nothing to do yet", [Text(f"  {EMPTY}", style=SOFT)])]
@@ -99,7 +102,8 @@ class Dashboard:
                     Text("  ! " + row if first else "    " + row, style="yellow")
                     for first, row in _rows(trouble, width - 4)
                 ]
-        for notice in snapshot.notices[:3]:
+        held = {job.note for job in snapshot.waiting}
+        for notice in [notice for notice in snapshot.notices if notice not in held][:3]:
             lines += [Text("  " + row, style=SOFT) for _, row in _rows(notice, width - 3)]
         return lines
 
@@ -110,14 +114,16 @@ class Dashboard:
         yield Section(_queue_title(snapshot), queue_lines(snapshot.waiting, width), least=1)
         waiting = [entry for entry in snapshot.files if entry.state in ("waiting", "preparing")]
         yield Section("Waiting in the inbox", waiting_lines(waiting, width), least=2)
-        refused = [entry for entry in snapshot.files if entry.state == "refused"]
+        failed = [failure for failure in snapshot.failures if failure.outcome != "blocked"]
+        told = {failure.id for failure in failed}
+        refused = [e for e in snapshot.files if e.state == "refused" and told.isdisjoint(e.jobs)]
         yield Section("Refused", waiting_lines(refused, width), least=2)
         held = [job for job in snapshot.waiting if job.state == "blocked"]
-        yield Section("Held back", [line for job in held for line in held_lines(job, width)], least=2)
+        yield Section("Held back", held_lines(held, width), least=2)
         yield Section(
             f"Latest results in {near(outbox)}", result_lines(snapshot.results, outbox, width), least=2
         )
-        failures = [failure_lines(failure, width) for failure in snapshot.failures]
+        failures = [failure_lines(failure, width) for failure in failed]
         least = len(failures[0]) if failures else 0  # what happened is of little use without what helps
         yield Section("Latest failures", [row for rows in failures for row in rows], least)
 
@@ -132,17 +138,26 @@ def _facts(snapshot: Snapshot) -> Iterable[str]:
         yield f"{counts.no_face:,} without a face"
     if counts.failed:
         yield f"{counts.failed:,} failed"
+    if counts.blocked:
+        yield f"{counts.blocked:,} held back"
+
+
+def _foot(hints: Sequence[str], width: int, height: int) -> Iterable[Text]:
+    """The hints, whole where the screen has rows for that."""
+    for hint in hints:
+        for row in wrap(hint, width) if height >= WRAPPED_HEIGHT else [hint]:
+            yield Text(row, style=SOFT, no_wrap=True, overflow="ellipsis")
 
 
 def _means(snapshot: Snapshot) -> Iterable[str]:
     """What the work is done with."""
     if snapshot.engine:
         yield f"{snapshot.engine} engine"
+    if faces := ready_faces(snapshot.files):
+        yield f"faces: {listed(faces, FACES_NAMED)}"
     if snapshot.quality_preset:
         without = f" without {listed(snapshot.left_out)}" if snapshot.left_out else ""
         yield f"profile {snapshot.quality_preset}{without}"
-    if faces := ready_faces(snapshot.files):
-        yield f"faces: {', '.join(faces)}"
 
 
 def ready_faces(files: Sequence[InboxFile]) -> list[str]:
@@ -225,13 +240,16 @@ def waiting_lines(files: Sequence[InboxFile], width: int) -> list[Text]:
     return lines
 
 
-def held_lines(job: JobView, width: int) -> list[Text]:
-    """A job that is held back, and why."""
-    name = cut(near(job.target), max(16, width // 3))
-    return [
-        Text("  ").append(name if first else " " * cell_len(name)).append("  " + row, style="yellow")
-        for first, row in _rows(job.note or "held back", width - cell_len(name) - 5)
-    ]
+def held_lines(held: Sequence[JobView], width: int) -> list[Text]:
+    """Jobs that are held back; those that wait for one and the same thing stand above one sentence."""
+    by_note: dict[str, list[str]] = {}
+    for job in held:
+        by_note.setdefault(job.note or "held back", []).append(near(job.target))
+    lines = []
+    for note, names in by_note.items():
+        lines.append(Text("  ").append(cut(listed(names), width - 3)))
+        lines += [Text("      " + row, style="yellow") for _, row in _rows(note, width - 7)]
+    return lines
 
 
 def result_lines(results: Sequence[ResultView], outbox: Path, width: int) -> list[Text]:
@@ -267,7 +285,7 @@ def _result_line(result: ResultView, name: str, width: int) -> Text:
 def failure_lines(failure: FailureView, width: int) -> list[Text]:
     """One failed job: what happened, and in the next row what helps."""
     line = Text(f"  {_clock(failure.finished_at)}  ", style=SOFT)
-    line.append("✗ ", style="red").append(cut(near(failure.target), max(16, width // 2)))
+    line.append("✗ ", style="red").append(f"#{failure.id} {cut(near(failure.target), max(16, width // 2))}")
     lines = [line]
     lines += [Text("          " + row) for _, row in _rows(failure.message, width - 12)]
     lines += [

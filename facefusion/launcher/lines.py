@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from facefusion.automation.snapshot import InboxFile, Snapshot
+from facefusion.automation.snapshot import STATE_WORDS, InboxFile, Snapshot
 from facefusion.automation.statustext import progress_facts
 from facefusion.launcher.text import near, safe
 from facefusion.wording import count, duration
@@ -57,10 +57,12 @@ class LineView:
         if snapshot.files is self._files:
             return
         self._files = snapshot.files
-        reasons = {e.path: e.reason for e in snapshot.files if e.state in ("waiting", "refused")}
+        failed = {failure.id for failure in snapshot.failures}
+        told = [e for e in snapshot.files if e.state in ("waiting", "refused") and failed.isdisjoint(e.jobs)]
+        reasons = {entry.path: f"{entry.state} {entry.path}: {entry.reason}" for entry in told}
         news = [path for path, reason in reasons.items() if self._reasons.get(path) != reason]
         for path in news[:FILES_IN_FULL]:
-            self._say(f"waiting {path}: {reasons[path]}")
+            self._say(reasons[path])
         if len(news) > FILES_IN_FULL:
             self._say(f"waiting: {count(len(news) - FILES_IN_FULL, 'more file')} (see `status`)")
         self._reasons = reasons
@@ -94,7 +96,7 @@ class LineView:
             (
                 failure.finished_at,
                 failure.id,
-                f"failed {near(failure.target)}: {failure.message} {failure.remedy}",
+                f"{STATE_WORDS[failure.outcome]} {near(failure.target)}: {failure.message} {failure.remedy}",
             )
             for failure in snapshot.failures
         ]

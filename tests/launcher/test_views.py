@@ -54,6 +54,42 @@ def test_the_picture_shows_progress_queue_reasons_results_and_remedies() -> None
     assert "x.part" not in picture
 
 
+def test_nothing_is_said_twice() -> None:
+    """What is held back stands in two lists of a snapshot; so does what is refused and reported."""
+    wanted = "The use policy has not been accepted."
+    held = JobView("9", "videos/e.mp4", "alice", "video", "blocked", note=wanted)
+    failure = replace(BUSY.failures[0], id="9", target=held.target, outcome="blocked", message=wanted)
+    empty = replace(BUSY.failures[0], id="10", message="empty.mp4 cannot be used (the file is empty).")
+    snapshot = replace(
+        BUSY,
+        notices=(wanted,),
+        waiting=(held, replace(held, id="11", target="videos/f.mp4")),
+        failures=(failure, empty),
+        files=(InboxFile("videos/empty.mp4", "video", "refused", "the file is empty", jobs=("10",)),),
+    )
+    picture = "\n".join(drawn(snapshot))
+    assert picture.count(wanted) == 1
+    assert "videos/e.mp4 and videos/f.mp4" in picture
+    assert picture.count("the file is empty") == 1
+    lines: list[str] = []
+    LineView(lines.append, clock=lambda: NOON).show(snapshot)
+    assert sum("the file is empty" in line for line in lines) == 1
+    assert sum(" held back videos/e.mp4: " in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(("height", "rows"), [(24, 3), (16, 1)])
+def test_a_long_hint_is_whole_where_there_are_rows_for_it(height: int, rows: int) -> None:
+    hint = f"Drop files into {ROOT}/inbox (faces, videos, photos); results come out in {ROOT}/outbox."
+    console = Console(file=io.StringIO(), width=40, height=height, force_terminal=True, color_system=None)
+    dashboard = Dashboard([hint], full_screen=True)
+    dashboard.snapshot = BUSY
+    with console.capture() as captured:
+        console.print(dashboard)
+    foot = captured.get().splitlines()[-rows:]
+    assert foot[0].startswith("Drop files into")
+    assert (" ".join(foot) == hint) is (rows > 1)
+
+
 def test_the_queue_is_grouped_by_face() -> None:
     rows = drawn(BUSY)
     start = next(index for index, row in enumerate(rows) if row.startswith("Next"))
@@ -105,7 +141,7 @@ def test_faces_that_can_be_used_are_named_once() -> None:
         InboxFile("faces/bob/2.jpg", "face", "ready", "ready"),
         InboxFile("faces/new.jpg", "face", "waiting", "still changing"),
     )
-    assert any(row.endswith("·  faces: anna, bob") for row in drawn(replace(BUSY, files=files)))
+    assert any("·  faces: anna and bob  ·" in row for row in drawn(replace(BUSY, files=files)))
 
 
 def test_an_empty_inbox_says_what_to_do() -> None:
@@ -142,7 +178,7 @@ class TestLines:
         assert self.told(BUSY) == [
             "processing",
             "waiting videos/talk.mp4: which face, alice or bob?",
-            "waiting photos/link.jpg: a symbolic link is not followed",
+            "refused photos/link.jpg: a symbolic link is not followed",
             "started videos/party.mp4 with alice (attempt 2 of 3)",
             f"done {ROOT}/outbox/done__alice.mp4 (300 frames, 6.0 s, mesh engine);"
             " the subtitles were left out",
