@@ -60,12 +60,12 @@ class MicroBatches:
         *,
         limit: int = 8,
         patience: float = 0.001,
-        pace: Callable[[], None] = lambda: None,
+        pace: Callable[[], None] | None = None,
     ) -> None:
         self._network = network
         self._limit = limit
         self._patience = patience
-        self._pace = pace
+        self._pace = pace or (lambda: None)
         self._waiting: list[_Call] = []
         self._change = threading.Lock()
         self._turn = threading.Lock()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import synthetic
+from devices import Devices
 from numpy.typing import NDArray
 
 from facefusion.config import AutomationConfig
@@ -25,7 +28,9 @@ from facefusion.swap.contract import Patch
 from facefusion.swap.neural.build import EngineBuilder
 from facefusion.swap.neural.choice import choose_models
 from facefusion.swap.neural.tuning import ConvolutionTuner
+from facefusion.swap.neural.workshop import NeuralWorkshop
 from facefusion.system.batching import MicroBatches
+from facefusion.system.device import device_for
 from facefusion.system.free_batch import open_for_batches
 from facefusion.system.networks import NetworkFactory
 from facefusion.system.providers import ProviderReport, ProviderVerdict
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from facefusion.models.samples import Samples
 
 Array = NDArray[Any]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def pictures(count: int, size: int = 32, seed: int = 5) -> Array:
@@ -138,41 +144,6 @@ def test_a_model_that_mixes_its_samples_stays_as_it_is(tmp_path: Path, networks:
     assert not open_for_batches(networks, path).takes_batches
 
 
-class SmallMemory:
-    """A session that finds no memory for more than so many samples."""
-
-    def __init__(self, session: Any, room: int) -> None:
-        self._session, self._room = session, room
-        self.sizes: list[int] = []
-
-    def run(self, names: Any, feeds: Mapping[str, Array]) -> Any:
-        size = len(next(iter(feeds.values())))
-        if size > self._room:
-            raise RuntimeError("Failed to allocate memory for requested buffer of size 123456")
-        self.sizes.append(size)
-        return self._session.run(names, feeds)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._session, name)
-
-
-class Devices(NetworkFactory):
-    """Claims providers that run on the processor in truth, each with so much memory."""
-
-    def __init__(self, chain: tuple[str, ...], room: Mapping[str, int]) -> None:
-        verdicts = (ProviderVerdict(chain[0], True, "claimed"),)
-        super().__init__(ProviderReport(chain, verdicts, "onnxruntime"), threads=1)
-        self._room = room
-        self.opened: list[str] = []
-        self.sessions: dict[str, SmallMemory] = {}
-
-    def session(self, model: Any, title: str, provider: str) -> tuple[Any, str]:
-        self.opened.append(provider)
-        found, _ = NetworkFactory.session(self, model, title, "cpu")
-        self.sessions[provider] = SmallMemory(found, self._room.get(provider, 1000))
-        return self.sessions[provider], provider
-
-
 @pytest.fixture
 def picture_model(tmp_path: Path) -> Path:
     return synthetic.shift_picture(tmp_path / "m.onnx", size=32, offset=0.5, batch="n")
@@ -244,3 +215,45 @@ def test_an_engine_on_a_device_paints_from_several_threads_what_the_processor_pa
         assert one is not None and other is not None and one.box == other.box
         np.testing.assert_array_equal(one.alpha, other.alpha)
         np.testing.assert_allclose(one.colour.astype(int), other.colour.astype(int), atol=1)
+
+
+def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if `requirements-cuda.txt` were not installed, wherever these tests run."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+
+def test_cuda_without_torch_is_said_once(
+    tmp_path: Path, processor: ProviderReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_torch(monkeypatch)
+    verdicts = (ProviderVerdict("cuda", True, "claimed"),)
+    report = ProviderReport(("cuda",), verdicts, "onnxruntime")
+    monkeypatch.setattr("facefusion.swap.neural.workshop.prove_providers", lambda *_, **__: report)
+    workshop = NeuralWorkshop(tmp_path, threads=1)
+    config = AutomationConfig(execution_providers=["cuda"])
+    assert workshop.on_device(config) and workshop.on_device(config)
+    networks = workshop.networks(config)
+    assert networks.device is None
+    (sentence,) = networks.warnings
+    assert "crops, masks and pasting are done on the processor" in sentence
+    assert "torch, which comes with requirements-cuda.txt, does not load" in sentence
+
+
+def test_without_a_graphics_processor_nothing_is_said_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_torch(monkeypatch)
+    for provider in ("cpu", "coreml", "directml", "openvino"):
+        assert device_for(provider) == (None, "")
+    for provider in ("cuda", "tensorrt"):
+        device, sentence = device_for(provider)
+        assert device is None and sentence.endswith(".")
+
+
+def test_nothing_loads_torch_unless_a_graphics_processor_is_used() -> None:
+    code = (
+        "import sys, facefusion.pipeline, facefusion.swap.device_bench, facefusion.system.graphs;"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -17,9 +17,9 @@ from facefusion.media.frame import PackedFrame
 from facefusion.models.contracts import AgerContract, FrameEnhancerContract, Pixels
 from facefusion.models.registry import Registry, load_registry
 from facefusion.swap.age import AgeModifier, AssumedAge, FairFace
+from facefusion.swap.cpu_bench import CPU
 from facefusion.swap.enhance import FaceEnhancer
 from facefusion.swap.frame_enhance import FrameEnhancer
-from facefusion.swap.cpu_bench import CPU
 from facefusion.swap.layers import FaceView, process
 from facefusion.swap.neural.masks import OcclusionMask, OutlineMask, RegionMask
 from facefusion.system.networks import NetworkFactory

@@ -32,14 +32,18 @@ from facefusion.swap.neural.engine import NeuralEngine, NeuralParts
 from facefusion.swap.neural.masks import CropMask, OcclusionMask, OutlineMask, RegionMask
 from facefusion.swap.neural.matrix import embedding_matrix
 from facefusion.swap.neural.points import FivePoints
+from facefusion.swap.neural.proof import nobody, prove_device
 from facefusion.swap.neural.swapper import Swapper
 from facefusion.swap.neural.tuning import ConvolutionTuner
 from facefusion.swap.processed import FurtherParts
 from facefusion.system.batching import BatchRunner, MicroBatches
 from facefusion.system.free_batch import open_for_batches
+from facefusion.system.graphs import record_graphs
 from facefusion.system.networks import Network, NetworkFactory
 
 C = TypeVar("C")
+
+_PROVED_WITH = "arcface_128"  # template of the made face where no swapper has one
 
 
 class EngineBuilder:
@@ -80,7 +84,11 @@ class EngineBuilder:
             models=self.hashes(models.used),
             notes=models.notes,
         )
-        return NeuralEngine(parts, self._networks)
+        engine = NeuralEngine(parts, self._networks)
+        prove_device(
+            self._networks, engine.processors(nobody(parts.swapper), config), templates[contract.template]
+        )
+        return engine
 
     def further(self, models: NeuralModels, config: AutomationConfig) -> FurtherParts:
         """What runs after the swap of another engine.
@@ -89,6 +97,8 @@ class EngineBuilder:
             ModelMissingError, EngineError: see `build`.
         """
         processors = tuple(self._further(models, config))
+        template = self._manager.registry.templates[_PROVED_WITH]
+        prove_device(self._networks, processors, template, drawn=True)
         detector = models.detector if processors else None
         used = [model for model in models.used if model is not models.detector or model is detector]
         return FurtherParts(
@@ -128,7 +138,7 @@ class EngineBuilder:
             self._manager.registry.templates[contract.template],
             matrix=matrix,
             converter=self._open(models.converter) if models.converter else None,
-            runner=_for_threads(network),
+            runner=self._for_threads(network),
         )
 
     def _masks(self, models: NeuralModels, wanted: Sequence[str]) -> list[CropMask]:
@@ -170,7 +180,7 @@ class EngineBuilder:
                     templates[enhancer.template],
                     blend=settings.enhancer_blend,
                     weight=settings.enhancer_weight,
-                    runner=_for_threads(network),
+                    runner=self._for_threads(network),
                 )
             )
         return further
@@ -209,13 +219,17 @@ class EngineBuilder:
             return self._open(model)
         return open_for_batches(self._networks, self._manager.path(model.name))
 
+    def _for_threads(self, network: Network) -> BatchRunner:
+        """The network, or what puts the calls of several threads together where that is worth something."""
+        if network.bound is not None and not network.bound.graphs:
+            record_graphs(self._networks, network)
+        if network.provider == "cpu" or not network.takes_batches:
+            return network
+        pace = network.device.pacer() if network.device is not None else None
+        return MicroBatches(network, pace=pace)
+
     def _open(self, model: Model, *, half_precision: bool = False) -> Network:
         return self._networks.open(self._manager.path(model.name), half_precision=half_precision)
-
-
-def _for_threads(network: Network) -> BatchRunner:
-    """The network, or what puts the calls of several threads together where that is worth something."""
-    return MicroBatches(network) if network.provider != "cpu" and network.takes_batches else network
 
 
 def _contract(model: Model, kind: type[C]) -> C:

@@ -107,11 +107,14 @@ class NeuralEngine:
     def painter(self, source: object, config: AutomationConfig) -> NeuralPainter:
         """See `SwapEngine.painter`."""
         assert isinstance(source, Conditioning)
+        parts, processors = self._parts, self.processors(source, config)
+        return NeuralPainter(processors, parts.points, parts.frame_enhancer, Benches(self._networks))
+
+    def processors(self, source: Conditioning, config: AutomationConfig) -> tuple[Processor, ...]:
+        """What a face goes through, in order."""
         parts = self._parts
         size = boosted_size(parts.swapper.contract.size, config.neural.pixel_boost)
-        face_swapper = FaceSwapper(parts.swapper, source, size, parts.masks, soft_box=parts.box)
-        processors = (face_swapper, *parts.further)
-        return NeuralPainter(processors, parts.points, parts.frame_enhancer, Benches(self._networks))
+        return FaceSwapper(parts.swapper, source, size, parts.masks, soft_box=parts.box), *parts.further
 
 
 class FaceSwapper:

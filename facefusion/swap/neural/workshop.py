@@ -25,6 +25,7 @@ from facefusion.swap.neural.engine import NeuralEngine
 from facefusion.swap.neural.points import FivePoints
 from facefusion.swap.neural.tuning import ConvolutionTuner
 from facefusion.swap.processed import ProcessedEngine
+from facefusion.system.device import device_for
 from facefusion.system.hardware import Gpu, find_gpus
 from facefusion.system.networks import NetworkFactory
 from facefusion.system.providers import prove_providers
@@ -106,7 +107,7 @@ class NeuralWorkshop:
                 parts = builder.further(models, config)
             except (ModelMissingError, ProviderError, EngineError) as error:
                 return engine, (f"{error.message} The faces were swapped without enhancer and age.",)
-            self._engines = {key: ProcessedEngine(engine, parts, self._factory(config))}
+            self._engines = {key: ProcessedEngine(engine, parts, self.networks(config))}
         return self._engines[key], ()
 
     def chooser(self, config: AutomationConfig) -> Chooser:
@@ -121,7 +122,7 @@ class NeuralWorkshop:
         if wanted == "embedded" and not by_person:
             return Chooser(None, None, {})
         manager = ModelManager(self._models_dir)
-        builder = EngineBuilder(manager, self._factory(config), self._tuner(config))
+        builder = EngineBuilder(manager, self.networks(config), self._tuner(config))
         detector, recogniser = None, None
         used: list[Model] = []
         if wanted != "embedded":
@@ -138,7 +139,7 @@ class NeuralWorkshop:
 
     def on_device(self, config: AutomationConfig) -> bool:
         """Whether networks run beside the processor and not on it."""
-        return self._factory(config).provider != "cpu"
+        return self.networks(config).provider != "cpu"
 
     def close(self) -> None:
         """Forget engines and networks."""
@@ -168,15 +169,15 @@ class NeuralWorkshop:
     ) -> EngineBuilder:
         """A builder for another engine; the last one and networks of its own are forgotten first."""
         self._engines = {}
-        networks = self._factory(config)
+        networks = self.networks(config)
         networks.keep([manager.path(model.name) for model in used])
         return EngineBuilder(manager, networks, self._tuner(config))
 
     def _tuner(self, config: AutomationConfig) -> ConvolutionTuner:
-        return ConvolutionTuner(self._models_dir / CACHE_FOLDER, self._factory(config), threads=self._threads)
+        return ConvolutionTuner(self._models_dir / CACHE_FOLDER, self.networks(config), threads=self._threads)
 
-    def _factory(self, config: AutomationConfig) -> NetworkFactory:
-        """Networks of one chain of providers."""
+    def networks(self, config: AutomationConfig) -> NetworkFactory:
+        """Where the networks for the providers of these settings come from."""
         chain = tuple(config.execution_providers)
         if self._networks is None or self._networks[0] != chain:
             cache = self._models_dir / CACHE_FOLDER
@@ -184,9 +185,16 @@ class NeuralWorkshop:
             self._networks = None
             gpus = find_gpus()
             report = prove_providers(list(chain), state_dir=cache, gpus=gpus)
+            device, lacking = device_for(report.chosen.name)
             factory = NetworkFactory(
-                report, threads=self._threads, cache_dir=cache, memory_limit=_memory_limit(gpus)
+                report,
+                threads=self._threads,
+                cache_dir=cache,
+                memory_limit=_memory_limit(gpus),
+                device=device,
             )
+            if lacking:
+                factory.warn(lacking)
             self._networks = (chain, factory)
         return self._networks[1]
 
