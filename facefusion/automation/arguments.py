@@ -117,14 +117,19 @@ def _add_installation(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     model = add(
         "models",
-        "list, install or check model files",
-        "Lists model files with their licences and state, installs them, or checks the installed ones.",
+        "list, install, check or remove model files",
+        "Lists model files with their licences and state, installs them, checks the installed ones, or\n"
+        "removes some and what is remembered of them, so that newer ones may follow.",
         "models list",
         "models install inswapper_128 arcface_w600k_r50",
         "models check",
     )
-    model.add_argument("action", choices=("list", "install", "check"))
-    model.add_argument("names", nargs="*", help="models, engines or processors to install (default: mesh)")
+    model.add_argument("action", choices=("list", "install", "check", "remove"))
+    model.add_argument(
+        "names",
+        nargs="*",
+        help="models, engines or processors to install (default: mesh); models to remove",
+    )
     model.add_argument("--all", action="store_true", help="list every model")
     model.add_argument(
         "--accept-licence", action="store_true", help="accept the licences of the models that are installed"

@@ -109,13 +109,16 @@ def doctor(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
 
 
 def models(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
-    """List, install or check model files."""
+    """List, install, check or remove model files."""
     from facefusion.models import commands
     from facefusion.models.manager import ModelManager
 
     manager = ModelManager(processor.workspace.models_dir)
     if given.action == "check":
         return EXIT_FAILED if commands.check_models(manager, print, online=given.online) else EXIT_DONE
+    if given.action == "remove":
+        commands.remove_models(manager, given.names, print)
+        return EXIT_DONE
     if given.action == "list":
         config = processor.settings.current
         print(commands.list_all_models(manager) if given.all else commands.list_models(manager, config))

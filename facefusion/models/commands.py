@@ -1,4 +1,4 @@
-"""What `models list | install | check` do, as plain functions; the command line only calls them.
+"""What `models list | install | check | remove` do, as plain functions; the command line only calls them.
 
 Each returns text or an exit status and prints through the function it is given, so that launcher, command
 line and tests share them.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from facefusion.config import AutomationConfig
+from facefusion.errors import ConfigError
 from facefusion.models.contracts import SwapperContract
 from facefusion.models.licences import LicenceQuestion
 from facefusion.models.manager import ModelManager
@@ -127,10 +128,34 @@ def check_models(manager: ModelManager, say: Say, *, online: bool = False) -> in
     for status in statuses:
         say(status.text if status.state == "ok" else f"{_STATES[status.state]}: {status.text}")
     for update in manager.check_model_updates(online=online):
-        say(f"update: {update.model.name} ({update.available[:12]})")
+        name = update.model.name
+        first = "" if update.model.accepted else f"`{_COMMAND} remove {name}`, then "
+        say(f"update: {name} ({update.available[:12]}): {first}`{_COMMAND} install {name}`")
     bad = [status for status in statuses if status.state == "damaged"]
     say(_summary(statuses, bad))
     return 1 if bad else 0
+
+
+def remove_models(manager: ModelManager, names: Sequence[str], say: Say) -> None:
+    """Remove model files, and what their first installation was, so that another file may follow.
+
+    Args:
+        manager: of the folder.
+        names: of models.
+        say: gets one line at a time.
+
+    Raises:
+        ConfigError: no name is given, or one is not known; then nothing is removed.
+        StorageError: a file cannot be removed.
+    """
+    models = [manager.registry.find(name) for name in names]
+    if not models:
+        raise ConfigError(
+            "`models remove` needs the names of models.", remedy=f"`{_COMMAND} list` shows what is installed."
+        )
+    for model in models:
+        manager.remove(model.name)
+        say(f"removed: {model.file} (`{_COMMAND} install {model.name}` brings it back)")
 
 
 def licence_text(licence: Licence, models: Iterable[Model]) -> str:

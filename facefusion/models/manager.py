@@ -13,7 +13,7 @@ from pathlib import Path
 from facefusion.errors import ModelMissingError, NetworkError, StorageError
 from facefusion.models.download import Downloader, Patience
 from facefusion.models.installer import Installer, vendor_checksum
-from facefusion.models.ledger import Ledger, Pin, Record, crc32_of, exclusive, measure
+from facefusion.models.ledger import Ledger, Record, exclusive, measure
 from facefusion.models.licences import LicenceBook, LicenceQuestion
 from facefusion.models.registry import Download, Model, Registry, registry_for
 from facefusion.models.status import InstallCallback, InstallProgress, ModelStatus, ModelUpdate, judge
@@ -129,23 +129,6 @@ class ModelManager:
                     if vendor != pin.crc32:
                         updates.append(ModelUpdate(model, pin.sha256, vendor))
         return tuple(updates)
-
-    def trust(self, name: str) -> None:
-        """Accept the file that lies there for a model of which nothing is known, on a person's word.
-
-        Raises:
-            ModelMissingError: there is no file, or it is known to be wrong.
-        """
-        status = self.status(name)
-        if status.state == "ok":
-            return
-        if status.state != "unknown":
-            raise ModelMissingError(status.text)
-        found = measure(status.path)
-        source = "put there by hand, trusted"
-        pin = Pin(found.size, found.sha256, crc32_of(status.path), source)
-        record = Record(found.size, found.mtime_ns, found.sha256, source)
-        self._ledger.remember({status.model.file: record}, {status.model.file: pin})
 
     def remove(self, name: str) -> None:
         """Remove a model's file and forget what its first installation was, so that another may follow.

@@ -14,13 +14,14 @@ import pytest
 from bad_server import Site, serve_site
 
 from facefusion.config import AutomationConfig
-from facefusion.errors import ModelMissingError, NetworkError
+from facefusion.errors import ConfigError, ModelMissingError, NetworkError
 from facefusion.models import InstallProgress, Licence, Model, ModelManager
 from facefusion.models.commands import (
     check_models,
     install_models,
     list_all_models,
     list_models,
+    remove_models,
     wanted_names,
 )
 from facefusion.models.download import Patience
@@ -235,7 +236,9 @@ def test_after_the_first_installation_any_other_file_is_refused(manager: ModelMa
         site.add(f"/{host}/v1/helper.hash", crc(HELPER[::-1]))
     with pytest.raises(NetworkError, match="installed here first"):
         later.ensure_models_available(["helper"])
-    later.remove("helper")
+    said: list[str] = []
+    remove_models(later, ["helper"], said.append)
+    assert said[-1].startswith("removed: helper.onnx")
     later.ensure_models_available(["helper"])
     assert (manager.models_dir / "helper.onnx").read_bytes() == HELPER[::-1]
 
@@ -255,6 +258,9 @@ def test_a_newer_file_at_the_vendors_is_listed(manager: ModelManager, site: Site
     (update,) = again(manager).check_model_updates(online=True)
     assert (update.model.name, update.available) == ("helper", "0badcafe")
     assert again(manager).check_model_updates() == (), "without a network nothing is asked"
+    said: list[str] = []
+    assert check_models(again(manager), said.append, online=True) == 0
+    assert any("models remove helper`, then `" in line for line in said)
 
 
 def test_a_known_file_put_there_by_hand_is_taken_without_a_network(manager: ModelManager, site: Site) -> None:
@@ -281,15 +287,6 @@ def test_an_unknown_file_that_is_not_the_vendors_is_named_and_replaced(manager: 
     manager.ensure_models_available(["helper"], on_progress=told.append)
     assert [step.subject for step in told if step.step == "replacing"] == ["helper"]
     assert (manager.models_dir / "helper.onnx").read_bytes() == HELPER
-
-
-def test_an_unknown_file_can_be_trusted_on_a_persons_word(manager: ModelManager, site: Site) -> None:
-    (manager.models_dir / "helper.onnx").write_bytes(HELPER)
-    manager.trust("helper")
-    assert again(manager).path("helper").is_file()
-    assert site.asked == []
-    with pytest.raises(ModelMissingError, match="not installed"):
-        manager.trust("known")
 
 
 def zipped(members: dict[str, bytes]) -> bytes:
@@ -382,6 +379,14 @@ def test_the_commands_list_install_and_check(folder: Path, registry: Registry) -
     assert check_models(again(manager), said.append) == 1
     assert any(line.startswith("DAMAGED: known.onnx") for line in said)
     assert "1 of 2 files are damaged" in said[-1]
+
+
+def test_nothing_is_removed_where_one_name_is_none(manager: ModelManager) -> None:
+    manager.ensure_models_available(["helper"])
+    for names, said in ((["helper", "hepler"], "no model called 'hepler'"), ([], "needs the names")):
+        with pytest.raises(ConfigError, match=said):
+            remove_models(manager, names, lambda line: None)
+    assert manager.path("helper").is_file()
 
 
 def test_a_command_without_a_person_does_not_accept_for_them(folder: Path, registry: Registry) -> None:
