@@ -102,6 +102,7 @@ td.number, th.number { text-align: right; white-space: nowrap; }
 td.when { color: var(--soft); white-space: nowrap; }
 td.name { min-width: 110px; max-width: 320px; overflow-wrap: break-word; }
 .remarks { color: var(--soft); font-size: 13px; margin-left: 6px; white-space: nowrap; }
+td .unit { display: none; }
 td p { margin: 2px 0 0; color: var(--soft); }
 a { color: inherit; text-decoration-color: var(--faint); text-underline-offset: 3px; }
 a:hover { text-decoration-color: currentColor; }
@@ -123,7 +124,14 @@ footer { margin-top: 28px; color: var(--faint); font-size: 13px; }
 @media (max-width: 520px) {
   main { padding: 24px 12px; } .grid { gap: 12px; } .card { padding: 18px 16px; }
   .figure .value { font-size: 29px; } .rate { gap: 12px; } .rate svg { width: 74px; height: 74px; }
-  td.name { min-width: 190px; } .chart.wide { min-width: 700px; }
+  .chart.wide { min-width: 700px; }
+  /* Rows of a table stand one below the other, without its head. */
+  table, tbody, tr, td.when, td.name, td:last-child { display: block; } tr:first-child { display: none; }
+  tr { padding: 12px 0; border-top: 1px solid var(--line); }
+  tr:nth-child(2) { border-top: 0; padding-top: 0; }
+  td { display: inline-block; border: 0; padding: 1px 12px 1px 0; } td.name { max-width: none; }
+  td.when + td.name { font-weight: 560; } td.name:empty { display: none; }
+  td.number, td.number:last-child { display: inline-block; } td .unit { display: inline; }
 }
 @media print { body { background: #fff; } .card { break-inside: avoid; box-shadow: none; } }
 """
