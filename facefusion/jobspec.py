@@ -1,6 +1,7 @@
 """What is asked of the pipeline for one target, and what it answers.
 
-Whoever orders a job, watches it or writes down what came of it needs these and nothing that does the work.
+Whoever orders a job, watches it or writes down what came of it needs these and nothing that does the work;
+so this module loads none of that.
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from facefusion.config import AutomationConfig
-from facefusion.media.frame import Frame
-from facefusion.media.labels import Label
-from facefusion.media.segments import Keeping
-from facefusion.swap.contract import Canvas
+if TYPE_CHECKING:
+    from facefusion.config import AutomationConfig
+    from facefusion.media.frame import Frame
+    from facefusion.media.labels import Label
+    from facefusion.media.segments import Keeping
+    from facefusion.swap.contract import Canvas
 
 
 class FrameMarker(Protocol):

@@ -29,6 +29,7 @@ from facefusion.errors import (
     ModelMissingError,
     StorageError,
 )
+from facefusion.jobspec import SwapProgress, SwapRequest, SwapResult
 
 
 @dataclass(frozen=True)
@@ -39,44 +40,6 @@ class Keeping:
 
     def earlier_facts(self) -> dict[str, Any]:
         return {}
-
-
-@dataclass(frozen=True)
-class SwapRequest:
-    target: Path
-    faces: tuple[Path, ...]
-    face_digest: str
-    output: Path
-    config: AutomationConfig
-    label: Any = None
-    marker: Any = None
-    inspector: Any = None
-    keeping: Any = None
-
-
-@dataclass(frozen=True)
-class SwapProgress:
-    stage: str
-    frames_done: int
-    frames_total: int | None
-    frames_per_second: float
-    seconds_left: float | None
-
-
-@dataclass(frozen=True)
-class SwapResult:
-    outcome: str
-    engine: str
-    models: Mapping[str, str]
-    provider: str
-    frames: int
-    frames_swapped: int
-    tracks: tuple[Mapping[str, Any], ...]
-    timings: Mapping[str, float]
-    media: Mapping[str, Any]
-    left_out: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    resumed: Mapping[str, Any] | None = None
 
 
 def planned_suffix(target: Path, config: AutomationConfig) -> str:
@@ -103,13 +66,14 @@ class NoOversight:
 
 
 def scripted_look(models_dir: Path) -> Callable[[Path], str]:
-    """Judges pictures by what is written in them."""
+    """Judges pictures by what is written in them, and writes down their names where there is a list for that."""
     if (models_dir / "missing").exists():
         raise ModelMissingError("There are no models.")
 
     def look(picture: Path) -> str:
-        with (models_dir / "looked at").open("a") as stream:
-            stream.write(f"{picture.name}\n")
+        if (looked_at := models_dir / "looked at").exists():
+            with looked_at.open("a") as stream:
+                stream.write(f"{picture.name}\n")
         match picture.read_bytes():
             case b"a crash":
                 os.kill(os.getpid(), signal.SIGSEGV)

@@ -24,6 +24,7 @@ class LookingBench(Bench):
         super().__init__(root)
         self.models = root / "models"
         self.models.mkdir()
+        (self.models / "looked at").touch()
 
     def processor(self, **options: Any) -> SimpleAutoProcessor:
         made = Options(session_factory=FACTORY, look_factory=LOOK, **options)
@@ -36,8 +37,7 @@ class LookingBench(Bench):
         return status, {file.path: (file.state, file.reason) for file in shown[-1].files}
 
     def looks(self) -> list[str]:
-        told = self.models / "looked at"
-        return told.read_text().split() if told.exists() else []
+        return (self.models / "looked at").read_text().split()
 
 
 @pytest.fixture
