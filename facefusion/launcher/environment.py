@@ -198,7 +198,7 @@ class Environment:
         pip = [str(self.python), "-I", "-m", "pip"]
         install = [*pip, "install", "--only-binary", ":all:"]
         file = str(self.repository / CUDA)
-        self._announce("There is an NVIDIA driver: installing what its processor needs (about 2 GB) ...")
+        self._announce("There is an NVIDIA driver: installing what its processor needs (about 6 GB) ...")
         try:
             self._run_pip([*install, "--requirement", file])
         except FaceFusionError as error:
@@ -206,7 +206,9 @@ class Environment:
             return
         # Both lie in one folder: removing the one takes files of the other with it.
         self._run_pip([*pip, "uninstall", "--yes", "onnxruntime"])
-        self._run_pip([*install, "--force-reinstall", "--no-deps", "--requirement", file])
+        lines = (self.repository / CUDA).read_text(encoding="utf-8").splitlines()
+        runtime = [line for line in lines if line.startswith("onnxruntime-gpu")]
+        self._run_pip([*install, "--force-reinstall", "--no-deps", *runtime])
 
     def _run_pip(self, command: Sequence[str]) -> None:
         options = ["--disable-pip-version-check", "--no-input", "--retries", "3"]

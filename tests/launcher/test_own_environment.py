@@ -334,7 +334,7 @@ def onnxruntimes(checkout: SmallCheckout) -> tuple[str, list[str]]:
 def test_where_there_is_an_nvidia_driver_exactly_one_onnxruntime_is_left(
     with_driver: SmallCheckout, tmp_path: Path
 ) -> None:
-    (with_driver.folder / "requirements-cuda.txt").write_text("onnxruntime-gpu==1.0\n")
+    (with_driver.folder / "requirements-cuda.txt").write_text("# Two\nonnxruntime-gpu==1.0\nalpha\n")
     path = f"{tmp_path / 'tools'}{os.pathsep}{os.environ['PATH']}"
     done = with_driver.start(PATH=path)
     assert done.returncode == 7, done.stderr
