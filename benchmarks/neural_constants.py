@@ -10,9 +10,7 @@ crf 23, as in the figures that other programs are compared with.
 from __future__ import annotations
 
 import hashlib
-import resource
 import shutil
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -131,7 +129,7 @@ def main() -> None:
         )
         jobs = [benchmark.job_over_transcode(clip, repeats=given.repeats, warmups=1) for clip in clips]
         print(job_table(jobs))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    peak = max(series.peak_rss for job in jobs for series in (job.job, job.transcode))
     print(f"peak memory of this process, transcodes included: {peak / 1e6:.0f} MB")
 
 

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from face_material import Models, Portrait
 
     from facefusion.models.samples import Samples
+    from facefusion.pipeline import SwapSession
     from facefusion.swap.mesh.engine import MeshEngine
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -65,6 +68,16 @@ def group(samples: Samples, models: Models) -> list[Portrait]:
 def man(group: list[Portrait]) -> Portrait:
     """A face of the group that looks at the camera with open eyes and a nearly closed mouth."""
     return group[2]
+
+
+@pytest.fixture(scope="session")
+def session(models_dir: Path) -> Iterator[SwapSession]:
+    """A warm session of the mesh engine on two threads."""
+    from facefusion.pipeline import SwapSession
+
+    made = SwapSession(models_dir, threads=2)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -236,6 +236,13 @@ def eyes_painted_shut(portrait: Portrait) -> Image:
 # -- files --------------------
 
 
+def write_face(path: Path, portrait: Portrait) -> Path:
+    """A picture of that face alone."""
+    x0, y0, x1, y1 = (int(value) for value in portrait.face.box)
+    cv2.imwrite(str(path), portrait.picture[max(0, y0 - 60) : y1 + 60, x0 - 60 : x1 + 60])
+    return path
+
+
 def write_clip(
     path: Path,
     views: Sequence[Image],

@@ -125,7 +125,7 @@ def read_face_picture(path: Path) -> BGR:
         (h, w, 3) uint8 BGR.
 
     Raises:
-        MediaFormatError: as `read_photo`.
+        MediaFormatError, OutOfMemoryError, VanishedError, InputFileError: as `read_photo`; also for a video.
     """
     if not identify(path).picture:
         raise MediaFormatError(
@@ -162,6 +162,7 @@ def open_picture(path: Path) -> Iterator[Any]:
 
     Raises:
         MediaFormatError: it cannot be opened, or turns out to be damaged while it is used inside the block.
+        OutOfMemoryError, VanishedError, InputFileError: as `read_photo`.
     """
     with _opened(path, load=False) as (image, _, _):
         yield image

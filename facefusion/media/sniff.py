@@ -64,50 +64,16 @@ _VIDEOS: tuple[tuple[bytes, int, str, str], ...] = (
     (b"nut/multimedia container\x00", 0, "nut", "nut"),
 )
 VIDEO_SUFFIXES = frozenset(
-    [
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".qt",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".wmv",
-        ".asf",
-        ".flv",
-        ".f4v",
-        ".3gp",
-        ".3g2",
-        ".mpg",
-        ".mpeg",
-        ".vob",
-        ".ts",
-        ".m2ts",
-        ".mts",
-        ".ogv",
-        ".mxf",
-    ]
+    (
+        *(".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".wmv", ".asf", ".flv", ".f4v"),
+        *(".3gp", ".3g2", ".mpg", ".mpeg", ".vob", ".ts", ".m2ts", ".mts", ".ogv", ".mxf"),
+    )
 )
 PICTURE_SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".webp",
-        ".bmp",
-        ".dib",
-        ".tif",
-        ".tiff",
-        ".gif",
-        ".heic",
-        ".heif",
-        ".hif",
-        ".avif",
-        ".jp2",
-        ".jxl",
-    ]
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
+        *(".heic", ".heif", ".hif", ".avif", ".jp2", ".jxl"),
+    )
 )
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")

@@ -19,6 +19,7 @@ from typing import Any
 import c2pa
 
 from facefusion.errors import MediaFormatError
+from facefusion.media.reading import readable
 from facefusion.media.sniff import identify
 from facefusion.trust.identity import ORGANISATION, Identity
 
@@ -175,6 +176,7 @@ def read_credentials(
         kind = None  # damaged, perhaps after it was signed: the library looks for itself
     try:
         with (
+            readable(path),
             _said(),
             path.open("rb") as stream,
             c2pa.Reader(kind, stream, manifest_data=sidecar, context=_context(authorities)) as reader,

@@ -94,7 +94,11 @@ class NudeNet:
 
 
 def letterbox(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The model's input: (1, 3, 320, 320) float32 RGB, 0 to 1, black right of and below the picture."""
+    """The model's input: (1, 3, 320, 320) float32 RGB, 0 to 1, black right of and below the picture.
+
+    Args:
+        picture: (h, w, 3) uint8 BGR of any size; brought to `SIDE` on its longer side.
+    """
     height, width = picture.shape[:2]
     scale = SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -55,7 +55,7 @@ _INTACT_BUT_UNKNOWN = (
 
 
 @dataclass(frozen=True)
-class Finding:
+class Examined:
     """What one file says about itself.
 
     Attributes:
@@ -157,7 +157,7 @@ class Finding:
         return f"found, but it belongs to another result ({_payload(mark.payload)})"
 
 
-def examine(path: Path, authorities: Sequence[bytes]) -> Finding:
+def examine(path: Path, authorities: Sequence[bytes]) -> Examined:
     """Look for everything that says how a file came about.
 
     Args:
@@ -186,7 +186,7 @@ def examine(path: Path, authorities: Sequence[bytes]) -> Finding:
         problem = error.message
         if found is None:
             raise
-    return Finding(path, found, sidecar, label, mark, problem)
+    return Examined(path, found, sidecar, label, mark, problem)
 
 
 def _content(sidecar: Path) -> bytes:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
 import pytest
-from face_material import Image, Portrait, moving, write_clip
+from face_material import Image, Portrait, moving, write_clip, write_face
 
 from facefusion.config import AutomationConfig
 from facefusion.pipeline import SwapProgress, SwapRequest, SwapResult, SwapSession
@@ -16,19 +15,9 @@ Run = Callable[..., SwapResult]
 
 
 @pytest.fixture(scope="session")
-def session(models_dir: Path) -> Iterator[SwapSession]:
-    made = SwapSession(models_dir, threads=2)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="session")
 def face_file(man: Portrait, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A picture of one face, 200 pixels tall at most."""
-    x0, y0, x1, y1 = (int(value) for value in man.face.box)
-    path = tmp_path_factory.mktemp("faces") / "man.png"
-    cv2.imwrite(str(path), man.picture[max(0, y0 - 60) : y1 + 60, x0 - 60 : x1 + 60])
-    return path
+    return write_face(tmp_path_factory.mktemp("faces") / "man.png", man)
 
 
 @pytest.fixture(scope="session")

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
-import cv2
 import pytest
-from face_material import Image, Portrait, moving
+from face_material import Image, Portrait, moving, write_face
 from installation import Installation
 
 from facefusion.pipeline import SwapSession
-
-
-@pytest.fixture(scope="session")
-def session(models_dir: Path) -> Iterator[SwapSession]:
-    made = SwapSession(models_dir, threads=2)
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="session")
@@ -28,10 +20,21 @@ def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def face_file(man: Portrait, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    x0, y0, x1, y1 = (int(value) for value in man.face.box)
-    path = tmp_path_factory.mktemp("faces") / "Hedwig Secret.jpg"
-    cv2.imwrite(str(path), man.picture[max(0, y0 - 60) : y1 + 60, x0 - 60 : x1 + 60])
-    return path
+    return write_face(tmp_path_factory.mktemp("faces") / "Hedwig Secret.jpg", man)
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """Inodes of the files and folders that were made to reach the disk since the test began."""
+    found: set[int] = set()
+    sync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        found.add(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    return found
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from facefusion.jobspec import SwapRequest
 from facefusion.pipeline import SwapSession, planned_suffix
 from facefusion.trust.identity import known_authorities
 from facefusion.trust.oversight import Oversight
-from facefusion.trust.verify import Finding, examine
+from facefusion.trust.verify import Examined, examine
 
 
 @dataclass
@@ -41,5 +41,5 @@ class Installation:
         result = plain(self.session.swap(request, lambda progress: None, lambda: False))
         return output, result | case.close(output, result)
 
-    def examine(self, path: Path) -> Finding:
+    def examine(self, path: Path) -> Examined:
         return examine(path, known_authorities(self.state))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import stat
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -39,17 +38,7 @@ def test_it_is_made_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be opened there")
-def test_its_names_reach_the_disk_before_anything_is_signed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: set[int] = set()
-    sync = os.fsync
-
-    def watched(descriptor: int) -> None:
-        synced.add(os.fstat(descriptor).st_ino)
-        sync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", watched)
+def test_its_names_reach_the_disk_before_anything_is_signed(tmp_path: Path, synced: set[int]) -> None:
     identity_of(tmp_path)
     assert {tmp_path.stat().st_ino, (tmp_path / "identity").stat().st_ino} <= synced
 
