@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections import deque
 from dataclasses import dataclass
@@ -35,13 +36,16 @@ class Wanted:
         assert self.plan.encode is not None
         return self.plan.encode
 
+    @property
+    def rate(self) -> Fraction:
+        """Pictures a second, on average."""
+        return self.info.rate or Fraction(25)
+
     def set_up(self, context: Any) -> None:
         """Prepare an encoder that is not open."""
         settings, info = self.settings, self.info
         context.width, context.height = self.plan.width, self.plan.height
         context.pix_fmt = settings.pix_fmt
-        context.framerate = info.rate or Fraction(25)
-        context.time_base = self.time_base
         context.gop_size = settings.gop
         context.thread_count = self.threads
         context.sample_aspect_ratio = info.sample_aspect
@@ -50,7 +54,13 @@ class Wanted:
         context.options = settings.options(self.threads, self.plan.width * self.plan.height)
         if info.interlaced and settings.encoder == "libx264" and info.orientation.is_upright:
             context.flags |= av.codec.context.Flags.interlaced_dct
-        if self.plan.muxer in ("mp4", "mov") and settings.encoder == "libx265":
+        self.describe(context)
+
+    def describe(self, context: Any) -> None:
+        """Say what a container has to know beyond what the encoder says."""
+        context.framerate = self.rate
+        context.time_base = self.time_base
+        if self.plan.muxer in ("mp4", "mov") and self.settings.encoder == "libx265":
             # Apple's players want the parameter sets outside the pictures.
             context.codec_tag = "hvc1"
 
@@ -64,34 +74,45 @@ class PictureEncoder:
     earlier, as inside a part.
 
     Args:
-        stream: of the output container; its own context writes the first part.
-        wanted: how.
+        target: output container whose header is not written.
+        wanted: what is to be written.
+        parts: it will be opened anew, if it can be. Then the container's stream only describes what the
+            encoder writes: a stream's own encoder keeps its memory as long as the container is open.
+
+    Attributes:
+        stream: of the container.
+        alike: it begins each time with the same description, so that parts fit behind one another; only
+            found out where there are to be parts.
+        depth: how many pictures are held back for reordering; known after the first part.
     """
 
-    def __init__(self, stream: Any, wanted: Wanted) -> None:
-        self.stream = stream
+    def __init__(self, target: Any, wanted: Wanted, *, parts: bool = False) -> None:
         self._wanted = wanted
-        self._context: Any = stream.codec_context
-        wanted.set_up(self._context)
-        self._flags = self._context.flags
-        self._bit_rate = self._context.bit_rate
+        first = self._fresh(target).extradata if parts else None
+        self._context: Any
+        if parts:
+            with av.open(io.BytesIO(), "w", format=target.format.name) as draft:
+                drawn = self._add_to(draft)
+                draft.start_encoding()
+                self._context = drawn.codec_context
+                self.stream = target.add_stream_from_template(drawn, opaque=True)
+            wanted.describe(self.stream.codec_context)
+        else:
+            self.stream = self._add_to(target)
+            self._context = self.stream.codec_context
+        self.alike = parts and self._context.extradata == first
+        self._target = target
         self._durations: dict[int, int] = {}
         self._shown: deque[int] = deque(maxlen=_DEEPEST)
         self._begin: int | None = None  # time of the first picture since it was opened
         self._given = 0  # packets since then
         self._before: list[int] | None = None  # times that the first packets of a further part get
         self.depth = 0
-        """How many pictures are held back for reordering; known after the first part."""
 
     @property
     def extradata(self) -> bytes:
-        """What the container's header says for the decoder; complete once the header is written."""
+        """What the container's header says for the decoder; complete once that is written."""
         return self._context.extradata or b""
-
-    def trial(self) -> bytes:
-        """`extradata` of an encoder that is opened and closed again."""
-        context = self._fresh()
-        return context.extradata or b""
 
     def encode(self, picture: Any, duration: int) -> list[Any]:
         """Give it the next picture; the packets that are ready."""
@@ -118,7 +139,7 @@ class PictureEncoder:
         """
         known = self.extradata
         self._context = None  # its memory is free before the next one takes as much
-        self._context = self._fresh()
+        self._context = self._fresh(self._target)
         if self.extradata != known:
             raise EngineError(f"{self._wanted.settings.encoder} does not begin alike each time.")
         self._go_on()
@@ -136,11 +157,17 @@ class PictureEncoder:
         self._before = list(self._shown)[len(self._shown) - self.depth :]
         self._begin, self._given = None, 0
 
-    def _fresh(self) -> Any:
+    def _add_to(self, container: Any) -> Any:
+        stream = container.add_stream(self._wanted.settings.encoder, rate=self._wanted.rate)
+        self._wanted.set_up(stream.codec_context)
+        return stream
+
+    def _fresh(self, target: Any) -> Any:
         context: Any = av.CodecContext.create(self._wanted.settings.encoder, "w")
+        context.bit_rate, context.bit_rate_tolerance = 0, 128_000  # as those of streams
+        if target.format.flags & av.format.Flags.global_header.value:
+            context.flags |= av.codec.context.Flags.global_header
         self._wanted.set_up(context)
-        context.flags = self._flags
-        context.bit_rate = self._bit_rate or 0
         context.open()
         return context
 

@@ -108,25 +108,26 @@ class VideoWriter:
             self._source = self._stack.enter_context(open_input(self.info.path))
             self._shift = self._clock_shift()
             self._encoder = self._add_video()
-            trial = None if self._segments is None else self._encoder.trial()
             self._copier = TrackCopier(self._source, self._target, self.plan, self._shift)
             self._copy_description()
-            self._start()
+            with self._opening():
+                self._target.start_encoding()
             if self._segments is not None:
-                self._take_up(self._segments, trial)
+                self._take_up(self._segments)
 
-    def _start(self) -> None:
-        """Open the encoder and write the header."""
+    @contextlib.contextmanager
+    def _opening(self) -> Iterator[None]:
+        """Tell an encoder that does not start from everything else."""
         try:
-            self._target.start_encoding()
+            yield
         except av.error.FFmpegError as error:
             if self._settings.on_device and error.errno not in _STORAGE_ERRORS:
                 raise refused(self._settings, self.plan.width, self.plan.height, error) from error
             raise
 
-    def _take_up(self, segments: Segments, trial: bytes | None) -> None:
+    def _take_up(self, segments: Segments) -> None:
         """Go on behind what an earlier attempt has finished, where the encoder begins alike each time."""
-        if trial != self._encoder.extradata:
+        if not self._encoder.alike:
             segments.forget(f"{self._settings.encoder} cannot be stopped and begun again.")
             return
         segments.open(self._encoder.extradata)
@@ -333,13 +334,13 @@ class VideoWriter:
         if self._settings.encoder == "libsvtav1":
             # It prints its whole configuration to standard error otherwise, and has no option against it.
             os.environ.setdefault("SVT_LOG", "1")
-        stream = self._target.add_stream(self._settings.encoder, rate=self._rate)
         wanted = Wanted(self.info, self.plan, self._converter.colour, self._time_base, self._threads)
-        encoder = PictureEncoder(stream, wanted)
+        with self._opening():
+            encoder = PictureEncoder(self._target, wanted, parts=self._segments is not None)
         source = self._source.streams[self.info.stream_index]
         for key in ("language", "title", "handler_name", "timecode", "creation_time"):
             if key in source.metadata:
-                stream.metadata[key] = source.metadata[key]
+                encoder.stream.metadata[key] = source.metadata[key]
         return encoder
 
     def _copy_description(self) -> None:

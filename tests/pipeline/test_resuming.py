@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from face_material import Image, read_clip, sound_packets, write_clip
 
 from facefusion import targets
 from facefusion.config import AutomationConfig
-from facefusion.errors import CancelledError, VerificationError
+from facefusion.errors import CancelledError, EngineError, VerificationError
 from facefusion.media import segments
 from facefusion.media.encoding import PictureEncoder
 from facefusion.media.segments import Keeping
@@ -332,10 +333,30 @@ def test_without_a_place_or_a_gate_that_remembers_nothing_is_kept(attempts: Atte
 def test_an_encoder_that_does_not_begin_alike_writes_one_piece(
     attempts: Attempts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(PictureEncoder, "trial", lambda encoder: b"something else")
+    monkeypatch.setattr(PictureEncoder, "_fresh", lambda *_: SimpleNamespace(extradata=b"something else"))
     result = attempts.run()
     assert attempts.parts == []
     assert result.frames == len(read_clip(attempts.output)[0]) == 40
+
+
+def test_an_encoder_that_begins_otherwise_only_later_costs_no_finished_part(
+    attempts: Attempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh, opened = PictureEncoder._fresh, []
+
+    def changing(encoder: PictureEncoder, target: Any) -> Any:
+        opened.append(target)
+        return fresh(encoder, target) if len(opened) < 3 else SimpleNamespace(extradata=b"something else")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PictureEncoder, "_fresh", changing)
+        with pytest.raises(EngineError, match="does not begin alike") as raised:
+            attempts.run()
+    assert raised.value.retryable
+    assert not attempts.output.exists()
+    result = attempts.run()
+    assert result.resumed is not None
+    assert result.resumed["frame"] == 2 * EVERY
 
 
 def test_a_disk_that_is_nearly_full_is_left_to_the_result(
@@ -348,6 +369,27 @@ def test_a_disk_that_is_nearly_full_is_left_to_the_result(
     assert attempts.parts == []
     assert result.frames == len(read_clip(attempts.output)[0]) == 40
     assert caplog.text.count("too full") == 2, "what there was, and what would have been"
+
+
+def test_what_is_kept_makes_room_for_what_publishing_needs(
+    attempts: Attempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    verify = targets.verify_video
+
+    def free(folder: Path) -> Any:
+        room = 200_000_000 + attempts.output.stat().st_size if kept else 10**9
+        return shutil._ntuple_diskusage(10**9, 0, room)  # type: ignore[attr-defined]
+
+    def look(*given: Any) -> None:
+        kept.append(len(attempts.parts))
+        verify(*given)
+
+    monkeypatch.setattr(segments.shutil, "disk_usage", free)
+    monkeypatch.setattr(targets, "verify_video", look)
+    attempts.run()
+    assert kept == [5]
+    assert attempts.parts == [], "signing makes two copies of the result"
 
 
 def test_what_cannot_be_kept_costs_nothing_but_the_keeping(
