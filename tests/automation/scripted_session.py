@@ -66,7 +66,7 @@ class NoOversight:
 
 
 def scripted_look(models_dir: Path) -> Callable[[Path], str]:
-    """Judges pictures by what is written in them, and writes down their names where there is a list for that."""
+    """Judges pictures by what is written in them; writes down their names where there is a list for that."""
     if (models_dir / "missing").exists():
         raise ModelMissingError("There are no models.")
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workbench import FACTORY, REPOSITORY, Bench
+from workbench import FACTORY, REPOSITORY, Bench, Running
 
 from facefusion.automation.commands import COMMANDS, main
 from facefusion.automation.daemon import Options
@@ -24,6 +26,17 @@ def bench(tmp_path: Path) -> Bench:
 
 def run(bench: Bench, *words: str) -> int:
     return main([*words, "--root", str(bench.root)], options=Options(session_factory=FACTORY))
+
+
+@contextlib.contextmanager
+def at_work(bench: Bench) -> Iterator[Running]:
+    """A daemon with a long job in hand and another one that waits."""
+    bench.face()
+    bench.target("long.mp4", seconds=60.0, frames=6000)
+    bench.target("waiting.mp4")
+    with bench.start() as daemon:
+        daemon.wait_until(lambda: any(job.frames_done for job in bench.status().running))
+        yield daemon
 
 
 def test_once_says_what_came_of_everything(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,11 +106,7 @@ def test_status_of_a_running_daemon_shows_progress(bench: Bench, capsys: pytest.
 def test_cancel_and_retry_work_while_the_daemon_runs(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench.face()
-    bench.target("long.mp4", seconds=60.0, frames=6000)
-    bench.target("waiting.mp4")
-    with bench.start() as daemon:
-        daemon.wait_until(lambda: any(job.frames_done for job in bench.status().running))
+    with at_work(bench) as daemon:
         running = bench.status().running[0].id
         waiting = bench.status().waiting[0].id
         assert run(bench, "cancel", waiting) == 0
@@ -114,11 +123,7 @@ def test_cancel_and_retry_work_while_the_daemon_runs(
 def test_what_a_person_cancels_is_reported_and_counted_like_everything_else(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench.face()
-    bench.target("long.mp4", seconds=60.0, frames=6000)
-    bench.target("waiting.mp4")
-    with bench.start() as daemon:
-        daemon.wait_until(lambda: any(job.frames_done for job in bench.status().running))
+    with at_work(bench) as daemon:
         for job in (*bench.status().running, *bench.status().waiting):
             assert run(bench, "cancel", job.id) == 0
         for name in ("long", "waiting"):

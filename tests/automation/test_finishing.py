@@ -35,6 +35,16 @@ def faulty(function: Callable[..., Any], times: int) -> Callable[..., Any]:
     return call
 
 
+def after(function: Callable[..., Any], times: int) -> Callable[..., Any]:
+    """A function whose fault shows when its work is done."""
+    fault = faulty(lambda placed: placed, times)
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        return fault(function(*arguments, **options))
+
+    return call
+
+
 def test_a_result_that_has_its_name_is_done_even_if_its_report_never_can_be_written(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,16 +81,6 @@ def test_a_result_that_was_just_placed_is_never_failed(
     assert bench.run_once() == 0
     assert bench.results() == ["clip__alice.mp4"]
     assert bench.report("clip__alice.json")["outcome"] == "done"
-
-
-def after(function: Callable[..., Any], times: int) -> Callable[..., Any]:
-    """A function whose fault shows when its work is done."""
-    fault = faulty(lambda placed: placed, times)
-
-    def call(*arguments: Any, **options: Any) -> Any:
-        return fault(function(*arguments, **options))
-
-    return call
 
 
 def test_what_cannot_be_placed_fails_with_a_report_after_some_tries(
@@ -146,3 +146,21 @@ def test_a_batch_ends_without_what_cannot_even_be_given_up(
     finally:
         watchdog.cancel()
     assert not stopped.is_set(), "it would have waited for ever"
+
+
+def test_a_fault_of_ours_in_publishing_ends_that_job_and_not_the_daemon(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.target("bad.mp4")
+    bench.target("good.mp4")
+    place = Outbox.place
+
+    def broken(self: Outbox, work: Path, base: str, *others: Any) -> object:
+        if base.startswith("bad"):
+            raise ZeroDivisionError("a fault of ours")
+        return place(self, work, base, *others)
+
+    monkeypatch.setattr(Outbox, "place", broken)
+    assert bench.run_once() == 1
+    assert bench.results() == ["good__alice.mp4"]
+    assert bench.file("videos/bad.mp4").state == "failed"
