@@ -46,13 +46,11 @@ class CoreCount:
     """Processor cores.
 
     Attributes:
-        physical: of the machine.
         logical: of the machine.
         allowed: on which this process may run (affinity).
         usable: whose time it may use (affinity and container), at least 1.
     """
 
-    physical: int
     logical: int
     allowed: int
     usable: int
@@ -66,7 +64,6 @@ class HardwareReport:
         system: e.g. `Linux`, `Darwin`, `Windows`.
         machine: e.g. `x86_64`, `arm64`.
         cpu_name: as printed on the box, where the system tells.
-        physical_cores: of the machine.
         logical_cores: of the machine.
         usable_cores: that this process may use (affinity and container limits respected), at least 1.
         memory_total: that this process may use (container limits respected).
@@ -79,7 +76,6 @@ class HardwareReport:
     system: str
     machine: str
     cpu_name: str
-    physical_cores: int
     logical_cores: int
     usable_cores: int
     memory_total: int
@@ -99,7 +95,7 @@ class GpuCapability:
         reason: one sentence for people.
     """
 
-    kind: Literal["cuda", "coreml", "directml", "cpu"]
+    kind: Literal["cuda", "coreml", "cpu"]
     name: str
     reason: str
 
@@ -124,7 +120,6 @@ def detect_hardware(folder: Path | None = None) -> HardwareReport:
         system=platform.system(),
         machine=platform.machine(),
         cpu_name=_cpu_name(),
-        physical_cores=cores.physical,
         logical_cores=cores.logical,
         usable_cores=cores.usable,
         memory_total=min(memory.total, limits.memory or memory.total),
@@ -148,8 +143,6 @@ def detect_gpu_capability(gpus: tuple[Gpu, ...] | None = None) -> GpuCapability:
             return GpuCapability("cuda", gpu.name, f"NVIDIA graphics processor found: {gpu.name}{memory}.")
         if gpu.vendor == "apple":
             return GpuCapability("coreml", gpu.name, f"Apple silicon found: {gpu.name}.")
-    if found and sys.platform == "win32":
-        return GpuCapability("directml", found[0].name, f"Graphics processor found: {found[0].name}.")
     return GpuCapability(
         "cpu", _cpu_name(), "No supported graphics processor was found; the processor works."
     )
@@ -168,7 +161,6 @@ def detect_cores(limits: ProcessLimits | None = None) -> CoreCount:
         allowed = len(os.sched_getaffinity(0))
     usable = allowed if limits.cores is None else min(allowed, int(limits.cores))
     return CoreCount(
-        physical=psutil.cpu_count(logical=False) or logical,
         logical=logical,
         allowed=allowed,
         usable=max(1, usable),
