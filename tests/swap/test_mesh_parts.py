@@ -12,9 +12,10 @@ from face_material import Floats, Image, Models, Portrait, packed
 from facefusion.config import AutomationConfig
 from facefusion.faces.align import canonicalise
 from facefusion.faces.picture import fine_detail
+from facefusion.faces.topology import LOWER_LIP, MOUTH_CORNERS
 from facefusion.swap.masks import add_polygon, fading_silhouette, grown_hull
 from facefusion.swap.mesh.engine import MeshEngine
-from facefusion.swap.mesh.geometry import shape_difference
+from facefusion.swap.mesh.geometry import LIPS, mouth_width, shape_difference
 from facefusion.swap.mesh.grain import (
     SOFTENING,
     SoftnessControl,
@@ -162,8 +163,6 @@ def test_a_silhouette_fades_inwards_but_not_at_the_border_of_the_picture() -> No
 
 def test_colours_are_read_where_the_landmarks_are(astronaut: Portrait) -> None:
     """The same from the whole picture and from the reduced region of a frame."""
-    from face_material import packed
-
     direct = vertex_colours(astronaut.picture, astronaut.face.points, astronaut.face.size)
     read = read_colours(packed(astronaut.picture), astronaut.face.points, astronaut.face.size)
     assert direct.shape == read.shape == (468, 3)
@@ -203,6 +202,41 @@ def test_a_face_does_not_differ_from_itself(models: Models, shape: Floats) -> No
     assert not shape_difference(wider, shape, models.tables, 0.0).any()
     half, whole = (shape_difference(wider, shape, models.tables, s) for s in (0.5, 1.0))
     assert np.allclose(2 * half, whole, atol=1e-4)
+
+
+def test_the_smile_of_the_source_is_not_copied(models: Models, shape: Floats) -> None:
+    """Neither its curve nor, for the most part, its width: an O of the target must not become a grin."""
+    smiling = shape.copy()
+    lips = list(LIPS)
+    aside = (shape[lips, 0] - shape[lips, 0].mean()) / np.abs(shape[lips, 0] - shape[lips, 0].mean()).max()
+    smiling[lips, 0] += 0.12 * aside
+    smiling[lips, 1] -= 0.10 * aside**2
+    moved = shape + shape_difference(smiling, shape, models.tables, 1.0)
+
+    def rise(points: Floats) -> float:
+        return float(points[[13, 14], 1].mean() - points[[78, 308], 1].mean())
+
+    assert abs(rise(moved) - rise(shape)) < 0.01
+    assert mouth_width(moved) - mouth_width(shape) < 0.4 * (mouth_width(smiling) - mouth_width(shape))
+
+
+def test_lips_do_not_fold_over_the_skin_for_a_source_that_laughs(models: Models, shape: Floats) -> None:
+    laughing = shape.copy()
+    laughing[np.array(LOWER_LIP), 1] += 0.15
+    laughing[np.array(MOUTH_CORNERS), 1] -= 0.05
+    moved = shape + shape_difference(laughing, shape, models.tables, 1.0)
+    round_mouth = models.topology.rings_from(LIPS) <= 2
+    triangles = models.topology.triangles
+    triangles = triangles[round_mouth[triangles].all(axis=1)]
+
+    def areas(points: Floats) -> Floats:
+        a, b, c = (points[triangles[:, k], :2] for k in range(3))
+        return np.asarray((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0], np.float32)
+
+    before, after = areas(shape), areas(moved)
+    seen = np.abs(before) > 1e-4
+    assert seen.sum() > 100
+    assert (np.sign(before) == np.sign(after))[seen].all()
 
 
 def test_the_opening_of_the_sources_mouth_is_not_copied(models: Models, shape: Floats) -> None:

@@ -250,13 +250,7 @@ def outlived(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     """A file whose certificate was valid when it was signed, and is no more."""
     path = plain_file(tmp_path / "a.jpg")
     state = root / ".automation"
-    for seconds in (
-        2,
-        4,
-        8,
-        16,
-        32,
-    ):  # a slow machine needs more to sign in time
+    for seconds in (2, 4, 8, 16, 32):  # a slow machine needs more to sign in time
         end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)
         made = end - datetime.timedelta(days=365 * identity.YEARS) + datetime.timedelta(hours=1)
         monkeypatch.setattr(identity, "_now", lambda made=made: made)
