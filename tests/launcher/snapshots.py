@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from facefusion.automation.snapshot import (
     FailureView,
     InboxFile,
@@ -14,13 +16,34 @@ from facefusion.automation.snapshot import (
 ROOT = "/home/anna/swaps"
 NOON = 1_700_000_000.0
 
-BUSY = Snapshot(
+BASE = Snapshot(
     written_at=NOON,
     state="processing",
     root=ROOT,
     inbox=f"{ROOT}/inbox",
     outbox=f"{ROOT}/outbox",
     daemon_pid=1,
+    engine="mesh",
+    quality_preset="balanced",
+)
+RUNNING = JobView("1", "videos/party.mp4", "alice", "video", "running", stage="swapping")
+RESULT = ResultView(
+    "6", "videos/done.mp4", "alice", "done", None, None, NOON, 6.0, engine="mesh", provider="LiteRT (CPU)"
+)
+FAILURE = FailureView(
+    "8",
+    "videos/broken.mp4",
+    "alice",
+    "failed",
+    "format_error",
+    "broken.mp4 ends in the middle.",
+    "Copy it again.",
+    attempts=1,
+    finished_at=NOON,
+)
+
+BUSY = replace(
+    BASE,
     files=(
         InboxFile("videos/talk.mp4", "video", "waiting", "which face, alice or bob?"),
         InboxFile("photos/link.jpg", "photo", "refused", "a symbolic link is not followed"),
@@ -28,15 +51,10 @@ BUSY = Snapshot(
     ),
     counts=QueueCounts(queued=3, running=1, done=7, failed=1),
     running=(
-        JobView(
-            "1",
-            "videos/party.mp4",
-            "alice",
-            "video",
-            "running",
+        replace(
+            RUNNING,
             attempt=2,
             attempts_allowed=3,
-            stage="swapping",
             frames_done=150,
             frames_total=300,
             frames_per_second=48.4,
@@ -52,47 +70,20 @@ BUSY = Snapshot(
     ),
     seconds_left=95.0,
     results=(
-        ResultView(
-            "6",
-            "videos/done.mp4",
-            "alice",
-            "done",
-            f"{ROOT}/outbox/done__alice.mp4",
-            None,
-            NOON,
-            6.0,
-            300,
-            290,
-            "mesh",
-            "cpu",
-            ("the subtitles were left out",),
+        replace(
+            RESULT,
+            output=f"{ROOT}/outbox/done__alice.mp4",
+            frames=300,
+            frames_swapped=290,
+            warnings=("the subtitles were left out",),
         ),
-        ResultView("7", "videos/sea.mp4", "alice", "no_face", None, None, NOON, 2.0, 100),
+        replace(RESULT, id="7", target="videos/sea.mp4", outcome="no_face", seconds=2.0, frames=100),
     ),
-    failures=(
-        FailureView(
-            "8",
-            "videos/broken.mp4",
-            "alice",
-            "failed",
-            "format_error",
-            "broken.mp4 ends in the middle.",
-            "Copy it again.",
-            1,
-            NOON,
-        ),
-    ),
-    engine="mesh",
-    quality_preset="balanced",
+    failures=(FAILURE,),
 )
 
-README_PICTURE = Snapshot(
-    written_at=NOON,
-    state="processing",
-    root=ROOT,
-    inbox=f"{ROOT}/inbox",
-    outbox=f"{ROOT}/outbox",
-    daemon_pid=1,
+README_PICTURE = replace(
+    BASE,
     files=(
         InboxFile("faces/anna.png", "face", "ready", "a face that can be used"),
         InboxFile(
@@ -104,13 +95,11 @@ README_PICTURE = Snapshot(
     ),
     counts=QueueCounts(queued=1, running=1, done=2, failed=1),
     running=(
-        JobView(
-            "4",
-            "videos/birthday.mp4",
-            "anna",
-            "video",
-            "running",
-            stage="swapping",
+        replace(
+            RUNNING,
+            id="4",
+            target="videos/birthday.mp4",
+            face="anna",
             frames_done=101,
             frames_total=250,
             frames_per_second=29.0,
@@ -121,53 +110,32 @@ README_PICTURE = Snapshot(
     waiting=(JobView("5", "videos/garden.mp4", "anna", "video", "queued"),),
     seconds_left=8.9,
     results=(
-        ResultView(
-            "3",
-            "videos/interview.mp4",
-            "anna",
-            "done",
-            f"{ROOT}/outbox/interview__anna.mp4",
-            None,
-            NOON,
-            1.8,
-            60,
-            60,
-            "mesh",
-            "LiteRT (CPU)",
-            ("The face in anna.png is small.",),
-            ("face_enhancer",),
+        replace(
+            RESULT,
+            id="3",
+            output=f"{ROOT}/outbox/interview__anna.mp4",
+            seconds=1.8,
+            frames=60,
+            warnings=("The face in anna.png is small.",),
+            left_out=("face_enhancer",),
         ),
-        ResultView(
-            "1",
-            "photos/friends.jpg",
-            "anna",
-            "done",
-            f"{ROOT}/outbox/friends__anna.jpg",
-            None,
-            NOON,
-            0.6,
-            1,
-            1,
-            "mesh",
-            "LiteRT (CPU)",
-            (),
-            ("face_enhancer",),
+        replace(
+            RESULT,
+            id="1",
+            output=f"{ROOT}/outbox/friends__anna.jpg",
+            seconds=0.6,
+            frames=1,
+            left_out=("face_enhancer",),
         ),
     ),
     failures=(
-        FailureView(
-            "2",
-            "videos/old-tape.mp4",
-            "anna",
-            "failed",
-            "format_error",
-            "old-tape.mp4 is not a video or a picture but text.",
-            "Drop a video or a picture; renaming a file does not change what it is.",
-            1,
-            NOON,
+        replace(
+            FAILURE,
+            id="2",
+            target="videos/old-tape.mp4",
+            message="old-tape.mp4 is not a video or a picture but text.",
+            remedy="Drop a video or a picture; renaming a file does not change what it is.",
         ),
     ),
-    engine="mesh",
-    quality_preset="balanced",
 )
 """The moment that README.md shows."""

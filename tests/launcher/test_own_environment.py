@@ -305,12 +305,13 @@ NVIDIA_TOOL = "#!/bin/sh\nexit 0\n"
 
 
 @pytest.fixture
-def with_driver(checkout: SmallCheckout, tmp_path: Path) -> SmallCheckout:
+def with_driver(checkout: SmallCheckout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallCheckout:
     """A computer with an NVIDIA driver, and packages that share one folder like the real ones."""
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "nvidia-smi").write_text(NVIDIA_TOOL)
     (tools / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
     for name, kind in (("onnxruntime", "cpu"), ("onnxruntime_gpu", "gpu")):
         make_wheel(checkout.wheels, name, "1.0", {"onnxruntime/__init__.py": f"KIND = '{kind}'\n"})
     checkout.require("alpha==1.0", "onnxruntime==1.0")
@@ -332,28 +333,26 @@ def onnxruntimes(checkout: SmallCheckout) -> tuple[str, list[str]]:
 
 @pytest.mark.skipif(os.name == "nt", reason="the imagined driver is a shell script")
 def test_where_there_is_an_nvidia_driver_exactly_one_onnxruntime_is_left(
-    with_driver: SmallCheckout, tmp_path: Path
+    with_driver: SmallCheckout,
 ) -> None:
     (with_driver.folder / "requirements-cuda.txt").write_text("# Two\nonnxruntime-gpu==1.0\nalpha\n")
-    path = f"{tmp_path / 'tools'}{os.pathsep}{os.environ['PATH']}"
-    done = with_driver.start(PATH=path)
+    done = with_driver.start()
     assert done.returncode == 7, done.stderr
     assert onnxruntimes(with_driver) == ("gpu", ["onnxruntime_gpu"])
     # Other requirements bring the other one back for a moment; nothing of that is left.
     with_driver.require("alpha==2.0", "onnxruntime==1.0")
-    assert "inside alpha-2" in with_driver.start(PATH=path).stdout
+    assert "inside alpha-2" in with_driver.start().stdout
     assert onnxruntimes(with_driver) == ("gpu", ["onnxruntime_gpu"])
-    assert "NVIDIA" not in with_driver.start(PATH=path, without=("PIP_FIND_LINKS",)).stdout
+    assert "NVIDIA" not in with_driver.start(without=("PIP_FIND_LINKS",)).stdout
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the imagined driver is a shell script")
 def test_packages_for_nvidia_that_cannot_be_had_are_said_and_not_tried_at_every_start(
-    with_driver: SmallCheckout, tmp_path: Path
+    with_driver: SmallCheckout,
 ) -> None:
     (with_driver.folder / "requirements-cuda.txt").write_text("onnxruntime-gpu==9.0\n")
-    path = f"{tmp_path / 'tools'}{os.pathsep}{os.environ['PATH']}"
-    done = with_driver.start(PATH=path)
+    done = with_driver.start()
     assert done.returncode == 7, done.stderr
     assert "the processor does all the work" in done.stdout
     assert onnxruntimes(with_driver) == ("cpu", ["onnxruntime"])
-    assert "NVIDIA" not in with_driver.start(PATH=path).stdout
+    assert "NVIDIA" not in with_driver.start().stdout
