@@ -5,8 +5,8 @@
 
 The same job three ways, in turns: crops, masks and pasting in the device's memory with CUDA graphs where they
 were measured to pay, the same without graphs, and the plain way with NumPy and OpenCV. Weights are random:
-only sizes matter for speed. Without a graphics processor the same code runs on torch's device `cpu`, which shows
-that it works and says nothing about speed. Where torch is missing only the plain way is measured.
+only sizes matter for speed. Without a graphics processor the same code runs on torch's device `cpu`, which
+shows that it works and says nothing about speed. Where torch is missing only the plain way is measured.
 """
 
 from __future__ import annotations
