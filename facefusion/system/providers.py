@@ -27,6 +27,7 @@ from facefusion.system.onnx_runtime import AUTO_ORDER, PROVIDERS, provider_optio
 from facefusion.system.provider_probe import RESULT_MARK
 
 MEMORY_FILE = "providers.json"
+"""For a process that may see every graphics processor; see `memory_file`."""
 _PROBE_SECONDS = 180.0
 _REFUSAL_HOLDS_SECONDS = 24 * 3600.0
 _RELEVANT_PACKAGES = ("onnxruntime", "nvidia-", "tensorrt", "openvino", "torch")
@@ -216,11 +217,21 @@ def machine_key(gpus: tuple[Gpu, ...]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 
+def memory_file() -> str:
+    """Name of the file with what was proved; one for each choice of devices.
+
+    The workers among which the graphics processors are shared out, and the daemon that sees them all, would
+    otherwise overwrite each other's answers, and each would prove anew at every start.
+    """
+    visible = re.sub(r"[^\w.-]+", "_", os.environ.get("CUDA_VISIBLE_DEVICES", ""))[:100]
+    return f"{Path(MEMORY_FILE).stem}-{visible}.json" if visible else MEMORY_FILE
+
+
 class _Memory:
     """Answers of earlier proofs. One that cannot be read or written costs a proof, nothing else."""
 
     def __init__(self, state_dir: Path | None, key: str) -> None:
-        self._path = state_dir / MEMORY_FILE if state_dir else None
+        self._path = state_dir / memory_file() if state_dir else None
         self._key = key
         self._verdicts: dict[str, ProviderVerdict] = {}
         self._changed = False
@@ -251,7 +262,7 @@ class _Memory:
             return
         verdicts = {name: asdict(verdict) for name, verdict in self._verdicts.items()}
         text = json.dumps({"machine": self._key, "verdicts": verdicts}, indent=2)
-        temporary = self._path.with_name(f".{MEMORY_FILE}.{os.getpid()}.part")
+        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             temporary.write_text(text + "\n", encoding="utf-8")

@@ -90,6 +90,23 @@ def test_the_answer_is_remembered_until_the_machine_changes(
     assert tried == ["cuda", "cpu"] * 3
 
 
+def test_workers_with_a_device_each_remember_beside_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def fake(name: str) -> ProviderVerdict:
+        tried.append(name)
+        return ProviderVerdict(name, True, "because", proved_at=providers.time.time())
+
+    monkeypatch.setattr(providers, "prove", fake)
+    for _ in range(2):
+        for device in ("", "0", "1", "GPU-5a/1,GPU-5b"):
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", device)
+            prove_providers(["cuda"], state_dir=tmp_path, gpus=())
+    assert tried == ["cuda"] * 4, "each proves once"
+
+
 def test_a_refusal_is_asked_again_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
 
