@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -17,6 +19,7 @@ from facefusion.errors import (
     CancelledError,
     ConfigError,
     ContentBlockedError,
+    InputFileError,
 )
 from facefusion.media.frame import PackedFrame
 from facefusion.media.probe import probe
@@ -267,6 +270,20 @@ def test_source_pictures_are_looked_at(tmp_path: Path) -> None:
     gate().check_sources([clean, broken])  # what cannot be read is not used for the face either
     with pytest.raises(ContentBlockedError, match=r"b\.png"):
         gate().check_sources([clean, bad])
+
+
+def test_a_source_picture_that_cannot_be_read_at_the_moment_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine may be able to read it a second later."""
+    pictures = [write_picture(tmp_path / name, 0.1) for name in ("a.png", "b.png")]
+
+    def faulty(descriptor: int) -> os.stat_result:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("facefusion.media.photo_reader.os.fstat", faulty)
+    with pytest.raises(InputFileError, match="a.png cannot be read"):
+        gate().check_sources(pictures)
 
 
 # ---- the result -------------------------------------------------------------------------------------------
