@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from facefusion.errors import (
     ContentBlockedError,
     InputFileError,
 )
+from facefusion.media import photo_reader
 from facefusion.media.frame import PackedFrame
 from facefusion.media.probe import probe
 from facefusion.media.skim import VideoSkimmer
@@ -278,11 +279,11 @@ def test_a_source_picture_that_cannot_be_read_at_the_moment_is_not_passed_over(
     """The engine may be able to read it a second later."""
     pictures = [write_picture(tmp_path / name, 0.1) for name in ("a.png", "b.png")]
 
-    def faulty(descriptor: int) -> os.stat_result:
+    def faulty(descriptor: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("facefusion.media.photo_reader.os.fstat", faulty)
-    with pytest.raises(InputFileError, match="a.png cannot be read"):
+    monkeypatch.setattr(photo_reader, "os", SimpleNamespace(fstat=faulty))
+    with pytest.raises(InputFileError, match=r"a\.png cannot be read"):
         gate().check_sources(pictures)
 
 
