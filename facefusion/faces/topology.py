@@ -32,6 +32,21 @@ RIGHT_LIDS = ((466, 249), (388, 390), (387, 373), (386, 374), (385, 380), (384, 
 LEFT_EYE_CORNERS = (33, 133)
 RIGHT_EYE_CORNERS = (263, 362)
 INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+# Rows of the lips from their outer edge to where they meet, each from the image's left to its right, without
+# the corners; the columns of both lips stand above one another.
+UPPER_LIP = (
+    (185, 40, 39, 37, 0, 267, 269, 270, 409),
+    (184, 74, 73, 72, 11, 302, 303, 304, 408),
+    (183, 42, 41, 38, 12, 268, 271, 272, 407),
+    (191, 80, 81, 82, 13, 312, 311, 310, 415),
+)
+LOWER_LIP = (
+    (146, 91, 181, 84, 17, 314, 405, 321, 375),
+    (77, 90, 180, 85, 16, 315, 404, 320, 307),
+    (96, 89, 179, 86, 15, 316, 403, 319, 325),
+    (95, 88, 178, 87, 14, 317, 402, 318, 324),
+)
+MOUTH_CORNERS = ((61, 291), (76, 306), (62, 292), (78, 308))
 # Points that move with the head and hardly with expression.
 STABLE = (10, 152, 234, 454, 127, 356, 168, 6, 1, 4, 33, 263, 133, 362, 61, 291, 172, 397)
 
@@ -44,7 +59,6 @@ class Topology:
         triangles: (n, 3) int32, skin only (holes at eyes and mouth).
         oval: landmark numbers of the face outline, in order round the face.
         outline_rings: (468,) int32, edge steps from the outline.
-        lip_rings: (468,) int32, edge steps from the lips.
         mirror: (468,) int32, the landmark at the other side of the face.
         lips, left_eye, right_eye, left_brow, right_brow: landmark numbers.
         adjacency: (468, 468) bool.
@@ -53,7 +67,6 @@ class Topology:
     triangles: NDArray[np.int32]
     oval: tuple[int, ...]
     outline_rings: NDArray[np.int32]
-    lip_rings: NDArray[np.int32]
     mirror: NDArray[np.int32]
     lips: tuple[int, ...]
     left_eye: tuple[int, ...]
@@ -112,11 +125,11 @@ def _build(tables: dict[str, list[tuple[int, int]]]) -> Topology:
     )
     empty = np.zeros(LANDMARK_COUNT, np.int32)
     bare = Topology(
-        np.array(triangles, np.int32), oval, empty, empty, _mirror(adjacency),
+        np.array(triangles, np.int32), oval, empty, _mirror(adjacency),
         lips, left_eye, right_eye, left_brow, right_brow, adjacency,
     )  # fmt: skip
     return Topology(
-        bare.triangles, oval, bare.rings_from(oval), bare.rings_from(lips), bare.mirror,
+        bare.triangles, oval, bare.rings_from(oval), bare.mirror,
         lips, left_eye, right_eye, left_brow, right_brow, adjacency,
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,14 @@ from facefusion.faces.align import canonicalise
 from facefusion.faces.attention import ATTENTION_MESH
 from facefusion.faces.detect import FULL_RANGE, FaceDetector
 from facefusion.faces.landmarks import Landmarker
-from facefusion.faces.topology import CONNECTIONS, LANDMARK_COUNT, load_topology
+from facefusion.faces.topology import (
+    CONNECTIONS,
+    LANDMARK_COUNT,
+    LOWER_LIP,
+    MOUTH_CORNERS,
+    UPPER_LIP,
+    load_topology,
+)
 from facefusion.swap.mesh.kernels import rasterise
 
 
@@ -126,7 +134,22 @@ def test_rings_count_edge_steps(models: Models) -> None:
     a, b = np.nonzero(topology.adjacency)
     assert np.abs(rings[a] - rings[b]).max() == 1
     assert rings.max() < 30
-    assert (topology.lip_rings[list(topology.lips)] == 0).all()
+
+
+def test_rows_of_the_lips_follow_one_another_in_the_mesh(models: Models, astronaut: Portrait) -> None:
+    """Each point touches the next in its row, its column and, at the ends, the corner of its row."""
+    adjacency, points = models.topology.adjacency, astronaut.face.points
+    for lip, side in ((UPPER_LIP, 1), (LOWER_LIP, -1)):
+        for row, corners in zip(lip, MOUTH_CORNERS, strict=True):
+            line = (corners[0], *row, corners[1])
+            assert all(adjacency[a, b] for a, b in pairwise(line))
+            assert (np.diff(points[list(line), 0]) > 0).all()
+        for column in zip(*lip, strict=True):
+            assert all(adjacency[a, b] for a, b in pairwise(column))
+            assert (points[column[-1], 1] - points[column[0], 1]) * side > 0
+    every = {point for part in (UPPER_LIP, LOWER_LIP, MOUTH_CORNERS) for row in part for point in row}
+    assert len(every) == 80
+    assert set(models.topology.lips) < every
 
 
 # -- what is missing or damaged ------------------------------------------------------------------------------

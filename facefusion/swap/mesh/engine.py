@@ -15,7 +15,14 @@ from facefusion.faces.recent import PerTrack
 from facefusion.faces.topology import INNER_LIPS
 from facefusion.swap.contract import Canvas, EngineIdentity, Patch
 from facefusion.swap.masks import add_polygon, fading_silhouette, grown_hull
-from facefusion.swap.mesh.geometry import MeshTables, frontness, mouth_gap, shape_difference
+from facefusion.swap.mesh.geometry import (
+    LIPS,
+    MeshTables,
+    frontness,
+    mouth_gap,
+    mouth_width,
+    shape_difference,
+)
 from facefusion.swap.mesh.grain import SoftnessControl, sharpness_of_middle
 from facefusion.swap.mesh.kernels import rasterise, shade
 from facefusion.swap.mesh.light import Light, SlowMean, read_colours
@@ -176,7 +183,7 @@ class MeshPainter:
         source, tables = self._source, self._tables
         pose = fit_pose(manner.shape, face.points)
         moved = np.asarray(face.points + pose.scale * manner.difference @ pose.rotation, np.float32)
-        _purse_lips(moved, face.points, manner.shape, tables)
+        _purse_lips(moved, face.points, manner.shape)
         irises = self._set_eyes(face, moved, manner)
         box = _box(np.concatenate([moved[:, :2], face.points[:, :2]]), frame.width, frame.height)
         if box is None:
@@ -244,18 +251,13 @@ class MeshPainter:
         return irises
 
 
-def _purse_lips(moved: Floats, points: Floats, usual: Floats, tables: MeshTables) -> None:
+def _purse_lips(moved: Floats, points: Floats, usual: Floats) -> None:
     """Give lips that are drawn together less of the source's width, or an O would become a grin."""
-    share = np.float32(np.clip(_mouth_width(points) / (_mouth_width(usual) + 1e-6), 0.3, 1.0))
-    shift = (moved - points)[tables.lips]
+    lips = list(LIPS)
+    share = np.float32(np.clip(mouth_width(points) / (mouth_width(usual) + 1e-6), 0.3, 1.0))
+    shift = moved[lips] - points[lips]
     block = shift.mean(0)
-    moved[tables.lips] = points[tables.lips] + block + (shift - block) * share
-
-
-def _mouth_width(points: Floats) -> float:
-    """Distance of the mouth's corners over that of the outer eye corners."""
-    left, right = (np.linalg.norm(points[a, :2] - points[b, :2]) for a, b in ((61, 291), (33, 263)))
-    return float(left / (right + 1e-6))
+    moved[lips] = points[lips] + block + (shift - block) * share
 
 
 def _own_lids(opening: Floats) -> Floats:

@@ -15,25 +15,22 @@ from facefusion.faces.topology import (
     LEFT_EYE_CONTOUR,
     LEFT_EYE_CORNERS,
     LEFT_LIDS,
+    LOWER_LIP,
+    MOUTH_CORNERS,
     RIGHT_EYE_CONTOUR,
     RIGHT_EYE_CORNERS,
     RIGHT_LIDS,
+    UPPER_LIP,
     Topology,
 )
 
 Floats = NDArray[np.float32]
 
 
-LIP_COLUMNS = tuple(
-    zip(
-        (191, 80, 81, 82, 13, 312, 311, 310, 415),
-        (95, 88, 178, 87, 14, 317, 402, 318, 324),
-        (185, 40, 39, 37, 0, 267, 269, 270, 409),
-        (146, 91, 181, 84, 17, 314, 405, 321, 375),
-        strict=True,
-    )
+LIPS = tuple(
+    sorted({point for part in (UPPER_LIP, LOWER_LIP, MOUTH_CORNERS) for row in part for point in row})
 )
-"""Points of the lips above one another: inner upper, inner lower, outer upper, outer lower."""
+"""All points on the lips, the rows between their edges included."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class MeshTables:
         eyes: left and right in the image.
         dark: landmark numbers of each brow, and of each eye with its lids.
         spread: (468, 468) float32, mean over a point, its neighbours and theirs.
-        mirror, lips, oval, outline_rings: as in `Topology`.
+        mirror, oval, outline_rings: as in `Topology`.
     """
 
     triangles: NDArray[np.int32]
@@ -82,7 +79,6 @@ class MeshTables:
     dark: tuple[tuple[int, ...], ...]
     spread: Floats
     mirror: NDArray[np.int32]
-    lips: NDArray[np.int32]
     oval: NDArray[np.int32]
     outline_rings: NDArray[np.int32]
 
@@ -127,7 +123,7 @@ def build_tables(topology: Topology) -> MeshTables:
         305,
     )
     feature = np.zeros(LANDMARK_COUNT, bool)
-    feature[list(topology.lips + topology.left_brow + topology.right_brow + nostrils)] = True
+    feature[list(LIPS + topology.left_brow + topology.right_brow + nostrils)] = True
     for eye in eyes:
         feature[list(eye.contour)] = True
         feature[list(eye.halo)] = True
@@ -136,14 +132,13 @@ def build_tables(topology: Topology) -> MeshTables:
         skin_triangles=len(topology.triangles),
         coverage=np.clip(rings, 0.0, 1.0).astype(np.float32),
         shape_weight=np.clip((rings + 1) / 3.0, 0.0, 1.0).astype(np.float32)[:, None],
-        lip_weight=np.clip(topology.lip_rings / 2.0, 0.0, 1.0).astype(np.float32)[:, None],
+        lip_weight=np.clip(topology.rings_from(LIPS) / 2.0, 0.0, 1.0).astype(np.float32)[:, None],
         edge_zone=_edge_zone(topology),
         feature=feature,
         spread=_spread(topology),
         eyes=(eyes[0], eyes[1]),
         dark=(topology.left_brow, topology.right_brow, *((*eye.contour, *eye.halo) for eye in eyes)),
         mirror=topology.mirror,
-        lips=np.array(topology.lips, np.int32),
         oval=np.array(topology.oval, np.int32),
         outline_rings=rings,
     )
@@ -163,37 +158,46 @@ def shape_difference(source: Floats, target: Floats, tables: MeshTables, strengt
 
     Returns:
         (468, 3) float32, small on the outline, where the face must meet the target's head. The eyes move as
-        blocks, the lips nearly so: their place is identity, their curve mostly expression.
+        blocks, the lips nearly so: their place is identity, their curve expression.
     """
     difference = fit_pose(target, source).invert(source) - target
     difference = _EMPHASIS * strength * difference * tables.shape_weight
-    lips = _lip_difference(source, difference, tables)
-    difference = difference * tables.lip_weight
-    difference[tables.lips] += lips[tables.lips]
-    near = tables.lip_weight[:, 0] < 1
-    near[tables.lips] = False
-    difference[near] += (1 - tables.lip_weight[near]) * lips[tables.lips].mean(0)
+    lips = _lip_difference(source, target, difference, strength)
+    difference = difference * tables.lip_weight + (1 - tables.lip_weight) * lips.mean(0)
+    difference[list(LIPS)] = lips
     for eye in tables.eyes:
         difference[list(eye.contour)] = difference[list(eye.contour)].mean(0)
     return np.asarray(difference, np.float32)
 
 
-def _lip_difference(source: Floats, difference: Floats, tables: MeshTables) -> Floats:
-    """Move the mouth as a block, plus some of its own shape: fullness and width, but not its opening.
+_LIP_SHARE = 0.6
 
-    The mouth of a smiling source says less about its shape at rest, so less of it is taken.
+
+def _lip_difference(source: Floats, target: Floats, difference: Floats, strength: float) -> Floats:
+    """(80, 3) what is added to the points of `LIPS`.
+
+    The mouth moves as a block: its place is identity. Of its own shape it takes some of the source's
+    fullness, and of its width at rest; the line where the lips meet is expression, and stays the target's.
     """
-    result = difference.copy()
-    result[tables.lips] = difference[tables.lips].mean(0)
-    share = 0.35 + 0.25 * float(np.clip(1.0 - mouth_gap(source) / 0.08, 0.0, 1.0))
-    own = difference.copy()
-    for inner_upper, inner_lower, outer_upper, outer_lower in LIP_COLUMNS:
-        closed = (difference[inner_upper] + difference[inner_lower]) / 2
-        own[outer_upper] += closed - difference[inner_upper]
-        own[outer_lower] += closed - difference[inner_lower]
-        own[inner_upper] = own[inner_lower] = closed
-    result[tables.lips] += share * (own[tables.lips] - result[tables.lips])
-    return result
+    own = np.zeros_like(difference)
+    for rows in (UPPER_LIP, LOWER_LIP, MOUTH_CORNERS):
+        own[np.array(rows)] = difference[np.array(rows)] - difference[np.array(rows[-1])]
+    lips = list(LIPS)
+    widening = strength * (_width_at_rest(source) / _width_at_rest(target) - 1.0)
+    own[:, 0] += widening * (target[:, 0] - target[lips, 0].mean())
+    return np.asarray(difference[lips].mean(0) + _LIP_SHARE * own[lips], np.float32)
+
+
+def _width_at_rest(points: Floats) -> float:
+    """How wide a mouth is without its smile: of what is more than usual, a third counts."""
+    width = max(mouth_width(points), 0.2)
+    return min(width, 0.5 + (width - 0.5) / 3)
+
+
+def mouth_width(points: Floats) -> float:
+    """Distance of the mouth's corners over that of the outer eye corners; about 0.5 at rest."""
+    mouth, eyes = (np.linalg.norm(points[a, :2] - points[b, :2]) for a, b in ((61, 291), (33, 263)))
+    return float(mouth / (eyes + 1e-6))
 
 
 def mouth_gap(points: Floats) -> float:

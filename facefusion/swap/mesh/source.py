@@ -1,15 +1,13 @@
 """The source face, prepared once: atlas, shape, colours.
 
 The atlas is a frontal picture of the face in which every landmark has a fixed place. It is drawn from the
-source photo (or several) and cleaned there: what one photo hides comes from the other side of the face or
-from another photo; shadows of one side are taken out; hair and jewellery at the edge become skin.
+source photo (or several): what one photo hides comes from the other side of the face or from another photo.
+Then it is cleaned, see `retouch`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -17,11 +15,11 @@ from numpy.typing import NDArray
 
 from facefusion.faces.align import canonicalise
 from facefusion.faces.landmarks import Face
-from facefusion.faces.picture import fine_detail
 from facefusion.swap.mesh.geometry import MeshTables, frontness
 from facefusion.swap.mesh.grain import SOFTENING, atlas_sharpness
-from facefusion.swap.mesh.kernels import foreign, interpolate, rasterise
+from facefusion.swap.mesh.kernels import interpolate, rasterise
 from facefusion.swap.mesh.light import LightTransfer, vertex_colours
+from facefusion.swap.mesh.retouch import as_image, clean_edge, denoise, even_light, extend, relax_smile
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -75,19 +73,20 @@ def prepare_source(pictures: list[tuple[Image, Face]], tables: MeshTables) -> Me
     places = _places(shape, side)
     flat = np.concatenate([places, shape[:, 2:] * side], axis=1).astype(np.float32)
     ids, weights = rasterise(flat, tables.triangles, side, side)
-    layers = [_draw_layer(_denoise(image, face), face, ids, weights, tables) for image, face in pictures]
+    layers = [_draw_layer(denoise(image, face), face, ids, weights, tables) for image, face in pictures]
     atlas, known = _merge(layers)
     inside = ids >= 0
     size = float(places[:, 1].max() - places[:, 1].min())
     light = LightTransfer(shape, tables)
-    atlas = _extend(atlas, known & inside)
+    atlas = extend(atlas, known & inside)
 
     def spread(values: Floats) -> Floats:
         """Vertex values (468, k) over the atlas."""
         return np.asarray(interpolate(ids, weights, tables.triangles, values, 0.0))
 
-    atlas, genuine = _clean_edge(atlas, inside, spread, places, size, light, tables)
-    atlas = _even_light(atlas, inside, spread, places, size, LightTransfer(shape, tables, reach=0.16), tables)
+    atlas, genuine = clean_edge(atlas, inside, spread, places, size, light, tables)
+    atlas = even_light(atlas, inside, spread, places, size, LightTransfer(shape, tables, reach=0.16), tables)
+    atlas = relax_smile(atlas, spread, shape, size, tables)
     colours = vertex_colours(atlas, places, size)
     pyramid = [atlas]
     while min(pyramid[-1].shape[:2]) > 96:
@@ -150,126 +149,12 @@ def _merge(layers: list[tuple[Floats, Floats]]) -> tuple[Image, NDArray[np.bool_
     own = colours / (quality[..., None] + 1e-6)
     twin = twin_colours / (twin_quality[..., None] + 1e-6)
     merged = own * (1 - share[..., None]) + twin * share[..., None]
-    return _byte(merged), (quality + twin_quality) > 1e-4
-
-
-def _extend(atlas: Image, known: NDArray[np.bool_]) -> Image:
-    """Fill what lies outside the face with its nearest colours, so that sampling at the edge is clean."""
-    filled = atlas.astype(np.float32) * known[..., None]
-    weight = known.astype(np.float32)
-    result, done = filled.copy(), weight.copy()
-    for sigma in (2, 6, 18, 54, 162):
-        spread, amount = _blur(filled, sigma), _blur(weight, sigma)
-        fresh = (done == 0) & (amount > 1e-3)
-        result[fresh] = (spread / (amount[..., None] + 1e-9))[fresh]
-        done[fresh] = 1
-    return _byte(result)
-
-
-def _blur(values: Floats, sigma: float) -> Floats:
-    """Gaussian blur; a wide one on a reduced copy, where it costs a thousandth and looks the same."""
-    shrink = int(sigma / 4)
-    if shrink < 2:
-        return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma), np.float32)
-    height, width = values.shape[:2]
-    size = (max(1, width // shrink), max(1, height // shrink))
-    small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), sigma * size[0] / width)
-    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _denoise(image: Image, face: Face) -> Image:
-    """Take out film grain and sensor noise; a grain that sticks to a moving face looks like dirt."""
-    x0, y0, x1, y1 = (int(value) for value in face.box)
-    margin = int(face.size * 0.1)
-    x0, y0 = max(0, x0 - margin), max(0, y0 - margin)
-    part = image[y0 : y1 + margin, x0 : x1 + margin]
-    luma = np.asarray(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), np.uint8)
-    noise = fine_detail(luma) if min(luma.shape) >= 16 else 0.0
-    if noise < 4.0 or max(part.shape[:2]) > 900:
-        return image
-    strength = float(min(noise * 0.7, 8.0))
-    result = image.copy()
-    result[y0 : y1 + margin, x0 : x1 + margin] = cv2.fastNlMeansDenoisingColored(
-        part, None, strength, strength / 2, 5, 17
-    )
-    return result
-
-
-Spread = Callable[[Floats], Floats]
-
-
-def _clean_edge(
-    atlas: Image,
-    inside: NDArray[np.bool_],
-    spread: Spread,
-    places: Floats,
-    size: float,
-    light: LightTransfer,
-    tables: MeshTables,
-) -> tuple[Image, Floats]:
-    """Replace hair, ears, jewellery and collars at the edge by skin.
-
-    Returns:
-        The atlas, and (468,) float32: 1 for landmarks that show the photo's own skin, less for others.
-    """
-    colours = vertex_colours(atlas, places, size)
-    skin = light.bare_skin(colours)
-    near_edge = np.clip(2.0 - tables.outline_rings, 0.0, 1.0)
-    zone = np.clip(np.maximum(tables.edge_zone, near_edge) * 1.5, 0.0, 1.0)
-    maps = spread(np.concatenate([skin, zone[:, None]], axis=1).astype(np.float32))
-    expected = np.ascontiguousarray(maps[..., :3])
-    # A forehead catches more light than a face does on the whole.
-    expected = np.ascontiguousarray(np.clip(expected * 1.06, 0, 255))
-    soft = cv2.GaussianBlur(atlas, (0, 0), max(0.8, size / 150)).astype(np.float32)
-    doubt = foreign(soft, expected) * maps[..., 3]
-    grow = int(size / 28) | 1
-    # What touches the outline is seen at a grazing angle, mixed with what lies behind it.
-    depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)
-    bad: NDArray[Any] = cv2.dilate((doubt > 0.35).astype(np.uint8), np.ones((grow, grow), np.uint8))
-    # Above the lower edge of a fringe there is nothing but hair.
-    brow_line = int(places[list(tables.dark[0] + tables.dark[1]), 1].min())
-    bad[:brow_line] = np.maximum.accumulate(bad[brow_line - 1 :: -1] if brow_line else bad[:0], axis=0)[::-1]
-    at = np.clip(np.round(places).astype(int), 0, np.array(bad.shape)[::-1] - 1)
-    genuine = 1.0 - 0.6 * bad[at[:, 1], at[:, 0]].astype(np.float32)
-    bad = np.maximum(bad, (depth < 0.035 * size).astype(np.uint8))
-    # Next to hair lie its shadow and single strands: the filling is taken from farther inside, and from
-    # what the bare skin as a whole is like.
-    wide = int(size / 18) | 1
-    filled = _extend(atlas, cv2.dilate(bad, np.ones((wide, wide), np.uint8)) == 0)
-    bare = np.where(inside[..., None], expected, filled)
-    smooth = cv2.GaussianBlur(filled * 0.15 + bare * 0.85, (0, 0), size / 30)
-    share = cv2.GaussianBlur(bad.astype(np.float32), (0, 0), size / 45)[..., None]
-    return _byte(atlas * (1 - share) + smooth * share), genuine
-
-
-def _even_light(
-    atlas: Image,
-    inside: NDArray[np.bool_],
-    spread: Spread,
-    places: Floats,
-    size: float,
-    light: LightTransfer,
-    tables: MeshTables,
-) -> Image:
-    """Take the shadow of one side out: the light becomes the same on both."""
-    logs = np.log(vertex_colours(atlas, places, size) + 6.0)
-    smooth = light.smooth(logs)
-    even = (smooth + smooth[tables.mirror]) / 2
-    factor: NDArray[Any] = spread(np.exp(np.clip(0.5 * (even - smooth), -0.7, 0.7)).astype(np.float32))
-    factor[~inside] = 1.0
-    factor = cv2.GaussianBlur(factor, (0, 0), size / 40)
-    return _byte(atlas * factor)
+    return as_image(merged), (quality + twin_quality) > 1e-4
 
 
 def _variants(atlas: Image) -> tuple[Image, ...]:
     blurred = (cv2.GaussianBlur(atlas, (0, 0), sigma) if sigma else atlas for sigma in SOFTENING)
     return tuple(np.asarray(image, np.uint8) for image in blurred)
-
-
-def _byte(values: NDArray[Any]) -> Image:
-    """Round and clip to uint8."""
-    return np.asarray(np.clip(values + 0.5, 0, 255), np.uint8)
 
 
 def _iris_places(face: Face, flat: Floats, tables: MeshTables) -> Floats:
