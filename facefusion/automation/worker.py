@@ -211,8 +211,8 @@ class Worker:
 
     def ask_to_stop(self) -> None:
         """Have the order in hand end early (with the category `cancelled`)."""
-        if self.order is not None:
-            self._send({"order": "stop", "ticket": self.order.ticket})
+        if (order := self.order) is not None:  # the reading thread may end it at any moment
+            self._send({"order": "stop", "ticket": order.ticket})
 
     def kill(self, reason: FaceFusionError | None = None) -> None:
         """End the process at once; the order in hand ends with `reason`, or as a crash."""
@@ -243,7 +243,10 @@ class Worker:
         return None
 
     def close(self, timeout: float) -> None:
-        """Let an idle process end; kill it if it does not within `timeout` seconds."""
+        """Let an idle process end; kill it if it does not within `timeout` seconds.
+
+        One that hangs in the kernel (a dead network share) dies when that lets it go; nobody waits for it.
+        """
         with contextlib.suppress(OSError):
             assert self._process.stdin is not None
             self._process.stdin.close()
@@ -251,7 +254,8 @@ class Worker:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
-            self._process.wait(PIPE_PATIENCE)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(PIPE_PATIENCE)
         self._reader.join(PIPE_PATIENCE)
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -281,6 +285,7 @@ class Worker:
             detail = f"{_in_words(status)}\n{self._last_words()}".strip()
             self._tell(self, Broken.by(error, order.ticket, detail=detail, seconds=seconds))
         self._words.close()
+        self._process.stdout.close()
 
     def _take(self, message: dict[str, Any]) -> None:
         event = message.pop("event")
