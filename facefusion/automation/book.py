@@ -76,11 +76,6 @@ class JobBook:
         self._summary = None
         return changed
 
-    @property
-    def revision(self) -> int:
-        """Of the latest change taken in."""
-        return self._revision
-
     def summary(self, config: AutomationConfig) -> Summary:
         """The queue as of the last `refresh`."""
         if self._summary is None:

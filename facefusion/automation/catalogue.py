@@ -157,12 +157,9 @@ class Catalogue:
         """Whether something happened since the last `decide`."""
         return bool(self._undecided or self._faces_changed or self._unsaved or self._to_forget)
 
-    def reconsider(self, paths: Iterable[str] | None = None) -> None:
-        """Decide again about some targets, or (settings have changed) about all."""
-        if paths is None:
-            self._faces_changed = True
-        else:
-            self._undecided.update(paths)
+    def reconsider(self) -> None:
+        """Decide again about all targets."""
+        self._faces_changed = True
 
     def pictures_judged(self) -> None:
         """More is known about the pictures of faces."""
@@ -219,10 +216,6 @@ class Catalogue:
             self._memory.put(sticky)
         self._undecided.clear()
         self._faces_changed = False
-
-    def jobs_of(self, path: str) -> tuple[int, ...]:
-        """Ids of the jobs of a file."""
-        return self._jobs.get(path, ())
 
     # -- what is said about files ---------------------------------------------------------------------------
 
@@ -355,7 +348,8 @@ class Catalogue:
             return "preparing", "being read"
         if entry.path in self._face_paths:
             return _say_face(self._verdict(self._contents[entry.path]))
-        briefs = [brief for job_id in self.jobs_of(entry.path) if (brief := self._brief(job_id)) is not None]
+        jobs = self._jobs.get(entry.path, ())
+        briefs = [brief for job_id in jobs if (brief := self._brief(job_id)) is not None]
         if not briefs:
             return "waiting", self._reasons.get(entry.path) or "being paired"
         briefs.sort(key=lambda brief: _INTEREST[brief.state])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from facefusion.automation.kinds import OURS, Entry, judge
@@ -101,9 +101,6 @@ class Changes:
     changed: tuple[Entry, ...] = ()
     gone: tuple[Entry, ...] = ()
 
-    def __bool__(self) -> bool:
-        return bool(self.settled or self.changed or self.gone)
-
 
 class Inbox:
     """Every thing in the inbox with its phase and reason.
@@ -138,17 +135,13 @@ class Inbox:
         missing = [path for path in self.entries if path not in present and not path.startswith(unread)]
         return Changes(tuple(settled), tuple(changed), tuple(map(self._drop, missing)))
 
-    def update_some(self, seen: dict[str, Sighting | None]) -> Changes:
-        """Take in a look at single files."""
+    def update_some(self, seen: Iterable[Sighting]) -> Changes:
+        """Take in a look at single files that are there; what is gone only a whole pass can tell."""
         settled: list[Entry] = []
         changed: list[Entry] = []
-        gone: list[Entry] = []
-        for path, sighting in seen.items():
-            if sighting is not None:
-                self._take(sighting, settled, changed)
-            elif path in self.entries:
-                gone.append(self._drop(path))
-        return Changes(tuple(settled), tuple(changed), tuple(gone))
+        for sighting in seen:
+            self._take(sighting, settled, changed)
+        return Changes(tuple(settled), tuple(changed))
 
     def unsettle(self, path: str, reason: str, seconds: float) -> None:
         """Send a file back that seemed complete: it is looked at again in `seconds`."""

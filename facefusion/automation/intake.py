@@ -277,11 +277,7 @@ class Intake:
         # A file that is gone may be an inbox that is gone; only a whole pass can tell.
         if None in found.values():
             self.look_now()
-        self._absorb(
-            self._catalogue.inbox.update_some(
-                {path: seen for path, seen in found.items() if seen is not None}
-            )
-        )
+        self._absorb(self._catalogue.inbox.update_some(filter(None, found.values())))
 
     def _scan_failed(self, error: Exception) -> None:
         self._scan_ended(0.0)

@@ -315,9 +315,8 @@ def read_snapshot(state_dir: Path) -> Snapshot | None:
             return None
         if fits:
             break
-        time.sleep(
-            READ_PAUSE_SECONDS
-        )  # the daemon has written one of the two and is about to write the other
+        # The daemon has written one of the two and is about to write the other.
+        time.sleep(READ_PAUSE_SECONDS)
     return dataclasses.replace(snapshot, files=files)
 
 

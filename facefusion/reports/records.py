@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,10 +28,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class JobRecord:
-    """One job that reached its end.
+    """One job that reached its end. Times are seconds since the epoch (UTC).
 
     Attributes:
-        times are seconds since the epoch (UTC); `seconds` is the work itself, without waiting.
+        seconds: the work itself, without waiting.
         swap: `facefusion.pipeline.SwapResult` as a plain dict, absent when nothing was processed.
     """
 
@@ -53,4 +53,4 @@ class JobRecord:
     output: Path | None = None
     swap: dict[str, Any] | None = None
     failure: Failure | None = None
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()

@@ -29,7 +29,6 @@ from facefusion.reports.records import JobRecord
 from facefusion.system.databases import use_write_ahead_log
 
 DATABASE_FILE = "analytics.sqlite3"
-SECONDS_PER_DAY = 86400.0
 LATEST = 10
 MOST_USED = 8
 NO_SUFFIX = "no extension"
@@ -288,12 +287,6 @@ class UsageAnalytics:
             {row["category"]: row["failures"] for row in counts},
             (WorstFile(row["target"], row["failures"], row["category"], row["message"]) for row in worst),
         )
-
-    def forget(self, older_than_days: int) -> int:
-        """Remove what lies further back than that many days; answers how many jobs were removed."""
-        with self._explained("written"), self._database:
-            before = self._clock() - older_than_days * SECONDS_PER_DAY
-            return self._database.execute("DELETE FROM jobs WHERE finished_at < ?", (before,)).rowcount
 
     def close(self) -> None:
         """Close the file."""

@@ -131,16 +131,6 @@ def test_the_stored_error_report_equals_the_one_made_from_records(tmp_path: Path
     assert usage.generate_error_report() == ErrorAnalyzer().generate_error_report(failures)
 
 
-def test_old_jobs_can_be_forgotten(tmp_path: Path) -> None:
-    usage = usage_at(tmp_path)
-    usage.track_processing_metrics(replace(DONE, finished_at=NOON - 40 * DAY))
-    usage.track_processing_metrics(replace(DONE, job_id="2"))
-    assert usage.forget(older_than_days=30) == 1
-    report = usage.generate_usage_report(365)
-    assert report.jobs == 1
-    assert report.stages[0].seconds == 3.0
-
-
 def test_a_database_that_is_none_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "analytics.sqlite3").write_bytes(b"this is no database at all" * 100)
     with pytest.raises(StorageError, match=r"analytics\.sqlite3"):
