@@ -74,7 +74,10 @@ def _stop_key() -> Iterator[None]:
     def listen() -> None:
         while not ended.is_set():
             if select.select([descriptor], [], [], KEY_WAIT_SECONDS)[0]:
-                key = os.read(descriptor, 1)
+                try:
+                    key = os.read(descriptor, 1)
+                except OSError:  # the terminal was closed
+                    return
                 if not key:
                     return
                 if key in b"qQ" and main_thread is not None:
@@ -88,4 +91,5 @@ def _stop_key() -> Iterator[None]:
     finally:
         ended.set()
         listener.join()
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # the terminal was closed
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

@@ -139,6 +139,8 @@ class Analytics:
                 self.write_reports()
             except StorageError as error:
                 self._complain(error)
+            except Exception:  # a fault of ours in a page must not be the last word about all jobs to come
+                logger.exception("The reports could not be written.")
             if last:
                 return
             self._closing.wait(max(self._rewrite_seconds, RESTS_PER_WRITE * (time.monotonic() - began)))
