@@ -21,6 +21,7 @@ from facefusion.flow import ByteBudget, Flow
 from facefusion.jobspec import ProgressCallback, StopRequested, SwapProgress, SwapRequest, SwapResult
 from facefusion.media.frame import PlanarFrame
 from facefusion.media.hardware import accelerated
+from facefusion.media.hardware_decode import on_device
 from facefusion.media.open import open_reader, open_writer
 from facefusion.media.photos import read_photo, write_photo
 from facefusion.media.plan import OutputPlan, plan_output
@@ -80,7 +81,8 @@ def swap_target(
     painter = engine.painter(prepared.source, request.config)
     attempt.keep(info, plan, engine, (toolbox.detector, toolbox.person), alive)
     work = _swap_photo if info.kind == "photo" else _swap_video
-    work(attempt, info, plan, painter, toolbox, on_progress, should_stop)
+    read_as = on_device(info, request.config, threads=toolbox.threads.decode, alive=alive)
+    work(attempt, read_as, plan, painter, toolbox, on_progress, should_stop)
     done = ledger.frames_swapped > 0
     if not done and toolbox.person is not None:
         ledger.warnings.append(toolbox.person.refusal())

@@ -7,15 +7,9 @@ as long as this process lives. `auto` takes an encoder only if it was also the f
 
 from __future__ import annotations
 
-import contextlib
-import json
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from facefusion.config import AutomationConfig
@@ -24,9 +18,8 @@ from facefusion.media.encoders import HARDWARE, EncodeSettings, quality_to_crf
 from facefusion.media.hardware_probe import RESULT_MARK
 from facefusion.media.plan import OutputPlan
 from facefusion.media.probe import MediaInfo
+from facefusion.media.trial import Alive, answer_of
 
-_PROBE_SECONDS = 30.0
-_BREATH_SECONDS = 0.5
 _PACKED = {"yuv420p": "nv12", "yuv420p10le": "p010le"}
 
 
@@ -64,7 +57,6 @@ class Trial:
 
 
 Prove = Callable[[Trial], Proof]
-Alive = Callable[[], object]
 _known: dict[tuple[str, str, int, int], Proof] = {}
 _lock = threading.Lock()
 
@@ -196,40 +188,8 @@ def _ask(trial: Trial, alive: Alive) -> Proof:
         "height": trial.height,
         "threads": trial.threads,
     }
-    command = [sys.executable, "-m", "facefusion.media.hardware_probe", json.dumps(questions)]
-    try:
-        process = subprocess.Popen(
-            command,
-            cwd=Path(__file__).resolve().parents[2],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-        )
-    except OSError as error:
-        return Proof(False, f"could not be tried ({error.strerror})")
-    with process:
-        try:
-            said = _answer(process, alive)
-        finally:
-            process.kill()
-    if said is None:
-        return Proof(False, f"did not answer in {_PROBE_SECONDS:.0f} s")
-    for line in said.splitlines():
-        if line.startswith(RESULT_MARK):
-            return Proof(**json.loads(line.removeprefix(RESULT_MARK)))
-    return Proof(False, f"ended the process that tried it (exit {process.returncode})")
-
-
-def _answer(process: subprocess.Popen[str], alive: Alive) -> str | None:
-    """What the process prints; None where it takes too long."""
-    until = time.monotonic() + _PROBE_SECONDS
-    while time.monotonic() < until:
-        alive()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.communicate(timeout=_BREATH_SECONDS)[0]
-    return None
+    answer = answer_of("facefusion.media.hardware_probe", RESULT_MARK, questions, alive)
+    return Proof(False, answer) if isinstance(answer, str) else Proof(**answer)
 
 
 def _question(settings: EncodeSettings, trial: Trial) -> dict[str, Any]:

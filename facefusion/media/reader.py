@@ -15,6 +15,7 @@ import av.error
 
 from facefusion.errors import MediaFormatError
 from facefusion.media.frame import PlanarFrame
+from facefusion.media.hardware_decode import DECODERS, in_software, refused
 from facefusion.media.normalise import Normaliser
 from facefusion.media.probe import MediaInfo
 from facefusion.media.source import open_decoder, open_input, read_packets, translated
@@ -22,6 +23,7 @@ from facefusion.wording import count
 
 # A file that ends before this share of its announced frames counts as cut off, not as "a bit damaged".
 _ENOUGH = 0.9
+_DAMAGE = (av.error.InvalidDataError, av.error.EOFError, av.error.PatchWelcomeError)
 
 
 class VideoReader:
@@ -91,7 +93,11 @@ class VideoReader:
             for packet in self._packets():
                 try:
                     decoded = self._decoder.decode(packet)
-                except (av.error.InvalidDataError, av.error.EOFError, av.error.PatchWelcomeError):
+                except av.error.FFmpegError as error:
+                    if self.info.decoder in DECODERS.values():
+                        raise refused(self.info, error) from error
+                    if not isinstance(error, _DAMAGE):
+                        raise
                     self._damaged += 1
                     continue
                 for frame in decoded:
@@ -146,7 +152,7 @@ class VideoReader:
             MediaFormatError: the file cannot be opened. Damaged places are passed over.
         """
         with contextlib.ExitStack() as stack, translated(self.path.name):
-            container, stream, decoder = open_stream(stack, self.path, self.info, 1)
+            container, stream, decoder = open_stream(stack, self.path, in_software(self.info), 1)
             normaliser = Normaliser(self.info)
             last = None
             found = 0

@@ -122,7 +122,7 @@ def hanging(tmp_path, monkeypatch):
         run = f"import runpy, sys; sys.path.insert(0, '.'); runpy.run_path({str(script)!r})"
         return real([sys.executable, "-c", run, command[3]], **more)
 
-    monkeypatch.setattr(hardware.subprocess, "Popen", start)
+    monkeypatch.setattr(subprocess, "Popen", start)
     return note
 
 
