@@ -38,8 +38,8 @@ def _packet(path: Path, family: str, *, picture: bool) -> bytes:
     if not picture:
         return b""
     with open_picture(path) as image:
-        found = image.tag_v2.get(700) if image.format == "TIFF" else image.info.get("xmp")
-    return found.encode("utf-8", "replace") if isinstance(found, str) else bytes(found or b"")
+        packet: bytes = image.info.get("xmp") or b""
+    return packet
 
 
 def _boxed_packet(path: Path) -> bytes:

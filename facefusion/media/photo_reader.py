@@ -178,6 +178,8 @@ def _opened(path: Path, *, load: bool = True) -> Iterator[tuple[Any, bytes, str]
         data = _content(path)
         with _without_pixel_limit():
             image = Pillow.open(io.BytesIO(data))
+        for block in {"xmp", "icc_profile"} & image.info.keys():
+            image.info[block] = _as_bytes(image.info[block])
         if image.width * image.height > MAX_PIXELS:
             raise MediaFormatError(
                 f"{path.name} claims to be {image.width}x{image.height} pixels; that is too much.",
@@ -197,6 +199,13 @@ def _opened(path: Path, *, load: bool = True) -> Iterator[tuple[Any, bytes, str]
     except _DAMAGE as error:
         # Pillow reports damage with whatever its decoders happened to stumble over.
         raise MediaFormatError(f"{path.name} is damaged or cut off ({error}).") from error
+
+
+def _as_bytes(found: Any) -> bytes:
+    """What stands in the place of bytes; TIFF files may hold numbers there, which mean nothing."""
+    if isinstance(found, str):
+        return found.encode("utf-8", "replace")
+    return found if isinstance(found, bytes) else b""
 
 
 def _content(path: Path) -> bytes:
@@ -358,9 +367,8 @@ def _to_srgb(image: Any) -> Any:
 def _metadata(image: Any, data: bytes, icc: bytes, width: int, height: int) -> PhotoMetadata:
     exif = image.info.get("exif") or b""
     tiff = image.format == "TIFF"
-    xmp = (image.tag_v2.get(700) if tiff else image.info.get("xmp")) or b""
-    if isinstance(xmp, str):
-        xmp = xmp.encode("utf-8", "replace")
+    # Of TIFF as it is stored: Pillow cuts the orientation out of its own copy.
+    xmp = _as_bytes(image.tag_v2.get(700) if tiff else image.info.get("xmp"))
     jpeg = image.format in ("JPEG", "MPO")
     return PhotoMetadata(
         exif=exif_block.upright(exif, width, height) if exif else b"",

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from media_clips import Clip, make_clip
 from media_job import psnr, settings
-from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin
-from PIL.TiffImagePlugin import IFDRational
+from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from facefusion.errors import MediaFormatError
+from facefusion.media.label_reader import read_label
 from facefusion.media.photos import read_face_picture, read_photo, write_photo
 from facefusion.media.plan import plan_output
 from facefusion.media.probe import probe
@@ -455,7 +455,7 @@ def test_a_resolution_nobody_can_mean_does_not_keep_a_picture_from_being_written
         patch_rationals(source, *dpi)
     elif suffix == "jpg":
         exif = Image.Exif()
-        exif[0x011A] = exif[0x011B] = IFDRational(*dpi)
+        exif[0x011A] = exif[0x011B] = TiffImagePlugin.IFDRational(*dpi)
         exif[0x0128] = 2
         Image.fromarray(scene()).save(source, exif=exif)
     elif suffix == "png":
@@ -490,3 +490,18 @@ def insert_density(path, pixels_a_metre):
     body = b"pHYs" + struct.pack(">IIB", pixels_a_metre, pixels_a_metre, 1)
     chunk = struct.pack(">I", 9) + body + struct.pack(">I", zlib.crc32(body))
     path.write_bytes(data[:33] + chunk + data[33:])
+
+
+@pytest.mark.parametrize("tag", [700, 34675])
+@pytest.mark.parametrize(
+    ("kind", "value"), [(4, (4_000_000_000,)), (12, (1.5,)), (3, (1, 2, 3)), (2, "words")]
+)
+def test_numbers_in_the_place_of_xmp_or_profile_mean_nothing(tmp_path, tag, kind, value):
+    source = tmp_path / "photo.tif"
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    directory.tagtype[tag] = kind
+    directory[tag] = value
+    Image.fromarray(scene()).save(source, tiffinfo=directory)
+    assert read_label(source) is None
+    out, _, _ = rewrite(source)
+    assert np.array_equal(read_face_picture(out)[..., ::-1], scene())
