@@ -181,7 +181,11 @@ def read_credentials(
             path.open("rb") as stream,
             c2pa.Reader(kind, stream, manifest_data=sidecar, context=_context(authorities)) as reader,
         ):
-            return _credentials(reader)
+            try:
+                return _credentials(reader)
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                # What is stated has another form than any statement; the library stumbles over some.
+                raise CredentialsError(f"the statement cannot be read: {_in_short(error)}") from error
     except _AbsentError:
         return None
     except CredentialsError as error:

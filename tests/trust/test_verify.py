@@ -116,6 +116,22 @@ def test_one_bit_is_enough(say: Say, sealed: Callable[[str], Path], name: str, w
     assert "signed by this installation" not in printed
 
 
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "a.jpg", "a.png"])
+def test_a_statement_of_a_form_that_none_has_is_altered_and_no_crash(
+    say: Say, sealed: Callable[[str], Path], name: str
+) -> None:
+    path = sealed(name)
+    beside = path.with_name(f"{name}.c2pa")
+    stated = beside if beside.exists() else path
+    content = bytearray(stated.read_bytes())
+    content[content.find(b"fmodels\xa1")] = 0x46  # a name (CBOR text) becomes bytes, which JSON cannot have
+    stated.write_bytes(content)
+    status, printed = say(path)
+    assert status == 1
+    assert "ALTERED" in printed
+    assert "the statement cannot be read" in printed
+
+
 @pytest.mark.parametrize("name", ["clip.mp4", "a.jpg"])
 def test_a_file_that_was_cut_off_after_it_was_signed_is_altered(
     say: Say, sealed: Callable[[str], Path], name: str
