@@ -1,36 +1,28 @@
-"""From queued to worked: hands jobs to workers, watches over them, judges how each attempt ended."""
+"""From queued to worked: hands jobs to workers and watches over them."""
 
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Protocol
 
 from facefusion.automation.content import signature_of
 from facefusion.automation.finishing import keep_name, work_name
 from facefusion.automation.job import Inputs, Job, JobState, failure_from
 from facefusion.automation.jobs import JobQueue
+from facefusion.automation.judging import Confirms, Judge, Running
 from facefusion.automation.loop import Loop
 from facefusion.automation.publish import Outbox, result_base
-from facefusion.automation.snapshot import STATE_WORDS
 from facefusion.automation.staffing import Staffing
-from facefusion.automation.worker import Broken, Ended, Finished, Order, Progress, Worker, WorkerSpec
+from facefusion.automation.worker import Ended, Order, Progress, Worker, WorkerSpec
 from facefusion.automation.workspace import Workspace, printable
 from facefusion.config import AutomationConfig
 from facefusion.errors import (
     CancelledError,
-    ErrorCategory,
     FaceFusionError,
     InputFileError,
     StorageError,
-    VanishedError,
-    VerificationError,
 )
-from facefusion.reports.records import Failure
 
 logger = logging.getLogger(__name__)
 
@@ -38,30 +30,6 @@ IDLE_SECONDS = 900.0
 """A worker with nothing to do gives its memory back after this long."""
 STOP_SECONDS = 5.0
 """How long a job may take to stop when asked."""
-
-
-class Confirms(Protocol):
-    """What the crew needs to know of the inbox."""
-
-    away: str | None
-
-    def confirm(self, job: Job) -> Inputs | FaceFusionError | None:
-        """See `Intake.confirm`."""
-
-
-@dataclass
-class Running:
-    """A job in hand.
-
-    Attributes:
-        stopping: why it has been asked to stop, and when it will be killed if it does not.
-    """
-
-    job: Job
-    worker: Worker
-    config: AutomationConfig
-    stopping: FaceFusionError | None = None
-    kill_at: float | None = None
 
 
 class Crew:
@@ -78,9 +46,7 @@ class Crew:
         staff: how many workers there are to be.
         spec: how to start the worker with a number, from 0.
         config: the settings in force.
-        on_worked: takes jobs whose work file is complete.
-        on_ended: takes jobs that have ended without a result.
-        on_storage_trouble: told why nothing can be written.
+        on_worked, on_ended, on_storage_trouble: see `Judge`.
         clock: monotonic seconds.
     """
 
@@ -109,13 +75,11 @@ class Crew:
         self._staffing = staff
         self._spec = spec
         self._config = config
-        self._on_worked = on_worked
-        self._on_ended = on_ended
+        self._judge = Judge(workspace, queue, outbox, inbox, on_worked, on_ended, on_storage_trouble)
         self._on_storage_trouble = on_storage_trouble
         self._clock = clock
         self._workers: list[Worker] = []
         self._unsettled: list[Callable[[], object]] = []
-        self._closing = False
 
     # -- what the loop calls --------------------------------------------------------------------------------
 
@@ -138,7 +102,7 @@ class Crew:
         Raises:
             StorageError: nothing can be written.
         """
-        if self._unsettled or self._closing or not self._queue.any_in(JobState.QUEUED):
+        if self._unsettled or self._judge.closing or not self._queue.any_in(JobState.QUEUED):
             return
         for worker in self._staff():
             if worker not in self.running and not self._start_next(worker):
@@ -146,7 +110,7 @@ class Crew:
 
     def warm_up(self) -> None:
         """Have a worker load its libraries while the first files settle."""
-        if not self._closing:
+        if not self._judge.closing:
             next(self._staff(), None)
 
     def seconds_to_next(self) -> float:
@@ -171,13 +135,13 @@ class Crew:
 
     def begin_closing(self) -> None:
         """Ask everything to stop; nothing new is started."""
-        self._closing = True
+        self._judge.closing = True
         for hand in self.running.values():
             self._stop(hand, CancelledError("The program is being stopped."))
 
     def close(self) -> None:
         """End the workers; jobs still in hand go back to the queue, uncounted."""
-        self._closing = True
+        self._judge.closing = True
         for worker in self._workers:
             worker.kill(CancelledError("The program is being stopped."))
         for worker in self._workers:
@@ -246,6 +210,7 @@ class Crew:
                 raise
             if not worker.run(order):  # died since it was looked at; the next tick replaces it
                 self._put_back(ready)
+                self._outbox.remove_work_dir(work_name(ready))
                 return False
             self.running[worker] = Running(ready, worker, config)
             logger.info("Started %s with %s.", printable(job.target), printable(job.face_name))
@@ -262,7 +227,7 @@ class Crew:
         found = self._inbox.confirm(job) if job.faces else InputFileError("There is no face for it.")
         if isinstance(found, FaceFusionError):
             if self._inbox.away is None:
-                self._end(job, failure_from(found), None, 0.0)
+                self._judge.end(job, failure_from(found))
             return None
         return job if found is None else self._queue.point_to(job, found)
 
@@ -290,7 +255,7 @@ class Crew:
     def _attempt_ended(self, worker: Worker, message: Ended) -> None:
         hand = self.running.pop(worker, None)
         if hand is not None:
-            self._settle(lambda: self._judge(hand, message))
+            self._settle(lambda: self._judge.judge(hand, message))
 
     def _settle(self, note: Callable[[], object]) -> None:
         """Note something in the queue: at once, or before anything new is started once that is possible."""
@@ -299,113 +264,3 @@ class Crew:
         except StorageError as error:
             self._unsettled.append(note)
             self._on_storage_trouble(error)
-
-    def _judge(self, hand: Running, message: Ended) -> None:
-        if isinstance(message, Finished):
-            message = self._checked(hand.job, message)
-        if isinstance(message, Finished):
-            self._succeed(hand.job, message)
-        else:
-            self._fail(hand, message)
-
-    def _checked(self, job: Job, message: Finished) -> Ended:
-        """The message, or what is wrong with the result it announces."""
-        for path, signature in job.inputs:
-            now = signature_of(self._workspace.inbox / path)
-            if now is not None and not now.same_content(signature):
-                error: FaceFusionError = CancelledError(
-                    f"{printable(path)} was replaced while it was processed."
-                )
-                return Broken.by(error, message.ticket, seconds=message.seconds)
-        if message.result.get("outcome") == "done" and not _has_content(message.output):
-            error = VerificationError(f"The result of {printable(job.target)} is missing or empty.")
-            return Broken.by(error, message.ticket, seconds=message.seconds)
-        return message
-
-    def _succeed(self, job: Job, message: Finished) -> None:
-        if message.result.get("outcome") == "no_face":
-            self._queue.end(job, JobState.NO_FACE, swap=message.result, seconds=message.seconds)
-            logger.warning("No face was found in %s.", printable(job.target))
-            self._on_ended(job)
-            return
-        worked = self._queue.finished_work(
-            job, work=str(message.output), swap=message.result, seconds=message.seconds
-        )
-        if worked is not None:
-            self._on_worked(worked)
-
-    def _fail(self, hand: Running, broken: Broken) -> None:
-        job, why = hand.job, hand.stopping
-        failure = Failure(broken.category, broken.message, broken.remedy, broken.detail)
-        asked_to_stop = why is not None and why.category is ErrorCategory.CANCELLED
-        if self._closing or asked_to_stop or broken.category == ErrorCategory.CANCELLED:
-            self._stopped(hand, failure)
-        elif broken.category == ErrorCategory.STORAGE:
-            self._queue.give_back(job, failure, counted=False, behind=True)
-            self._outbox.remove_work_dir(work_name(job))
-            self._on_storage_trouble(StorageError(broken.message, remedy=broken.remedy))
-        elif (lost := self._lost_target(job)) is not None:
-            if self._inbox.away is not None:
-                self._queue.give_back(job, None, counted=False)
-            else:
-                self._end(job, failure_from(lost, failure.message), None, broken.seconds)
-        elif broken.retryable and job.attempts <= hand.config.max_retries:
-            logger.warning("%s It is tried again (attempt %d failed).", broken.message, job.attempts)
-            self._queue.give_back(job, failure, counted=True)
-            self._outbox.remove_work_dir(work_name(job))
-        else:
-            self._end(job, failure, None, broken.seconds)
-
-    def _stopped(self, hand: Running, failure: Failure) -> None:
-        """A job ended early: cancelled by a person, or its files have changed, or the program is stopping."""
-        job = hand.job
-        current = self._queue.job(job.id)
-        if current is None:
-            return
-        by_person = current.stop_requested
-        # As it is now in the queue: the same content dropped again meanwhile has brought other inputs.
-        if by_person or (not self._closing and isinstance(self._inbox.confirm(current), FaceFusionError)):
-            reason = failure_from(hand.stopping) if hand.stopping is not None else failure
-            self._end(job, reason, JobState.CANCELLED, 0.0, silent=not by_person)
-        else:
-            self._queue.give_back(job, None, counted=False)
-            self._outbox.remove_work_dir(work_name(job))
-
-    def _lost_target(self, job: Job) -> VanishedError | None:
-        """A failure is explained by a file that is gone."""
-        found = self._inbox.confirm(job)
-        return found if isinstance(found, VanishedError) else None
-
-    def _end(
-        self,
-        job: Job,
-        failure: Failure,
-        state: JobState | None,
-        seconds: float,
-        *,
-        silent: bool | None = None,
-    ) -> None:
-        """A job has ended without a result. Nothing is reported of files that others have replaced."""
-        if state is None:
-            state = _state_for(failure.category)
-        if silent is None:
-            silent = state is JobState.CANCELLED
-        self._queue.end(job, state, failure=failure, seconds=seconds, silent=silent)
-        log = logger.info if state is JobState.CANCELLED else logger.error
-        log("%s %s: %s", STATE_WORDS[state].capitalize(), printable(job.target), failure.message)
-        self._on_ended(replace(job, state=state))
-
-
-def _state_for(category: str) -> JobState:
-    if category == ErrorCategory.CANCELLED:
-        return JobState.CANCELLED
-    if category in (ErrorCategory.POLICY, ErrorCategory.CONTENT, ErrorCategory.CONSENT):
-        return JobState.BLOCKED
-    return JobState.FAILED
-
-
-def _has_content(path: Path) -> bool:
-    try:
-        return path.stat().st_size > 0 and os.access(path, os.R_OK)
-    except OSError:
-        return False

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from facefusion.automation.crew import Running
 from facefusion.automation.job import Job, JobState, earlier_result
+from facefusion.automation.judging import Running
 from facefusion.automation.snapshot import FailureView, JobView, ResultView
 from facefusion.automation.workspace import printable
 from facefusion.config import AutomationConfig
