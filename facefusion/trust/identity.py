@@ -93,13 +93,24 @@ def require_identity(state_dir: Path) -> None:
 
 
 def known_authorities(state_dir: Path) -> list[bytes]:
-    """Authorities of this installation, present and former, as PEM; empty where nothing was ever signed."""
+    """Authorities of this installation, present and former, as PEM; empty where nothing was ever signed.
+
+    Raises:
+        StorageError: they are there and cannot be read. Without them our own results would look like others'.
+    """
     found = []
-    for folder in sorted(state_dir.glob(f"{FOLDER}*")):
-        with contextlib.suppress(OSError, ValueError):
-            certificate = (folder / _CA).read_bytes()
-            x509.load_pem_x509_certificate(certificate)
-            found.append(certificate)
+    with _storage(state_dir / FOLDER):
+        try:
+            entries = sorted(state_dir.iterdir())
+        except FileNotFoundError:
+            return []
+        for folder in entries:
+            if not folder.name.startswith(FOLDER):
+                continue
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError, ValueError):
+                certificate = (folder / _CA).read_bytes()
+                x509.load_pem_x509_certificate(certificate)
+                found.append(certificate)
     return found
 
 

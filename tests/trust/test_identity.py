@@ -128,6 +128,18 @@ def test_an_authority_that_cannot_be_read_is_not_known(tmp_path: Path) -> None:
     assert len(known_authorities(tmp_path)) == 1
 
 
+def test_authorities_that_cannot_be_read_are_not_taken_for_none(tmp_path: Path) -> None:
+    identity_of(tmp_path)
+    (tmp_path / "identity" / "ca.pem").unlink()
+    (tmp_path / "identity" / "ca.pem").mkdir()
+    with pytest.raises(StorageError, match=r"ca\.pem cannot be read"):
+        known_authorities(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError):
+        known_authorities(tmp_path / "file")
+    assert known_authorities(tmp_path / "nothing") == []
+
+
 def test_one_that_has_expired_is_replaced(tmp_path: Path, on) -> None:
     on(1990)
     old = identity_of(tmp_path)
