@@ -7,6 +7,7 @@ described in exactly one place.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -273,7 +274,11 @@ def load_config(path: Path) -> AutomationConfig:
 
 
 def save_config(config: AutomationConfig, path: Path) -> None:
-    """Write settings and, beside them, the JSON Schema they refer to. Both replace atomically."""
+    """Write settings and, beside them, the JSON Schema they refer to. Both replace atomically.
+
+    Raises:
+        OSError: one cannot be written; then it is what it was.
+    """
     document = config.model_dump(mode="json", by_alias=True)
     _replace(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     write_schema(path.with_name(SCHEMA_FILE))
@@ -287,11 +292,20 @@ def json_schema() -> dict[str, Any]:
 
 
 def write_schema(path: Path) -> None:
-    """Write the JSON Schema to `path` (replacing it atomically)."""
+    """Write the JSON Schema to `path` (replacing it atomically).
+
+    Raises:
+        OSError: it cannot be written; then it is what it was.
+    """
     _replace(path, json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
 
 
 def _replace(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from facefusion.config import load_config, parse_config
+from facefusion.config import AutomationConfig, load_config, parse_config, save_config
 from facefusion.errors import ConfigError
 
 
@@ -103,3 +103,11 @@ def test_another_encoding_is_said(tmp_path: Path) -> None:
     path.write_bytes('{"inbox": "ü"}'.encode("utf-16"))
     with pytest.raises(ConfigError, match="save it as UTF-8"):
         load_config(path)
+
+
+def test_settings_that_cannot_be_written_leave_nothing_beside_them(tmp_path: Path) -> None:
+    folder = tmp_path / "automation_config.json"
+    folder.mkdir()
+    with pytest.raises(OSError):
+        save_config(AutomationConfig(), folder)
+    assert list(tmp_path.iterdir()) == [folder]
