@@ -93,7 +93,7 @@ class Bench(Protocol):
         """
         ...
 
-    def put(self, mask: Mask, *, constant: bool = False) -> Array:
+    def put(self, pixels: NDArray[np.uint8], *, constant: bool = False) -> Array:
         """A NumPy array, brought here; what is constant only once."""
         ...
 
@@ -127,6 +127,10 @@ class Bench(Protocol):
 
     def resized(self, picture: Array, size: int) -> Array:
         """(h, w, 3) uint8 as (size, size, 3), bilinear."""
+        ...
+
+    def reduced(self, picture: Array, factor: int) -> Array:
+        """(h, w, 3) uint8, whose sides are multiples of the factor, averaged down by it."""
         ...
 
     def members(self, scores: Array, classes: Sequence[int]) -> Array:

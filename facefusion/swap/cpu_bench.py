@@ -86,9 +86,9 @@ class CpuBench:
         """See `Bench.patch`."""
         return Patch(layer.box, np.asarray(layer.colour, np.uint8), np.asarray(layer.alpha, np.uint8))
 
-    def put(self, mask: Mask, *, constant: bool = False) -> Mask:
+    def put(self, pixels: NDArray[np.uint8], *, constant: bool = False) -> NDArray[np.uint8]:
         """See `Bench.put`."""
-        return mask
+        return pixels
 
     def fetch(self, values: NDArray[Any]) -> NDArray[Any]:
         """See `Bench.fetch`."""
@@ -120,6 +120,11 @@ class CpuBench:
     def resized(self, picture: Image, size: int) -> Image:
         """See `Bench.resized`."""
         return np.asarray(cv2.resize(picture, (size, size)), np.uint8)
+
+    def reduced(self, picture: Image, factor: int) -> Image:
+        """See `Bench.reduced`."""
+        size = (picture.shape[1] // factor, picture.shape[0] // factor)
+        return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
     def members(self, scores: NDArray[np.floating], classes: Sequence[int]) -> Floats:
         """See `Bench.members`."""

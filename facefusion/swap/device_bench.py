@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from facefusion.errors import EngineError
 from facefusion.faces.five_points import Affine, Image, invert, plan_cut
 from facefusion.models.contracts import Pixels
-from facefusion.swap.bench import Layer, Mask, plan_stamp
+from facefusion.swap.bench import Layer, plan_stamp
 from facefusion.swap.contract import Patch
 from facefusion.system.device import Device, Tensor
 
@@ -106,9 +106,9 @@ class DeviceBench:
             layer.box, values[: 3 * size].reshape(*shape, 3), values[3 * size : 4 * size].reshape(shape)
         )
 
-    def put(self, mask: Mask, *, constant: bool = False) -> Tensor:
+    def put(self, pixels: NDArray[np.uint8], *, constant: bool = False) -> Tensor:
         """See `Bench.put`."""
-        return self.device.constant(mask) if constant else self.device.array(mask)
+        return self.device.constant(pixels) if constant else self.device.array(pixels)
 
     def fetch(self, values: Tensor) -> NDArray[Any]:
         """See `Bench.fetch`."""
@@ -143,6 +143,10 @@ class DeviceBench:
     def resized(self, picture: Tensor, size: int) -> Tensor:
         """See `Bench.resized`."""
         return self.bytes_of(self._bilinear(self.planes(picture), size))
+
+    def reduced(self, picture: Tensor, factor: int) -> Tensor:
+        """See `Bench.reduced`."""
+        return self.bytes_of(self.torch.nn.functional.avg_pool2d(self.planes(picture), factor))
 
     def members(self, scores: Tensor, classes: Sequence[int]) -> Tensor:
         """See `Bench.members`."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from facefusion.faces.five_points import Image, to_pictures, to_tensor
+from facefusion.faces.five_points import Image
 from facefusion.models.contracts import FrameEnhancerContract
+from facefusion.swap.bench import Bench
 from facefusion.swap.contract import Canvas
+from facefusion.swap.cpu_bench import CPU
+from facefusion.swap.layers import Benches
+from facefusion.system.device import joined
 from facefusion.system.networks import Network
 
 # Tiles that go through the network together, where it takes batches.
@@ -31,16 +35,19 @@ class FrameEnhancer:
         self._network = network
         self._contract = contract
 
-    def refine(self, frame: Canvas) -> None:
-        """Enhance a frame in place; its size stays."""
+    def refine(self, frame: Canvas, benches: Benches | None = None) -> None:
+        """Enhance a frame in place; its size stays. Done on the processor if no benches are given."""
         box = (0, 0, frame.width, frame.height)
-        large = self.enlarge(frame.read(box))
-        picture = cv2.resize(large, (frame.width, frame.height), interpolation=cv2.INTER_AREA)
-        alpha = np.full((frame.height, frame.width), 255, np.uint8)
-        frame.blend(box, np.asarray(picture, np.uint8), alpha)
+        image, scale = frame.read(box), self._contract.scale
+        picture = (benches or Benches()).work(lambda bench: self._enlarged(bench, image, reduction=scale))
+        frame.blend(box, picture, np.full((frame.height, frame.width), 255, np.uint8))
 
     def enlarge(self, image: Image) -> Image:
-        """(h, w, 3) uint8 BGR as (h * scale, w * scale, 3).
+        """(h, w, 3) uint8 BGR as (h * scale, w * scale, 3)."""
+        return self._enlarged(CPU, image, reduction=1)
+
+    def _enlarged(self, bench: Bench, image: Image, *, reduction: int) -> Image:
+        """A picture enlarged, then averaged down by a factor, which divides the scale.
 
         The picture is mirrored beyond its edges; of every tile the inner border is thrown away, so that
         no seam shows.
@@ -59,17 +66,17 @@ class FrameEnhancer:
             cv2.BORDER_REFLECT_101 if min(height, width) > contract.tile else cv2.BORDER_REPLICATE,
         )
         places = [(row * step, column * step) for row in range(rows) for column in range(columns)]
-        scale, keep = contract.scale, step * contract.scale
-        result = np.empty((rows * keep, columns * keep, 3), np.uint8)
+        scale, keep, edge = contract.scale // reduction, step * contract.scale, border * contract.scale
+        there = bench.put(np.asarray(wide, np.uint8))
+        result = bench.put(np.empty((rows * step * scale, columns * step * scale, 3), np.uint8))
+        side = step * scale
         for first in range(0, len(places), _TILES_AT_ONCE):
             chosen = places[first : first + _TILES_AT_ONCE]
-            tiles = np.stack(
-                [np.asarray(wide, np.uint8)[y : y + contract.tile, x : x + contract.tile] for y, x in chosen]
-            )
-            output = self._network.run_batch({self._input: to_tensor(tiles, contract.pixels)})
-            edge = border * scale
-            for (y, x), tile in zip(chosen, to_pictures(output), strict=True):
-                inner = tile[edge : edge + keep, edge : edge + keep]
-                result[y * scale : y * scale + keep, x * scale : x * scale + keep] = inner
+            tiles = joined([there[None, y : y + contract.tile, x : x + contract.tile] for y, x in chosen])
+            output = self._network.run_batch({self._input: bench.tensor(tiles, contract.pixels)})
+            for (y, x), tile in zip(chosen, bench.pictures(output), strict=True):
+                inner = bench.reduced(tile[edge : edge + keep, edge : edge + keep], reduction)
+                result[y * scale : y * scale + side, x * scale : x * scale + side] = inner
         start = (outer - border) * scale
-        return np.ascontiguousarray(result[start : start + height * scale, start : start + width * scale])
+        part = result[start : start + height * scale, start : start + width * scale]
+        return np.ascontiguousarray(bench.fetch(part))

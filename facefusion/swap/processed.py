@@ -104,4 +104,4 @@ class _ProcessedPainter:
         if isinstance(self._painter, FramePainter):
             self._painter.finish(frame)
         if self._frame_enhancer is not None:
-            self._frame_enhancer.refine(frame)
+            self._frame_enhancer.refine(frame, self._benches)

@@ -30,6 +30,7 @@ from facefusion.swap.contract import Patch
 from facefusion.swap.cpu_bench import CPU
 from facefusion.swap.device_bench import DeviceBench
 from facefusion.swap.enhance import FaceEnhancer
+from facefusion.swap.frame_enhance import FrameEnhancer
 from facefusion.swap.layers import Benches, FaceView, process
 from facefusion.swap.neural.build import EngineBuilder
 from facefusion.swap.neural.choice import choose_models
@@ -302,6 +303,41 @@ def test_masks_do_the_same_on_both_benches(
             assert 0 < expected.mean() < 255 and off(expected, given).max() <= 2
 
 
+@pytest.mark.parametrize("name", ["real_esrgan_x2", "span_kendata_x4"])
+def test_whole_frames_are_refined_the_same_on_both_benches(
+    tmp_path: Path, networks: NetworkFactory, registry: Registry, astronaut: Portrait, name: str
+) -> None:
+    contract: Any = registry.find(name).contract
+    side = contract.tile * contract.scale
+    file = synthetic.shift_picture(
+        tmp_path / "f.onnx", size=contract.tile, offset=0.1, batch="n", output_size=side
+    )
+    enhancer = FrameEnhancer(networks.open(file), contract)
+    frames = [PackedFrame(astronaut.picture[:301, :397].copy()) for _ in range(3)]
+    for frame, benches in zip(frames, (Benches(networks), Benches(networks), Benches()), strict=True):
+        enhancer.refine(frame, benches)
+    assert networks.device is not None
+    for frame in frames[:2]:
+        assert off(frame.pixels, frames[2].pixels).max() <= 1
+    assert off(frames[2].pixels, astronaut.picture[:301, :397]).mean() > 5
+
+
+def test_a_device_that_enlarges_wrongly_is_left_and_it_is_said(
+    tmp_path: Path, networks: NetworkFactory, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract: Any = registry.find("real_esrgan_x2").contract
+    file = synthetic.shift_picture(
+        tmp_path / "f.onnx", size=contract.tile, offset=0.0, output_size=contract.tile * contract.scale
+    )
+    enhancer = FrameEnhancer(networks.open(file), contract)
+    template = registry.templates["arcface_128"]
+    prove_device(networks, [], enhancer, template)
+    assert networks.device is not None and networks.warnings == ()
+    monkeypatch.setattr(DeviceBench, "pictures", swapped_colours)
+    prove_device(networks, [], enhancer, template)
+    assert networks.device is None and "a whole picture came out differently" in networks.warnings[0]
+
+
 def engine_on(
     networks: NetworkFactory, folder: Path, tmp_path: Path, **neural: Any
 ) -> tuple[Any, AutomationConfig]:
@@ -357,10 +393,10 @@ def test_a_device_that_computes_something_else_is_left_and_it_is_said(
     enhancer = enhancer_on(networks, registry, tmp_path)
     template = registry.templates["arcface_128"]
     for drawn in (False, True):
-        prove_device(networks, [enhancer], template, drawn=drawn)
+        prove_device(networks, [enhancer], None, template, drawn=drawn)
         assert networks.device is not None and networks.warnings == ()
     monkeypatch.setattr(DeviceBench, "pictures", swapped_colours)
-    prove_device(networks, [enhancer], template)
+    prove_device(networks, [enhancer], None, template)
     assert networks.device is None
     assert "a face came out differently there" in networks.warnings[0]
     assert networks.warnings[0].endswith("the processor did them instead.")

@@ -170,22 +170,19 @@ def shape_difference(source: Floats, target: Floats, tables: MeshTables, strengt
     return np.asarray(difference, np.float32)
 
 
-_LIP_SHARE = 0.6
-
-
 def _lip_difference(source: Floats, target: Floats, difference: Floats, strength: float) -> Floats:
     """(80, 3) what is added to the points of `LIPS`.
 
-    The mouth moves as a block: its place is identity. Of its own shape it takes some of the source's
-    fullness, and of its width at rest; the line where the lips meet is expression, and stays the target's.
+    The mouth moves as a block: its place is identity. Of its own shape it takes half of the source's
+    fullness, and its width at rest; the line where the lips meet is expression, and stays the target's.
     """
     own = np.zeros_like(difference)
     for rows in (UPPER_LIP, LOWER_LIP, MOUTH_CORNERS):
-        own[np.array(rows)] = difference[np.array(rows)] - difference[np.array(rows[-1])]
+        own[np.array(rows)] = 0.5 * (difference[np.array(rows)] - difference[np.array(rows[-1])])
     lips = list(LIPS)
     widening = strength * (_width_at_rest(source) / _width_at_rest(target) - 1.0)
     own[:, 0] += widening * (target[:, 0] - target[lips, 0].mean())
-    return np.asarray(difference[lips].mean(0) + _LIP_SHARE * own[lips], np.float32)
+    return np.asarray(difference[lips].mean(0) + own[lips], np.float32)
 
 
 def _width_at_rest(points: Floats) -> float:

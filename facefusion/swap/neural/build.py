@@ -85,9 +85,8 @@ class EngineBuilder:
             notes=models.notes,
         )
         engine = NeuralEngine(parts, self._networks)
-        prove_device(
-            self._networks, engine.processors(nobody(parts.swapper), config), templates[contract.template]
-        )
+        processors = engine.processors(nobody(parts.swapper), config)
+        prove_device(self._networks, processors, parts.frame_enhancer, templates[contract.template])
         return engine
 
     def further(self, models: NeuralModels, config: AutomationConfig) -> FurtherParts:
@@ -98,12 +97,13 @@ class EngineBuilder:
         """
         processors = tuple(self._further(models, config))
         template = self._manager.registry.templates[_PROVED_WITH]
-        prove_device(self._networks, processors, template, drawn=True)
+        frame_enhancer = self._frame_enhancer(models)
+        prove_device(self._networks, processors, frame_enhancer, template, drawn=True)
         detector = models.detector if processors else None
         used = [model for model in models.used if model is not models.detector or model is detector]
         return FurtherParts(
             processors,
-            self._frame_enhancer(models),
+            frame_enhancer,
             self.points(detector),
             self.hashes(used),
             models.notes,

@@ -182,4 +182,4 @@ class NeuralPainter:
     def finish(self, frame: Canvas) -> None:
         """See `FramePainter.finish`."""
         if self._frame_enhancer is not None:
-            self._frame_enhancer.refine(frame)
+            self._frame_enhancer.refine(frame, self._benches)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from facefusion.faces.five_points import Image
 from facefusion.faces.landmarks import Face
@@ -13,11 +15,13 @@ from facefusion.faces.recognise import EMBEDDING_WIDTH, unit
 from facefusion.media.frame import PackedFrame
 from facefusion.models.contracts import Template
 from facefusion.swap.contract import Patch
+from facefusion.swap.frame_enhance import FrameEnhancer
 from facefusion.swap.layers import Benches, FaceView, Processor, process
 from facefusion.swap.neural.swapper import Conditioning, Swapper
 from facefusion.system.networks import NetworkFactory
 
 _SIDE = 480
+_PART = 150  # of the made picture, for frame enhancers: several tiles of the usual sizes
 _FACE = 200
 # What people would see, 0 to 255. Crops differ by one or two; networks that choose among learnt patterns may
 # choose another one here and there for that. A device that is wrong is wrong nearly everywhere.
@@ -27,7 +31,12 @@ _SHARE_OF_LARGE = 0.02
 
 
 def prove_device(
-    networks: NetworkFactory, processors: Sequence[Processor], template: Template, *, drawn: bool = False
+    networks: NetworkFactory,
+    processors: Sequence[Processor],
+    frame_enhancer: FrameEnhancer | None,
+    template: Template,
+    *,
+    drawn: bool = False,
 ) -> None:
     """Let the networks' device work on a made face; where that fails or differs, it is left, and said.
 
@@ -35,9 +44,16 @@ def prove_device(
         template: gives the made face's landmarks.
         drawn: whether another engine draws before the processors.
     """
-    if networks.device is None or not processors:
-        return
     picture, view = _made_face(template)
+    if networks.device is not None and processors:
+        _prove_faces(networks, processors, picture, view, drawn=drawn)
+    if networks.device is not None and frame_enhancer is not None:
+        _prove_frames(networks, frame_enhancer, picture)
+
+
+def _prove_faces(
+    networks: NetworkFactory, processors: Sequence[Processor], picture: Image, view: FaceView, *, drawn: bool
+) -> None:
     first = _made_patch() if drawn else None
     # The first run of a network goes another way (see `BoundSession.run`), the second one goes as in a job.
     for _ in range(2):
@@ -47,6 +63,15 @@ def prove_device(
     expected = process(PackedFrame(picture), view, processors, first=first)
     if reason := _difference(picture, expected, given):
         networks.leave_device(reason)
+
+
+def _prove_frames(networks: NetworkFactory, enhancer: FrameEnhancer, picture: Image) -> None:
+    part = np.ascontiguousarray(picture[:_PART, : _PART + 20])
+    frames = [PackedFrame(part.copy()) for _ in range(3)]
+    for frame, benches in zip(frames, (Benches(networks), Benches(networks), Benches()), strict=True):
+        enhancer.refine(frame, benches)
+    if networks.device is not None and (off := _visibly_off(frames[1].pixels, frames[2].pixels)):
+        networks.leave_device(f"a whole picture came out differently there ({off})")
 
 
 def nobody(swapper: Swapper) -> Conditioning:
@@ -66,15 +91,20 @@ def _difference(picture: Image, expected: Patch | None, given: Patch | None) -> 
         return "it painted in another place than the processor"
     seen = []
     for patch in (expected, given):
-        frame = PackedFrame(picture)
-        frame.pixels = picture.copy()
+        frame = PackedFrame(picture.copy())
         frame.blend(patch.box, patch.colour, patch.alpha)
         x0, y0, x1, y1 = patch.box
-        seen.append(frame.pixels[y0:y1, x0:x1].astype(np.int16))
-    off = np.abs(seen[0] - seen[1])
+        seen.append(frame.pixels[y0:y1, x0:x1])
+    off = _visibly_off(*seen)
+    return f"a face came out differently there ({off})" if off else ""
+
+
+def _visibly_off(expected: NDArray[Any], given: NDArray[Any]) -> str:
+    """How far two pictures are apart; empty if nobody would see it."""
+    off = np.abs(expected.astype(np.int16) - given)
     if off.mean() <= _MEAN_DIFFERENCE and (off > _LARGE_DIFFERENCE).mean() <= _SHARE_OF_LARGE:
         return ""
-    return f"a face came out differently there (by {off.mean():.1f} of 255 on average, {off.max()} at most)"
+    return f"by {off.mean():.1f} of 255 on average, {off.max()} at most"
 
 
 def _made_face(template: Template) -> tuple[Image, FaceView]:
