@@ -28,6 +28,7 @@ from facefusion.automation.presence import InboxPresence
 from facefusion.automation.publish import DiskFree, Outbox
 from facefusion.automation.publisher import Publisher
 from facefusion.automation.release import release_blocked
+from facefusion.automation.room import Room
 from facefusion.automation.settings import Settings
 from facefusion.automation.snapshot import DaemonState, Snapshot, SnapshotWriter
 from facefusion.automation.staffing import Staff
@@ -45,8 +46,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 HOUSEKEEPING_SECONDS = 1.0
-ROOM_SECONDS = 2.0
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 MOST_UNFINISHED = 8
 CLOSING_SECONDS = 7.0
 PUBLISHER_SECONDS = 2.0
@@ -95,7 +94,6 @@ class Daemon:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.loop = Loop()
-        self.paused: str | None = None
         self._workspace = workspace
         self._settings = settings
         self._options = options
@@ -106,10 +104,9 @@ class Daemon:
         self._lock = InstanceLock(workspace.state_dir)
         self._reconsider_blocked = True
         self._summary = Summary()
-        self._next_housekeeping = self._next_room_check = self._next_write_check = clock()
+        self._next_housekeeping = clock()
         self._outbox_ready = False
-        self._resume_at = clock()
-        self._pause_seconds = FIRST_PAUSE_SECONDS
+        self._room = Room(self._prove_room, self._finish_what_waits, clock)
 
     # -- beginning and end ----------------------------------------------------------------------------------
 
@@ -154,7 +151,7 @@ class Daemon:
         self._outbox = Outbox(workspace, self._database.fact("installation") or "", options.disk_free)
         self._analytics = Analytics(workspace.analytics_dir, workspace.state_dir)
         self.finisher = Finisher(workspace, self.queue, self._outbox, self._analytics, options.at)
-        self._publisher = Publisher(self.loop, self.finisher, self._storage_trouble, self._went_well)
+        self._publisher = Publisher(self.loop, self.finisher, self._room.trouble, self._room.went_well)
         memory = FileMemory(self._database)
         refused = {job.target: job.inputs[0][1] for job in self.queue.refused()}
         inbox = Inbox(
@@ -188,7 +185,7 @@ class Daemon:
             lambda: self._settings.current,
             on_worked=self._publisher.finish,
             on_ended=self._publisher.finish,
-            on_storage_trouble=self._storage_trouble,
+            on_storage_trouble=self._room.trouble,
         )
         self._accepted = policy.is_accepted(workspace.state_dir, self._settings.current)
         self.queue.recover(self._settings.current.max_retries)
@@ -262,9 +259,7 @@ class Daemon:
         if (version := self._database.written_elsewhere()) != self._data_version:
             self._data_version = version
             self._catch_up()
-        if self._clock() >= self._next_room_check:
-            # A disk need not be kept awake by a daemon with nothing to do.
-            self._check_room(write=self.paused is not None)
+        self._room.look()
 
     def _may_start(self) -> bool:
         if self.paused is not None or self.intake.away is not None:
@@ -277,9 +272,7 @@ class Daemon:
             return False
         if self._options.scan and self.intake.expects_work:
             self.crew.warm_up()
-        if self.queue.any_in(JobState.QUEUED) and self._clock() >= self._next_write_check:
-            self._check_room(write=True)
-        return self.paused is None
+        return not self.queue.any_in(JobState.QUEUED) or self._room.ready()
 
     def _seconds_to_next(self) -> float:
         waits = [self.crew.seconds_to_next(), self._next_housekeeping - self._clock()]
@@ -291,45 +284,36 @@ class Daemon:
         try:
             action()
         except StorageError as error:
-            self._storage_trouble(error)
+            self._room.trouble(error)
 
     def _ask(self, question: Callable[[], T], otherwise: T) -> T:
         """The answer of the queue; `otherwise` where it cannot be read, which pauses the work."""
         try:
             return question()
         except StorageError as error:
-            self._storage_trouble(error)
+            self._room.trouble(error)
             return otherwise
 
     # -- storage --------------------------------------------------------------------------------------------
 
-    def _check_room(self, *, write: bool) -> None:
-        """Pause if results cannot be placed, go on if they can; then finish what had to wait.
+    @property
+    def paused(self) -> str | None:
+        """Why nothing is started at the moment."""
+        return self._room.paused
 
-        Args:
-            write: prove it by writing.
-        """
-        self._next_room_check = self._clock() + ROOM_SECONDS
-        try:
-            if not self._outbox_ready:
-                self._workspace.prepare_outbox()
-                self._outbox.tidy(self._wanted_folders())
-                self._outbox_ready = True
-            if write:
-                self._next_write_check = self._clock() + ROOM_SECONDS
-                self._outbox.require_room(self._settings.current.limits.free_disk_megabytes)
-            else:
-                self._outbox.require_folder()
-            if self.paused is not None:  # perhaps it was the disk of the database that was full
-                self._database.remember("last_pause", str(time.time()))
-        except StorageError as error:
-            self._pause(error)
-            return
-        if self._clock() < self._resume_at:
-            return
-        if self.paused is not None:
-            logger.info("There is room again; work goes on.")
-            self.paused = None
+    def _prove_room(self, write: bool) -> None:
+        if not self._outbox_ready:
+            self._workspace.prepare_outbox()
+            self._outbox.tidy(self._wanted_folders())
+            self._outbox_ready = True
+        if write:
+            self._outbox.require_room(self._settings.current.limits.free_disk_megabytes)
+        else:
+            self._outbox.require_folder()
+        if self.paused is not None:  # perhaps it was the disk of the database that was full
+            self._database.remember("last_pause", str(time.time()))
+
+    def _finish_what_waits(self) -> None:
         for job in (*self.queue.in_state(JobState.PUBLISHING), *self.queue.unreported()):
             self._publisher.finish(job)
 
@@ -338,22 +322,6 @@ class Daemon:
         publishing = self.queue.in_state(JobState.PUBLISHING)
         open_jobs = (*publishing, *self.queue.in_state(JobState.QUEUED))
         return frozenset([*map(work_name, publishing), *map(keep_name, open_jobs)])
-
-    def _storage_trouble(self, error: StorageError) -> None:
-        """Writing failed: pause, each time for longer; the check may find room where writing does not."""
-        if self._clock() >= self._resume_at:  # what fails during a pause is the same trouble
-            self._resume_at = self._clock() + self._pause_seconds
-            self._pause_seconds = min(self._pause_seconds * 2, LONGEST_PAUSE_SECONDS)
-        self._pause(error)
-
-    def _went_well(self) -> None:
-        self._pause_seconds = FIRST_PAUSE_SECONDS
-
-    def _pause(self, error: StorageError) -> None:
-        reason = f"{error.message} {error.remedy}"
-        if self.paused is None:
-            logger.warning("Paused: %s", reason)
-        self.paused = reason
 
     # -- jobs -----------------------------------------------------------------------------------------------
 

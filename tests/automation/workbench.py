@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from facefusion.automation import crew, daemon, display, settings
+from facefusion.automation import crew, daemon, display, room, settings
 from facefusion.automation.daemon import Options
 from facefusion.automation.processor import SimpleAutoProcessor
 from facefusion.automation.snapshot import InboxFile, Snapshot, read_snapshot
@@ -24,8 +24,8 @@ FACTORY = "scripted_session:ScriptedSession"
 LOOK = "scripted_session:scripted_look"
 
 # The daemon's own pace is made for people; tests look more often.
-daemon.HOUSEKEEPING_SECONDS = daemon.FIRST_PAUSE_SECONDS = 0.1
-daemon.ROOM_SECONDS = 0.3
+daemon.HOUSEKEEPING_SECONDS = room.FIRST_PAUSE_SECONDS = 0.1
+room.CHECK_SECONDS = 0.3
 crew.STOP_SECONDS = 2.0
 display.FILE_SECONDS = settings.LOOK_SECONDS = 0.1
 
