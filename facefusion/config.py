@@ -71,7 +71,8 @@ class OutputSettings(_Section):
     """`auto` keeps the target's codec family where it can be written (H.264, HEVC, VP9, AV1), else H.264."""
     hardware_encoder: HardwareEncoder = "auto"
     """Encoder of the graphics processor in the place of the software's. `auto` takes one that is proved to
-    work on this machine and to be faster; `off` never does."""
+    work on this machine and to be faster; `off` never does. `auto` and `nvenc` let an NVIDIA one decode, too,
+    under the same conditions."""
     video_quality: Annotated[int, Field(ge=0, le=100)] | None = None
     """0 to 100. `null` takes the number of the quality preset."""
     encoder_preset: str | None = Field(
