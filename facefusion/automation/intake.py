@@ -1,10 +1,9 @@
-"""From dropped to queued: looking at the inbox, reading what is complete, asking the queue for jobs."""
+"""From dropped to complete: looking at the inbox, reading what has settled, having jobs asked for."""
 
 from __future__ import annotations
 
 import itertools
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -12,11 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from facefusion.automation.catalogue import Catalogue, Decision
+from facefusion.automation.asking import Asking
+from facefusion.automation.catalogue import Catalogue
 from facefusion.automation.content import Examined, examine, signature_of
 from facefusion.automation.facecheck import FaceCheck
 from facefusion.automation.inbox import Changes
-from facefusion.automation.job import Inputs, Job, JobRequest, failure_from
+from facefusion.automation.job import Inputs, Job, failure_from
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.kinds import Entry, worth_entering
 from facefusion.automation.loop import Background, Loop
@@ -45,8 +45,6 @@ RESTS_WHILE_WATCHED = 300.0
 """Between two passes the scanner rests this many times as long as a pass took: at most 5 % of a core while
 something happens, a third of 1 % while nothing does and the system would tell if it did."""
 READ_AHEAD = 64
-BATCH_SECONDS = 0.1
-LOGGED_ONE_BY_ONE = 10
 
 
 class Intake:
@@ -92,7 +90,7 @@ class Intake:
         facecheck.on_found = catalogue.pictures_judged
         self._config = config
         self._on_replaced = on_replaced
-        self._on_outdated = on_outdated
+        self._asking = Asking(catalogue, queue, config, on_outdated, clock)
         self._on_refused = on_refused
         self._clock = clock
         self._scanner = Background("scanner", loop)
@@ -103,7 +101,6 @@ class Intake:
         self._next_sweep = clock()
         self._last_end = clock()
         self._last_cost = 0.0
-        self._last_decision = clock()
         self._stopping = False
         self._to_read = {True: deque[Entry](), False: deque[Entry]()}
         self._reading: set[str] = set()
@@ -121,8 +118,8 @@ class Intake:
             self._watch.ensure()
         self._look_if_due()
         self._read_ahead()
-        if self._catalogue.undecided and not self.away and self._enough_to_decide():
-            self._decide()
+        if not self.away:
+            self._asking.decide(more_to_come=bool(self._reading))
         if self._refusals:
             self._settle_refusals()
         if not self._to_read[True] and not self.away:
@@ -347,43 +344,6 @@ class Intake:
         reason = f"not readable: {error}"
         self._examined(Examined(entry.path, entry.signature, "refused", reason=reason))
 
-    # -- asking for jobs ------------------------------------------------------------------------------------
-
-    def _enough_to_decide(self) -> bool:
-        """While many files are being read they are decided in batches, not one by one."""
-        return not self._reading or self._clock() >= self._last_decision + BATCH_SECONDS
-
-    def _decide(self) -> None:
-        self._last_decision = self._clock()
-        decisions = self._catalogue.decide(self._config().pairing, self._queue.is_paired)
-        wishes = [wish for decision in decisions for wish in decision.wishes]
-        asked = self._queue.request(wishes, _result_exists) if wishes else []
-        _log_queued([wish for wish, answer in zip(wishes, asked, strict=True) if answer.started])
-        answers = iter(asked)
-        noted: list[tuple[Decision, tuple[int, ...]]] = []
-        for decision in decisions:
-            ids = tuple(next(answers).job_id for _ in decision.wishes) or self._earlier_jobs(decision)
-            noted.append((decision, ids))
-            self._take_back_failures(decision)
-        self._catalogue.decided(noted)
-
-    def _earlier_jobs(self, decision: Decision) -> tuple[int, ...]:
-        """Jobs of a target that stays with a face that is no longer there."""
-        face = decision.pairing.stays_with
-        if face is None:
-            return ()
-        jobs = self._queue.of_target(decision.target_sha256)
-        return tuple(job.id for job in jobs if job.face_name == face)
-
-    def _take_back_failures(self, decision: Decision) -> None:
-        """A good file took the place of a target that failed or was refused, or of its face."""
-        contents = {wish.face_name: wish.face_sha256 for wish in decision.wishes}
-        for job in self._queue.failed_at(decision.entry.path):
-            other_target = job.target_sha256 != decision.target_sha256
-            other_face = contents.get(job.face_name, job.face_sha256) != job.face_sha256
-            if other_target or other_face:
-                self._on_outdated(job)
-
     # -- refusals -------------------------------------------------------------------------------------------
 
     def _check_refusal(self, entry: Entry) -> None:
@@ -405,14 +365,3 @@ class Intake:
                 logger.warning("Refused %s: %s.", printable(path), entry.reason)
                 self._on_refused(job)
         self._refusals.clear()
-
-
-def _log_queued(wishes: list[JobRequest]) -> None:
-    for wish in wishes[:LOGGED_ONE_BY_ONE]:
-        logger.info("Queued %s with %s.", printable(wish.inputs[0][0]), printable(wish.face_name))
-    if len(wishes) > LOGGED_ONE_BY_ONE:
-        logger.info("Queued %d more.", len(wishes) - LOGGED_ONE_BY_ONE)
-
-
-def _result_exists(job: Job) -> bool:
-    return job.output is not None and os.path.lexists(job.output)

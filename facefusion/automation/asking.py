@@ -1,0 +1,97 @@
+"""From complete to queued: asks for the jobs of the targets about which something has changed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+
+from facefusion.automation.catalogue import Catalogue, Decision
+from facefusion.automation.job import Job, JobRequest
+from facefusion.automation.jobs import JobQueue
+from facefusion.automation.workspace import printable
+from facefusion.config import AutomationConfig
+
+logger = logging.getLogger(__name__)
+
+BATCH_SECONDS = 0.1
+LOGGED_ONE_BY_ONE = 10
+
+
+class Asking:
+    """Turns what the catalogue decides into wishes, and tells it what became of them.
+
+    Args:
+        catalogue, queue: of the root.
+        config: the settings in force.
+        on_outdated: told of failed jobs whose file has been replaced by a good one.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        queue: JobQueue,
+        config: Callable[[], AutomationConfig],
+        on_outdated: Callable[[Job], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._catalogue = catalogue
+        self._queue = queue
+        self._config = config
+        self._on_outdated = on_outdated
+        self._clock = clock
+        self._last = clock()
+
+    def decide(self, *, more_to_come: bool) -> None:
+        """Decide about what has changed.
+
+        Args:
+            more_to_come: further files are being read; then many are decided at once, not one by one.
+
+        Raises:
+            StorageError: the database cannot be written; nothing is lost, call again.
+        """
+        if not self._catalogue.undecided or (more_to_come and self._clock() < self._last + BATCH_SECONDS):
+            return
+        self._last = self._clock()
+        decisions = self._catalogue.decide(self._config().pairing, self._queue.is_paired)
+        wishes = [wish for decision in decisions for wish in decision.wishes]
+        asked = self._queue.request(wishes, _result_exists) if wishes else []
+        _log_queued([wish for wish, answer in zip(wishes, asked, strict=True) if answer.started])
+        answers = iter(asked)
+        noted: list[tuple[Decision, tuple[int, ...]]] = []
+        for decision in decisions:
+            ids = tuple(next(answers).job_id for _ in decision.wishes) or self._earlier_jobs(decision)
+            noted.append((decision, ids))
+            self._take_back_failures(decision)
+        self._catalogue.decided(noted)
+
+    def _earlier_jobs(self, decision: Decision) -> tuple[int, ...]:
+        """Jobs of a target that stays with a face that is no longer there."""
+        face = decision.pairing.stays_with
+        if face is None:
+            return ()
+        jobs = self._queue.of_target(decision.target_sha256)
+        return tuple(job.id for job in jobs if job.face_name == face)
+
+    def _take_back_failures(self, decision: Decision) -> None:
+        """A good file took the place of a target that failed or was refused, or of its face."""
+        contents = {wish.face_name: wish.face_sha256 for wish in decision.wishes}
+        for job in self._queue.failed_at(decision.entry.path):
+            other_target = job.target_sha256 != decision.target_sha256
+            other_face = contents.get(job.face_name, job.face_sha256) != job.face_sha256
+            if other_target or other_face:
+                self._on_outdated(job)
+
+
+def _log_queued(wishes: list[JobRequest]) -> None:
+    for wish in wishes[:LOGGED_ONE_BY_ONE]:
+        logger.info("Queued %s with %s.", printable(wish.inputs[0][0]), printable(wish.face_name))
+    if len(wishes) > LOGGED_ONE_BY_ONE:
+        logger.info("Queued %d more.", len(wishes) - LOGGED_ONE_BY_ONE)
+
+
+def _result_exists(job: Job) -> bool:
+    return job.output is not None and os.path.lexists(job.output)
