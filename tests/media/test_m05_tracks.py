@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import av
 import pytest
-from media_clips import Audio, Clip, make_clip, packets, pictures, times
+from media_clips import Audio, Clip, make_clip, packets, pattern, pictures, times
 from media_job import process, settings
 
 from facefusion.media.plan import plan_output
@@ -161,7 +161,7 @@ def test_cover_picture_is_kept_and_not_taken_for_the_video(tmp_path):
         cover = new.add_stream("mjpeg", rate=1)
         cover.width, cover.height, cover.pix_fmt = 160, 120, "yuvj420p"
         cover.disposition = av.stream.Disposition.attached_pic
-        new.mux(cover.encode(av.VideoFrame(160, 120, "yuvj420p")) + cover.encode(None))
+        new.mux(cover.encode(pattern(0, 160, 120, "yuvj420p")) + cover.encode(None))
         for packet in old.demux(video=0):
             if packet.size:
                 packet.stream = video
