@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from facefusion.errors import FaceFusionError, NetworkError, StorageError
+from facefusion.errors import FaceFusionError, StorageError
+from facefusion.launcher.pip_runs import clean_environment, run_pip
 
 RUNTIME = "requirements.txt"
 TESTS = "requirements-test.txt"
@@ -37,9 +38,6 @@ NEEDED_MEGABYTES = 1500
 STAMP_VERSION = 1
 
 _RE_EXECUTED = "FACEFUSION_LAUNCHED"
-# Settings that would make pip install somewhere else, or Python import from somewhere else.
-_MISLEADING = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_HASHES", "PYTHONHOME")
-
 Announce = Callable[[str], None]
 
 
@@ -56,6 +54,7 @@ class Environment:
         self.folder = repository / ".venv"
         self._announce = announce
         self._stamp_file = self.folder / STAMP_FILE
+        self._log_file = self.folder / LOG_FILE
 
     @property
     def python(self) -> Path:
@@ -170,7 +169,7 @@ class Environment:
             if not has_ensurepip:
                 # Debian and Ubuntu cut `ensurepip` out of Python; a pip outside can stand in for it.
                 command = [sys.executable, "-I", "-m", "pip", "--python", str(self.python), "install", "pip"]
-                self._run_pip(command)
+                run_pip(command, self._log_file)
         except subprocess.CalledProcessError as error:
             raise _no_ensurepip() from error
 
@@ -191,7 +190,7 @@ class Environment:
         for names, options in ((complete, []), ([REFERENCE] * (REFERENCE in requirements), ["--no-deps"])):
             files = [part for name in names for part in ("--requirement", str(self.repository / name))]
             if files:
-                self._run_pip([*command, *options, *files])
+                run_pip([*command, *options, *files], self._log_file)
 
     def _install_cuda(self) -> None:
         """The packages for NVIDIA, leaving one of the two onnxruntimes; without them all runs on the CPU."""
@@ -200,46 +199,15 @@ class Environment:
         file = str(self.repository / CUDA)
         self._announce("There is an NVIDIA driver: installing what its processor needs (about 6 GB) ...")
         try:
-            self._run_pip([*install, "--requirement", file])
+            run_pip([*install, "--requirement", file], self._log_file)
         except FaceFusionError as error:
             self._announce(f"That did not work, so the processor does all the work. {error.message}")
             return
         # Both lie in one folder: removing the one takes files of the other with it.
-        self._run_pip([*pip, "uninstall", "--yes", "onnxruntime"])
+        run_pip([*pip, "uninstall", "--yes", "onnxruntime"], self._log_file)
         lines = (self.repository / CUDA).read_text(encoding="utf-8").splitlines()
         runtime = [line for line in lines if line.startswith("onnxruntime-gpu")]
-        self._run_pip([*install, "--force-reinstall", "--no-deps", *runtime])
-
-    def _run_pip(self, command: Sequence[str]) -> None:
-        options = ["--disable-pip-version-check", "--no-input", "--retries", "3"]
-        options += ["--progress-bar", "off"] if "install" in command else []
-        log_file = self.folder / LOG_FILE
-        with log_file.open("w", encoding="utf-8") as log:
-            process = subprocess.Popen(
-                [*command, *options],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=clean_environment(),
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-            )
-            try:
-                assert process.stdout is not None
-                with StatusLine(sys.stderr) as status:
-                    for line in process.stdout:
-                        log.write(line)
-                        step = pip_step(line)
-                        if step:
-                            status.show(step)
-                code = process.wait()
-            finally:
-                if process.poll() is None:
-                    process.terminate()
-                    process.wait()
-        if code != 0:
-            raise explain_pip(log_file.read_text(encoding="utf-8"), log_file)
+        run_pip([*install, "--force-reinstall", "--no-deps", *runtime], self._log_file)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -287,85 +255,9 @@ def has_nvidia_driver() -> bool:
     return shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/version").exists()
 
 
-class StatusLine:
-    """One line that says what is being done: rewritten on a terminal, left out elsewhere."""
-
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
-        self._active = stream.isatty()
-
-    def show(self, text: str) -> None:
-        """Replace the line."""
-        if self._active:
-            width = max(20, shutil.get_terminal_size().columns - 3)
-            self._stream.write(f"\r\x1b[K  {text[:width]}")
-            self._stream.flush()
-
-    def __enter__(self) -> StatusLine:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._active:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
-
-
 def forget_re_execution() -> None:
     """Once inside, processes that are started from here may make environments of their own."""
     os.environ.pop(_RE_EXECUTED, None)
-
-
-def clean_environment() -> dict[str, str]:
-    """The environment without what would lead pip or Python out of `.venv`."""
-    return {key: value for key, value in os.environ.items() if key not in _MISLEADING}
-
-
-def pip_step(line: str) -> str | None:
-    """What a line of pip's output means to a person, if anything."""
-    if match := re.match(r"Collecting ([\w.-]+)", line):
-        return f"looking for {match.group(1)}"
-    if match := re.match(r"\s*Downloading (?:.*/)?([\w.]+)-.* \(([\d.]+ \w?B)\)", line):
-        return f"downloading {match.group(1).replace('_', '-')} ({match.group(2)})"
-    if line.startswith("Installing collected packages"):
-        return f"installing {line.count(',') + 1} packages (about a minute) ..."
-    return None
-
-
-def explain_pip(said: str, log_file: Path) -> FaceFusionError:
-    """Turn what pip said when it failed into an error with a remedy."""
-    text = said.casefold()
-    errors = [line.strip() for line in said.splitlines() if line.startswith("ERROR")]
-    last_words = (errors[0] if errors else said.strip().splitlines()[-1] if said.strip() else "nothing")[:300]
-    if "no space left" in text or "errno 28" in text:
-        return StorageError(
-            "The disk became full during set-up.", remedy="Free about 1.5 GB, then start again."
-        )
-    unreachable = (
-        "name resolution|name or service not known|getaddrinfo|nodename nor servname|failed to establish"
-        "|connection (refused|reset|aborted|broken|to .* timed out)|read timed out|network is unreachable"
-        "|proxyerror|certificate_verify_failed|could not fetch url|max retries exceeded|http error [45]"
-        "|[45]\\d\\d (client|server) error"
-    )
-    none_at_all = re.search(r"from versions: (none)?\)", text)
-    if re.search(unreachable, text) or none_at_all:
-        return NetworkError(
-            f"The package index could not be reached, or lacks what is needed. pip said: {last_words}",
-            remedy=(
-                "Check the connection. Behind a proxy, set HTTPS_PROXY; for a mirror, run "
-                "`python3 -m pip config set global.index-url <address>`. Then start again: "
-                "what has been downloaded is kept."
-            ),
-        )
-    if "no matching distribution" in text or "could not find a version" in text:
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        return FaceFusionError(
-            f"For Python {version} on this computer a package does not exist. pip said: {last_words}",
-            remedy="Start with another Python, for example `python3.12 launch_automation.py`.",
-        )
-    return FaceFusionError(
-        f"The set-up failed. pip said: {last_words}",
-        remedy=f"The whole text is in {log_file}. Start again; if it fails again, please report it.",
-    )
 
 
 def _no_ensurepip() -> FaceFusionError:

@@ -6,7 +6,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from facefusion.launcher.environment import REFERENCE, RUNTIME, TESTS, Environment, clean_environment
+from facefusion.launcher.environment import REFERENCE, RUNTIME, TESTS, Environment
+from facefusion.launcher.pip_runs import clean_environment
 
 
 def run_checks(environment: Environment, pytest_arguments: Sequence[str]) -> int:

@@ -56,7 +56,7 @@ class SmallCheckout:
         shutil.copy(REPOSITORY / "launch_automation.py", self.folder)
         for name in ("__init__.py", "errors.py"):
             shutil.copy(REPOSITORY / "facefusion" / name, self.folder / "facefusion")
-        for name in ("__init__", "start", "arguments", "environment", "selfcheck"):
+        for name in ("__init__", "start", "arguments", "environment", "pip_runs", "selfcheck"):
             shutil.copy(REPOSITORY / "facefusion" / "launcher" / f"{name}.py", package)
         (package / "launcher.py").write_text(LAUNCHER_STUB)
         make_wheel(self.wheels, "alpha", "1.0", {"alpha.py": "VERSION = 'alpha-1'\n"})

@@ -15,7 +15,8 @@ from small_index import REPOSITORY, SmallCheckout, make_wheel
 
 from facefusion.errors import FaceFusionError, NetworkError, StorageError
 from facefusion.launcher import environment as environment_module
-from facefusion.launcher.environment import Environment, explain_pip, pip_step
+from facefusion.launcher.environment import Environment
+from facefusion.launcher.pip_runs import explain_pip, pip_step
 
 
 @pytest.fixture
