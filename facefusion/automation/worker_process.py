@@ -146,6 +146,7 @@ class Runner:
 
         output = Path(order["work_dir"]) / f"{order['stem']}{planned_suffix(target, config)}"
         case = self._oversight.open(target, faces, config, is_alive)
+        keeping = _keeping(order, case, Keeping)  # first: it may give the case the name it began with
         request = SwapRequest(
             target=target,
             faces=faces,
@@ -155,7 +156,7 @@ class Runner:
             label=case.label,
             marker=case.marker,
             inspector=case.inspector,
-            keeping=_keeping(order, case, Keeping),
+            keeping=keeping,
         )
         result = plain(self._session.swap(request, on_progress, lambda: ticket in self._stopped))
         frames = result["frames"]
