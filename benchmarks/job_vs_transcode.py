@@ -18,7 +18,7 @@ def main() -> None:
     options.add_argument("--warmups", type=int, default=1, help="runs before them that do not count")
     arguments = options.parse_args()
     with prepared(arguments) as setting:
-        from facefusion.checkup.benchmark import job_table
+        from facefusion.checkup.benchmark_report import job_table
 
         jobs = [
             setting.benchmark.job_over_transcode(clip, repeats=arguments.repeats, warmups=arguments.warmups)

@@ -17,7 +17,7 @@ def main() -> None:
     options.add_argument("--counts", type=int, nargs="+", default=[1, 5, 10, 20], help="clips in a batch")
     arguments = options.parse_args()
     with prepared(arguments, count=4) as setting:
-        from facefusion.checkup.benchmark import batch_table
+        from facefusion.checkup.benchmark_report import batch_table
 
         setting.benchmark.batches(setting.clips, [1])  # warm-up: compiled helpers, file cache
         print(f"clips of {arguments.seconds:g} s; one warm-up")

@@ -91,8 +91,9 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--enhancer", action="store_true", help="with a face enhancer (512 pixels)")
     given = options.parse_args()
-    from facefusion.checkup.benchmark import PerformanceBenchmark, job_table
+    from facefusion.checkup.benchmark import PerformanceBenchmark
     from facefusion.checkup.benchmark_media import RATE, make_clip
+    from facefusion.checkup.benchmark_report import job_table
     from facefusion.config import AutomationConfig, OutputSettings
     from facefusion.models import ensure_samples
     from facefusion.pipeline import SwapSession

@@ -13,14 +13,9 @@ import pytest
 
 from facefusion import pipeline
 from facefusion.automation.commands import main
-from facefusion.checkup.benchmark import (
-    BatchTiming,
-    BenchmarkReport,
-    JobOverTranscode,
-    PerformanceBenchmark,
-    look_at,
-)
+from facefusion.checkup.benchmark import PerformanceBenchmark, look_at
 from facefusion.checkup.benchmark_media import lengthen, make_clip, transcode
+from facefusion.checkup.benchmark_report import BatchTiming, BenchmarkReport, JobOverTranscode
 from facefusion.config import AutomationConfig
 from facefusion.errors import ContentBlockedError, FaceFusionError, MediaFormatError
 from facefusion.media.probe import probe
