@@ -20,12 +20,10 @@ from pathlib import Path
 
 from facefusion.config import AutomationConfig
 from facefusion.errors import FaceFusionError
+from facefusion.system.device import device_for
 from facefusion.system.hardware import detect_gpu_capability, detect_hardware, find_gpus
 from facefusion.system.health import SystemHealthMonitor
 from facefusion.system.providers import prove_providers
-
-STATE_FOLDER = ".automation"
-MODELS_FOLDER = "models"
 
 _PROGRAM = Path(__file__).resolve().parents[2]
 _REINSTALL = "Run `python launch_automation.py`; it repairs the installation."
@@ -56,32 +54,34 @@ class Check:
     remedy: str = ""
 
 
-def run_checks(root: Path, config: AutomationConfig, models_dir: Path | None = None) -> list[Check]:
+def run_checks(
+    config: AutomationConfig, *, inbox: Path, outbox: Path, state_dir: Path, models_dir: Path
+) -> list[Check]:
     """Examine everything that a job needs.
 
     Args:
-        root: folder with inbox, outbox, settings and state.
         config: the settings in force.
-        models_dir: installed model files; those of the program if None, whatever the root.
+        inbox, outbox: folders of one root.
+        state_dir: its private folder.
+        models_dir: installed model files.
 
     Returns:
         Findings in an order that puts causes before effects. A check that breaks is a finding itself.
     """
-    inbox, outbox = (root / Path(place).expanduser() for place in (config.inbox, config.outbox))
     examinations: list[tuple[str, Callable[[], Check]]] = [
         ("python", check_python),
         ("packages", lambda: check_packages(_PROGRAM / "requirements.txt")),
         ("hardware", lambda: check_hardware(outbox)),
         ("inbox", lambda: check_inbox(inbox)),
         ("outbox", lambda: check_writable("outbox", outbox)),
-        ("state", lambda: check_writable("state", root / STATE_FOLDER)),
+        ("state", lambda: check_writable("state", state_dir)),
         ("disk and memory", lambda: check_resources(outbox, config)),
         ("codecs", check_codecs),
-        ("models", lambda: check_models(models_dir or _PROGRAM / MODELS_FOLDER)),
-        ("engine", lambda: check_engine(models_dir or _PROGRAM / MODELS_FOLDER, config)),
-        ("providers", lambda: check_providers(root / STATE_FOLDER, config)),
+        ("models", lambda: check_models(models_dir)),
+        ("engine", lambda: check_engine(models_dir, config)),
+        ("providers", lambda: check_providers(state_dir, config)),
         ("hardware encoders", lambda: check_hardware_encoders(config)),
-        ("use policy", lambda: check_policy(root / STATE_FOLDER, config)),
+        ("use policy", lambda: check_policy(state_dir, config)),
     ]
     return [_examine(name, examination) for name, examination in examinations]
 
@@ -250,7 +250,9 @@ def check_providers(state_dir: Path, config: AutomationConfig) -> Check:
     """Which execution provider really works, proved afresh."""
     report = prove_providers(config.execution_providers, state_dir=state_dir, gpus=find_gpus(), afresh=True)
     reasons = [f"`{verdict.name}`: {verdict.reason}" for verdict in report.refused]
-    text = " ".join([report.chosen.reason, *(["Not used:"] if reasons else []), *reasons])
+    _, lacking = device_for(report.chosen.name)
+    said = [report.chosen.reason, *([lacking] if lacking else [])]
+    text = " ".join([*said, *(["Not used:"] if reasons else []), *reasons])
     if report.warnings:
         return Check("providers", False, " ".join(report.warnings), 'Set `execution_providers` to ["auto"].')
     return Check("providers", True, text)

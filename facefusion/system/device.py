@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facefusion.system.onnx_runtime import import_onnxruntime
+from facefusion.system.onnx_runtime import first_line, import_onnxruntime
 
 Tensor = Any
 """A `torch.Tensor`; torch need not be installed where types are checked."""
@@ -47,6 +47,7 @@ class Device:
     def __init__(self, kind: str) -> None:
         self.torch = importlib.import_module("torch")
         self.kind = kind
+        self.torch.set_num_threads(1)  # the processor's cores are shared out by `facefusion.system.threads`
         self._place = self.torch.device(kind, 0) if kind == "cuda" else self.torch.device(kind)
         self._stream = self.torch.cuda.Stream(self._place) if kind == "cuda" else None
         self._constants: OrderedDict[int, tuple[NDArray[Any], Tensor]] = OrderedDict()
@@ -150,13 +151,13 @@ def device_for(provider: str) -> tuple[Device | None, str]:
     except ImportError as error:
         return None, (
             f"The networks run on the graphics processor, but {told}: torch, which comes with "
-            f"requirements-cuda.txt, does not load ({_first_line(error)})."
+            f"requirements-cuda.txt, does not load ({first_line(str(error))})."
         )
     except (RuntimeError, AssertionError, OSError) as error:
         return (
             None,
             f"The networks run on the graphics processor, but {told}: "
-            f"torch finds none ({_first_line(error)}).",
+            f"torch finds none ({first_line(str(error))}).",
         )
     return device, ""
 
@@ -307,8 +308,3 @@ def _shapes(feeds: Mapping[str, Tensor], size: int | None) -> object:
 
 def _numpy_type(tensor: Tensor) -> Any:
     return np.dtype(str(tensor.dtype).removeprefix("torch.")).type
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__

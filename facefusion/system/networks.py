@@ -20,7 +20,9 @@ from facefusion.system.onnx_file import Graph
 from facefusion.system.onnx_runtime import (
     PROVIDERS,
     Port,
+    explained,
     failures,
+    first_line,
     import_onnxruntime,
     port_of,
     prepare_libraries,
@@ -179,7 +181,7 @@ class Network:
                 outputs = session.run(None, {**typed, **self._feeds}, *self._options)
                 return [np.asarray(output) for output in outputs]
         except self._factory.failures as error:
-            raise _explain(self.title, PROVIDERS[self._provider].title, str(error)) from error
+            raise explained(self.title, PROVIDERS[self._provider].title, str(error)) from error
 
     def _give_way(self, left: str, reason: str) -> None:
         with self._change:
@@ -364,13 +366,13 @@ class NetworkFactory:
         except self.failures as error:
             if provider == "cpu":
                 raise ModelMissingError(
-                    f"{title} cannot be read as an ONNX model ({_first_line(str(error))}).",
+                    f"{title} cannot be read as an ONNX model ({first_line(str(error))}).",
                     remedy="Run `python simple_auto_processor.py models check`, then `models install`.",
                 ) from error
             kind = PROVIDERS[provider].title
             following = NEXT_PROVIDER.get(provider, "cpu")
             told = PROVIDERS[following].title
-            self.warn(f"{title} does not run on {kind} ({_first_line(str(error))}); it ran on {told}.")
+            self.warn(f"{title} does not run on {kind} ({first_line(str(error))}); it ran on {told}.")
             return self.session(model, title, following)
         first = session.get_providers()[0]
         if first != PROVIDERS[provider].ort_name:
@@ -387,14 +389,3 @@ def _there(device: Device, values: Array, port: Port) -> Array:
 def _version(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_mtime_ns, status.st_size
-
-
-def _explain(title: str, provider: str, said: str) -> OutOfMemoryError | EngineError:
-    text = said.casefold()
-    if any(sign in text for sign in ("out of memory", "failed to allocate", "bad_alloc", "cuda failure 2:")):
-        return OutOfMemoryError(f"{title} found no memory on {provider}.")
-    return EngineError(f"{title} failed on {provider} ({_first_line(said)}).")
-
-
-def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0][:300] if text.strip() else "no reason given"

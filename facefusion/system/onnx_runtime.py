@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from facefusion.errors import ProviderError
+from facefusion.errors import EngineError, OutOfMemoryError, ProviderError
 
 _DTYPES: Mapping[str, Any] = {
     "tensor(float)": np.float32,
@@ -183,3 +183,16 @@ def failures(runtime: Any) -> tuple[type[BaseException], ...]:
     )
     own = tuple(getattr(state, name) for name in names if hasattr(state, name))
     return (*own, RuntimeError, ValueError, MemoryError)
+
+
+def explained(title: str, provider: str, said: str) -> OutOfMemoryError | EngineError:
+    """The error for what the runtime said of a model (its file name) on a provider (its title)."""
+    text = said.casefold()
+    if any(sign in text for sign in ("out of memory", "failed to allocate", "bad_alloc", "cuda failure 2:")):
+        return OutOfMemoryError(f"{title} found no memory on {provider}.")
+    return EngineError(f"{title} failed on {provider} ({first_line(said)}).")
+
+
+def first_line(text: str) -> str:
+    """Of what the runtime said."""
+    return text.strip().splitlines()[0][:300] if text.strip() else "no reason given"
