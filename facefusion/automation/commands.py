@@ -96,7 +96,13 @@ def doctor(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
 
     processor.settings.require_good()
     workspace = processor.workspace
-    checks = run_checks(workspace.root, processor.settings.current, workspace.models_dir)
+    checks = run_checks(
+        processor.settings.current,
+        inbox=workspace.inbox,
+        outbox=workspace.outbox,
+        state_dir=workspace.state_dir,
+        models_dir=workspace.models_dir,
+    )
     width = terminal_width()
     column = max(len(check.name) for check in checks)
     for check in checks:

@@ -20,6 +20,16 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def examined(root: Path, config: AutomationConfig) -> list[Check]:
+    return run_checks(
+        config,
+        inbox=root / "inbox",
+        outbox=root / "outbox",
+        state_dir=root / ".automation",
+        models_dir=root / "models",
+    )
+
+
 def by_name(findings: list[Check]) -> dict[str, Check]:
     return {finding.name: finding for finding in findings}
 
@@ -29,7 +39,7 @@ def test_a_complete_installation_is_well(root: Path) -> None:
     policy.accept(root / ".automation", policy.CURRENT_VERSION, "test")
     limits = LimitSettings(free_disk_megabytes=1)
     config = AutomationConfig(execution_providers=["cpu"], limits=limits)
-    findings = run_checks(root, config, root / "models")
+    findings = examined(root, config)
     assert [finding for finding in findings if not finding.ok] == []
     assert {"python", "packages", "models", "providers", "codecs", "use policy"} <= by_name(findings).keys()
     assert all(finding.text for finding in findings)
@@ -37,7 +47,7 @@ def test_a_complete_installation_is_well(root: Path) -> None:
 
 def test_an_empty_folder_is_explained_line_by_line(tmp_path: Path) -> None:
     config = AutomationConfig(execution_providers=["cpu"])
-    findings = by_name(run_checks(tmp_path, config, tmp_path / "models"))
+    findings = by_name(examined(tmp_path, config))
     for name in ("inbox", "models", "use policy"):
         assert not findings[name].ok
         assert findings[name].remedy, name
@@ -102,7 +112,7 @@ def test_an_examination_that_breaks_is_a_finding_and_the_others_go_on(
         raise RuntimeError("libx264.so is gone")
 
     monkeypatch.setattr(doctor, "check_codecs", broken)
-    findings = by_name(run_checks(root, AutomationConfig(execution_providers=["cpu"])))
+    findings = by_name(examined(root, AutomationConfig(execution_providers=["cpu"])))
     assert not findings["codecs"].ok
     assert "libx264.so is gone" in findings["codecs"].text
     assert findings["providers"].ok
