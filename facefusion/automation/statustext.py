@@ -173,7 +173,8 @@ def _running(job: JobView) -> str:
 def progress_facts(job: JobView) -> list[str]:
     """How far a running job is: frames, speed, time left; each only where there is something to say."""
     facts = []
-    if job.frames_done or job.frames_total:
+    counts = job.stage != "preparing"  # there a number only says that the worker is alive
+    if counts and (job.frames_done or job.frames_total):
         facts.append(progress(job.frames_done, job.frames_total, "frame"))
     if job.frames_per_second:
         facts.append(f"{job.frames_per_second:.{1 if job.frames_per_second < 10 else 0}f} frames/s")

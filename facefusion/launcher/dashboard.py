@@ -302,9 +302,9 @@ def _queue_title(snapshot: Snapshot) -> str:
 def _fit(sections: Sequence[Section], room: int) -> Iterable[Text]:
     """Give every section one row, then its least, then all in turn; what does not fit is counted.
 
-    Where even that is too much, the empty rows between sections go first.
+    Where even the least is too much, the empty rows between sections go first.
     """
-    roomy = room >= 3 * len(sections)
+    roomy = room >= sum(2 + min(section.least, len(section.lines)) for section in sections)
     granted = [1] * len(sections)
     left = room - (3 if roomy else 2) * len(sections)
     for wanted in ([section.least for section in sections], [len(section.lines) for section in sections]):

@@ -90,6 +90,18 @@ def test_a_long_hint_is_whole_where_there_are_rows_for_it(height: int, rows: int
     assert (" ".join(foot) == hint) is (rows > 1)
 
 
+def test_on_a_small_screen_what_helps_comes_before_empty_rows() -> None:
+    few = replace(BUSY, waiting=BUSY.waiting[:3], files=BUSY.files[:1])
+    assert any("Copy it again." in row for row in drawn(few, width=80, height=24))
+
+
+def test_signs_of_life_while_a_job_is_prepared_are_no_frames() -> None:
+    job = replace(BUSY.running[0], stage="preparing", frames_done=7, frames_total=None, seconds_left=None)
+    picture = "\n".join(drawn(replace(BUSY, running=(job,), results=())))
+    assert "preparing the face" in picture
+    assert "7 frames" not in picture
+
+
 def test_the_queue_is_grouped_by_face() -> None:
     rows = drawn(BUSY)
     start = next(index for index, row in enumerate(rows) if row.startswith("Next"))
