@@ -21,8 +21,9 @@ Both are one JSON object with `"schema": 1`. Keys are only ever added; a change 
     gate            what the content gate looked at and found; null where the job never came that far
     swap            what was really done (`facefusion.pipeline.SwapResult`): engine, provider, models by
                     SHA-256, frames, frames_swapped, tracks, timings in seconds by stage, media, left_out
-                    (processors of the quality preset that no installed model serves: information); null
-                    where the job never came that far
+                    (processors of the quality preset that no installed model serves: information),
+                    resumed ({"frame", "seconds_before"} where the work went on after an interruption, else
+                    null); null where the job never came that far
     warnings        everything else done differently from what was asked, in sentences
     failure         {"category", "message", "remedy", "detail"}, or null
 
