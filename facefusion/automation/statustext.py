@@ -5,6 +5,7 @@ Nothing is said twice: a file whose job stands in one of the lists above is only
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -115,7 +116,7 @@ def _how(snapshot: Snapshot) -> str:
 
 
 def _start_command(root: str) -> str:
-    place = "" if root == str(program_dir()) else f" --root {root}"
+    place = "" if root == str(program_dir()) else f" --root {shlex.quote(root)}"
     return f"python simple_auto_processor.py{place}"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -93,7 +95,7 @@ def run_demo(
     the person's own targets ask which face is meant.
 
     Returns:
-        0 if both results are there, 1 if one failed, 130 if it was stopped.
+        0 if both results are there, 1 if one failed or there was no room, 130 if it was stopped.
 
     Raises:
         FaceFusionError: samples cannot be fetched, or the daemon cannot start.
@@ -104,20 +106,27 @@ def run_demo(
         "Demonstration: the face of one person goes into a clip and a photo of another.", style="bold"
     )
     pairs = [(media.face, media.clip), (media.face, media.photo)]
+    began = time.time()
     with (
         _demo_settings(workspace, config) as settings,
         watch_daemon(console, ["Stop with Ctrl-C or q."], full_screen=False) as show,
     ):
-        records = make_processor(workspace.root, settings).process_videos_batch(pairs, show)
+        last = LastSnapshot(show)
+        records = make_processor(workspace.root, settings).process_videos_batch(pairs, last)
     succeeded = [_print_record(console, record) for record in records]
+    if records and all(record.finished_at < began for record in records):
+        console.print("    (from an earlier demonstration: what is done is not done again)", style="dim")
     places = [("Source face", media.face), ("Original clip", media.clip), ("Original photo", media.photo)]
     _print_places(console, [*places, ("Results", workspace.outbox), _report(workspace)])
     if len(records) < len(pairs):
+        if last.snapshot is not None and last.snapshot.paused:
+            console.print(f"Not finished: {safe(last.snapshot.paused)}", markup=False)
+            return 1
         console.print("Stopped before it was finished; the same command goes on with it.")
         return STOPPED
     if not all(succeeded):
         return 1
-    place = "" if workspace.root == program_dir() else f" --root {near(workspace.root)}"
+    place = "" if workspace.root == program_dir() else f" --root {shlex.quote(near(workspace.root))}"
     console.print(f"Now your own: python3 launch_automation.py{place}", style="bold", markup=False)
     return 0
 

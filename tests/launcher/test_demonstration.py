@@ -1,17 +1,26 @@
 """`--demo`, with the real daemon, engine, models and codecs."""
 
+import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
+from snapshots import BASE
 
+from facefusion.automation.workspace import Workspace
+from facefusion.config import AutomationConfig
+from facefusion.launcher import session
 from facefusion.launcher.demo import CLIP_FILE, make_demo_media
 from facefusion.models.samples import Samples
+from facefusion.reports.records import JobRecord
 
 SCRIPT = Path(__file__).with_name("real_start.py")
 
@@ -55,6 +64,9 @@ def test_the_demonstration_gives_playable_results_and_leaves_the_inbox_alone(tmp
     assert second.returncode == 0, second.stdout + second.stderr
     assert clip.stat().st_mtime_ns == written
     assert "started" not in second.stdout
+    assert "from an earlier demonstration" in second.stdout
+    assert "from an earlier demonstration" not in first.stdout
+    assert "not been accepted" not in second.stdout
 
 
 @pytest.fixture
@@ -63,6 +75,32 @@ def samples(tmp_path: Path) -> Samples:
     cv2.imwrite(str(tmp_path / "group.png"), cv2.resize(picture, (1280, 886), interpolation=cv2.INTER_CUBIC))
     cv2.imwrite(str(tmp_path / "face.png"), cv2.resize(picture, (512, 512), interpolation=cv2.INTER_CUBIC))
     return Samples(astronaut=tmp_path / "face.png", group=tmp_path / "group.png")
+
+
+class WithoutRoom:
+    """A daemon whose disk is full."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def run(self, on_snapshot: object = None) -> int:
+        return 0
+
+    def process_videos_batch(self, pairs: object, on_snapshot: Any = None) -> list[JobRecord]:
+        on_snapshot(replace(BASE, state="paused", paused="The disk is full."))
+        return []
+
+
+def test_a_demonstration_that_finds_no_room_says_so(
+    samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "ensure_samples", lambda *_, **__: samples)
+    workspace = Workspace.of(tmp_path, AutomationConfig())
+    workspace.prepare_state()
+    console = Console(file=io.StringIO(), width=100)
+    with console.capture() as captured:
+        assert session.run_demo(console, workspace, AutomationConfig(), WithoutRoom) == 1
+    assert "Not finished: The disk is full." in captured.get()
 
 
 def test_the_clip_is_made_once_and_always_the_same(samples: Samples) -> None:
