@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -83,6 +84,18 @@ class ProgressClock:
         left = max(0.0, ((self._total or 0) - done) / speed) if known else None
         total = max(self._total, done) if self._total else None
         self._tell(SwapProgress(stage, done, total, speed, left))
+
+    @contextmanager
+    def pausing(self, done: int) -> Iterator[None]:
+        """Tell that work goes on where no frame is counted for more than a moment."""
+        asked = itertools.count()
+
+        def tell() -> None:
+            if next(asked):
+                self._tell(SwapProgress("finishing", done, self._total, 0.0, None))
+
+        with signs_of_life(tell):
+            yield
 
     @contextmanager
     def finishing(self, done: int) -> Iterator[None]:

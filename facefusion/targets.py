@@ -218,7 +218,8 @@ def _swap_video(
                 clock.tick(index + 1, again=True)
                 return
             if parts is not None and parts.due():
-                parts.cut(attempt.memory())
+                with clock.pausing(ledger.frames):  # a slow encoder holds many pictures
+                    parts.cut(attempt.memory())
             if request.inspector is not None:
                 request.inspector.inspect(task.frame, task.frame.seconds)
             writer.write(task.frame)

@@ -69,7 +69,7 @@ class PictureEncoder:
     """Turns pictures into packets whose decoding times run through, however often it is opened anew.
 
     Encoders begin with decoding times before the first picture, by the length of as many pictures as they
-    reorder. At the beginning of a further part these would collide with the end of the part before wherever
+    reorder. At the beginning of a further part these would collide with the end of the part before where
     pictures last differently long; so its first packets get the times of the pictures that many places
     earlier, as inside a part.
 
@@ -106,7 +106,8 @@ class PictureEncoder:
         self._shown: deque[int] = deque(maxlen=_DEEPEST)
         self._begin: int | None = None  # time of the first picture since it was opened
         self._given = 0  # packets since then
-        self._before: list[int] | None = None  # times that the first packets of a further part get
+        self._before: list[int] | None = None  # times for the first packets of a further part
+        self._last: int | None = None  # decoding time of the last packet
         self.depth = 0
 
     @property
@@ -144,9 +145,12 @@ class PictureEncoder:
             raise EngineError(f"{self._wanted.settings.encoder} does not begin alike each time.")
         self._go_on()
 
-    def passed(self, stamp: int) -> None:
-        """A picture was encoded by an earlier attempt."""
+    def passed(self, stamp: int, packets: list[Any]) -> None:
+        """A picture was encoded by an earlier attempt, and these packets are muxed meanwhile."""
         self._shown.append(stamp)
+        for packet in packets:
+            packet.stream, packet.time_base = self.stream, self._wanted.time_base
+            self._last = packet.dts
 
     def resume(self, depth: int) -> None:
         """What comes next is a further part behind the pictures that have passed."""
@@ -179,6 +183,9 @@ class PictureEncoder:
                 self.depth += packet.dts is not None and packet.dts < self._begin
             elif self._given < len(self._before):
                 packet.dts = self._before[self._given]
+            elif packet.dts is not None and self._last is not None:
+                packet.dts = max(packet.dts, self._last + 1)
+            self._last = packet.dts
             self._given += 1
             duration = self._durations.pop(packet.pts, 0)
             if duration:

@@ -165,19 +165,24 @@ class VideoWriter:
 
         Raises:
             StorageError: see the class.
-            VerificationError: it was made of another frame; what was kept is gone.
+            VerificationError: it was made of another frame, or is refused; what was kept is gone.
         """
         assert self._segments is not None
         with self._storage():
             stamp, packets = next(self._replay)
-            if stamp != self._next(frame):
-                self._segments.forget("What was finished was made of other pictures.")
-                raise VerificationError(f"{self.info.path.name} is read otherwise than before.")
+            self._encoder.passed(stamp, packets)
+            try:
+                if stamp != self._next(frame):
+                    raise av.error.InvalidDataError(errno.EINVAL, "it is read otherwise than before")
+                for packet in packets:
+                    self._mux_one(packet)
+            except av.error.FFmpegError as error:
+                if error.errno in _STORAGE_ERRORS:
+                    raise
+                self._segments.forget("What was finished does not fit.")
+                name, why = self.info.path.name, error.strerror
+                raise VerificationError(f"What was finished of {name} does not fit ({why}).") from error
             self._last_duration = frame.av_frame.duration or self._last_duration
-            self._encoder.passed(stamp)
-            for packet in packets:
-                packet.stream, packet.time_base = self._encoder.stream, self._time_base
-                self._mux_one(packet)
             self._copier.pump(float(stamp_of(frame) * self._time_base))
             if self.frames == self.kept:
                 self._encoder.resume(self._segments.memory["depth"])
