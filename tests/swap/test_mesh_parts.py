@@ -25,8 +25,9 @@ from facefusion.swap.mesh.grain import (
 from facefusion.swap.mesh.kernels import foreign, interpolate, rasterise, weighted_means
 from facefusion.swap.mesh.light import (
     LightTransfer,
-    SlowMean,
+    UsualColours,
     colour_depth,
+    colour_tone,
     read_colours,
     vertex_colours,
     with_depth,
@@ -173,7 +174,7 @@ def test_colours_are_read_where_the_landmarks_are(astronaut: Portrait) -> None:
 def test_the_light_is_the_ratio_of_target_to_source(source_astronaut: MeshSource, gain: float) -> None:
     source = source_astronaut
     light = source.light.transfer(
-        source.colours, source.confidence, source.colours * np.float32(gain), SlowMean(1)
+        source.colours, source.confidence, source.colours * np.float32(gain), UsualColours()
     )
     assert np.median(np.abs(light.gain - gain)) < 0.06
 
@@ -183,8 +184,8 @@ def test_what_is_not_skin_has_no_say_in_the_light(models: Models, source_astrona
     colours = source.colours.copy()
     lips = list(models.topology.lips)
     colours[lips] = (20, 20, 250)
-    painted = source.light.transfer(source.colours, source.confidence, colours, SlowMean(1))
-    plain = source.light.transfer(source.colours, source.confidence, source.colours, SlowMean(1))
+    painted = source.light.transfer(source.colours, source.confidence, colours, UsualColours())
+    plain = source.light.transfer(source.colours, source.confidence, source.colours, UsualColours())
     assert np.abs(painted.gain - plain.gain).max() < 0.02
 
 
@@ -206,18 +207,18 @@ def test_a_face_does_not_differ_from_itself(models: Models, shape: Floats) -> No
 
 def test_the_smile_of_the_source_is_not_copied(models: Models, shape: Floats) -> None:
     """Neither its curve nor, for the most part, its width: an O of the target must not become a grin."""
-    smiling = shape.copy()
     lips = list(LIPS)
-    aside = (shape[lips, 0] - shape[lips, 0].mean()) / np.abs(shape[lips, 0] - shape[lips, 0].mean()).max()
-    smiling[lips, 0] += 0.12 * aside
+    resting, smiling = shape.copy(), shape.copy()
+    resting[lips, 0] *= 0.5 / mouth_width(shape)
+    aside = shape[lips, 0] / np.abs(shape[lips, 0]).max()
     smiling[lips, 1] -= 0.10 * aside**2
-    moved = shape + shape_difference(smiling, shape, models.tables, 1.0)
+    moved = resting + shape_difference(smiling, resting, models.tables, 1.0)
 
     def rise(points: Floats) -> float:
         return float(points[[13, 14], 1].mean() - points[[78, 308], 1].mean())
 
-    assert abs(rise(moved) - rise(shape)) < 0.01
-    assert mouth_width(moved) - mouth_width(shape) < 0.4 * (mouth_width(smiling) - mouth_width(shape))
+    assert abs(rise(moved) - rise(resting)) < 0.01
+    assert mouth_width(moved) - mouth_width(resting) < 0.4 * (mouth_width(smiling) - mouth_width(resting))
 
 
 def test_lips_do_not_fold_over_the_skin_for_a_source_that_laughs(models: Models, shape: Floats) -> None:
@@ -309,11 +310,23 @@ def test_a_deeply_coloured_source_becomes_as_pale_as_the_target() -> None:
     pale = np.tile(np.array([[150.0, 170.0, 200.0]], np.float32), (468, 1))
     deep = with_depth(pale, 1.8)
     weights = np.ones(468, np.float32)
-    depth = colour_depth(deep, pale, weights)
+    depth = float(colour_depth(deep, pale, weights)[0])
     assert with_depth(deep, depth) == pytest.approx(pale, abs=1.5)
     grey = np.full((468, 3), 160, np.float32)
     assert colour_depth(grey, pale, weights) == 1.0
     assert with_depth(grey, 0.4) == pytest.approx(grey, abs=0.1)
+
+
+def test_shadows_are_as_deep_and_lights_as_pale_as_the_targets() -> None:
+    brightness = np.linspace(60, 240, 468, dtype=np.float32)[:, None]
+    even = brightness * np.array([[0.9, 0.97, 1.08]], np.float32)
+    film = with_depth(even, 1.0)
+    film += (even - even @ np.array([0.114, 0.587, 0.299], np.float32)[:, None]) * (1.5 - brightness / 100)
+    weights = np.ones(468, np.float32)
+    _, dark, light = colour_tone(even, film, weights)
+    assert dark > 1.2
+    assert light < 0.8
+    assert colour_tone(film, film, weights)[1:] == pytest.approx(1.0, abs=0.01)
 
 
 # -- in front of the face -----------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from facefusion.swap.mesh.geometry import (
 )
 from facefusion.swap.mesh.grain import SoftnessControl, sharpness_of_middle
 from facefusion.swap.mesh.kernels import rasterise, shade
-from facefusion.swap.mesh.light import Light, SlowMean, read_colours
+from facefusion.swap.mesh.light import Light, UsualColours, read_colours
 from facefusion.swap.mesh.occlusion import OcclusionModel
 from facefusion.swap.mesh.source import MeshSource, prepare_source
 
@@ -91,7 +91,7 @@ class _TrackModel:
         shape: (468, 3) mean canonical shape.
         difference: towards the source; None when the mean has moved on since it was worked out.
         open_lids: (2,) opening of the eyes when they are open.
-        usual_depth: of the source's colours over this target.
+        usual: colours of this target.
     """
 
     def __init__(self, tables: MeshTables) -> None:
@@ -99,7 +99,7 @@ class _TrackModel:
         self.shape: Floats | None = None
         self.count = 0
         self.softness = SoftnessControl()
-        self.usual_depth = SlowMean(30)
+        self.usual = UsualColours()
         self.difference: Floats | None = None
         self.open_lids = np.zeros(2, np.float32)
         self._lids: list[Floats] = []
@@ -158,7 +158,7 @@ class MeshPainter:
                 np.clip(np.sqrt(self._source.lids / (model.open_lids + 1e-6)), 0.88, 1.15), np.float32
             ),
             np.maximum(_own_lids(opening), self._shut),
-            source.light.transfer(source.colours, trust, colours, model.usual_depth),
+            source.light.transfer(source.colours, trust, colours, model.usual),
             hidden,
             model.softness.variant,
         )
@@ -229,7 +229,7 @@ class MeshPainter:
         colour, alpha = np.empty_like(target), np.empty((height, width), np.uint8)
         shade(
             ids, weights, tables.triangles, attributes, source.atlas[level][manner.variant], target,
-            own, spare, eyes, openings, manner.light.depth, source.tint, colour, alpha,
+            own, spare, eyes, openings, manner.light.depth, manner.light.tone, source.tint, colour, alpha,
         )  # fmt: skip
         np.minimum(alpha, fading_silhouette(ids >= 0, size), out=alpha)
         return Patch(box, colour, alpha)

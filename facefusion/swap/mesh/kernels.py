@@ -176,6 +176,7 @@ def shade(
     eyes: Array,
     openings: Array,
     depth: float,
+    tone: Array,
     tint: float,
     colour: Array,
     alpha: Array,
@@ -195,6 +196,8 @@ def shade(
             in the texture; reach of the iris' shift in radii; 1 if in use.
         openings: (h, w) uint8, how much a pixel belongs to the opening of an eye.
         depth: factor for the depth of the texture's colours, see `light.colour_depth`.
+        tone: (3,) brightness of the target; factors for the depth of the lit colours where it is a quarter
+            darker and a quarter lighter, see `light.colour_tone`.
         tint: (r - b) / (r + b) of the source's skin; 0 where it has none. Highlights have less of it, because
             they have the colour of the lamp: of the light only its brightness is carried to them.
         colour: (h, w, 3) uint8, written.
@@ -248,6 +251,13 @@ def shade(
             for k in range(3):
                 gain = inner[k] + (broad - inner[k]) * white
                 sample[k] = (grey + (sample[k] - grey) * np.float32(depth)) * gain
+            lit = _luma(sample)
+            place = min(
+                max(np.float32(2.0) * lit / tone[0] - np.float32(1.5), np.float32(-0.5)), np.float32(1.5)
+            )
+            deeper = tone[1] + (tone[2] - tone[1]) * place
+            for k in range(3):
+                sample[k] = lit + (sample[k] - lit) * deeper
             if own[y, x] > 0:
                 part = np.float32(own[y, x]) * byte
                 mx = u * attributes[a, 2] + v * attributes[b, 2] + w * attributes[c, 2]
@@ -293,8 +303,8 @@ def warm_up() -> None:
     weighted_means(np.ones((3, 3), np.float32), vertices, np.ones(3, np.float32))
     foreign(vertices[None], vertices[None])
     attributes = np.zeros((3, 13), np.float32)
-    eyes = np.zeros((2, 8), np.float32)
+    eyes, tone = np.zeros((2, 8), np.float32), np.ones(3, np.float32)
     shade(
-        ids, weights, triangles, attributes, image, image, mask, mask, eyes, mask, 1.0, 0.1,
+        ids, weights, triangles, attributes, image, image, mask, mask, eyes, mask, 1.0, tone, 0.1,
         image.copy(), mask.copy(),
     )  # fmt: skip

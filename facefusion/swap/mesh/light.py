@@ -8,6 +8,7 @@ the light's. What remains is one matrix product per frame.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -66,12 +67,14 @@ class Light:
     Attributes:
         gain: (468, 3) factor that turns source colours of the target's depth into the target's light.
         depth: factor for the depth of the source's colours, see `colour_depth`.
+        tone: (3,) float32, what `colour_tone` says: brightness of the face, factors for dark and for light.
         skin: (468, 3) float32 BGR, the target's bare skin in that light.
     """
 
     gain: Floats
     skin: Floats
     depth: float
+    tone: Floats
 
 
 class LightTransfer:
@@ -116,20 +119,25 @@ class LightTransfer:
         return np.asarray(1.0 - 0.995 * doubt, np.float32)
 
     def transfer(
-        self, source: Floats, source_confidence: Floats, target: Floats, usual_depth: SlowMean
+        self, source: Floats, source_confidence: Floats, target: Floats, usual: UsualColours
     ) -> Light:
         """Light of a target with colours `target` for a source with colours `source`, both (468, 3) BGR.
 
         Args:
-            usual_depth: of this target so far; told of this moment's.
+            usual: what this target has shown so far; told of this moment.
         """
         confidence = self.confidence(target) * source_confidence
-        depth = usual_depth.take(colour_depth(source, target, confidence * self._skin))
-        ratio = np.log((target + 6.0) / (np.maximum(with_depth(source, depth), 0.0) + 6.0))
+        weights = confidence * self._skin
+        depth = float(usual.depth.take(colour_depth(source, target, weights))[0])
+        deepened = np.maximum(with_depth(source, depth), 0.0)
+        ratio = np.log((target + 6.0) / (deepened + 6.0))
         both = self.smooth(np.concatenate([ratio, target], axis=1), confidence)
         gain = both[:, :3]
         gain = gain + _EVENNESS * (gain[self.trusted].mean(axis=0) - gain)
-        return Light(np.exp(np.clip(gain, -2.0, 1.6)), np.ascontiguousarray(both[:, 3:]), depth)
+        gain = np.exp(np.clip(gain, -2.0, 1.6))
+        brightness, *factors = colour_tone(deepened * gain, target, weights)
+        tone = np.array([brightness, *usual.tone.take(np.array(factors))], np.float32)
+        return Light(gain, np.ascontiguousarray(both[:, 3:]), depth, tone)
 
 
 class SlowMean:
@@ -142,16 +150,24 @@ class SlowMean:
     def __init__(self, memory: int) -> None:
         self._memory = memory
         self._count = 0
-        self._mean = 0.0
+        self._mean = np.zeros(1)
 
-    def take(self, value: float) -> float:
-        """Take in a value; answers the mean."""
+    def take(self, value: NDArray[Any]) -> NDArray[Any]:
+        """Take in a value, always of the same shape; answers the mean."""
         self._count += 1
-        self._mean += (value - self._mean) / min(self._count, self._memory)
+        self._mean = self._mean + (value - self._mean) / min(self._count, self._memory)
         return self._mean
 
 
-def colour_depth(source: Floats, target: Floats, weights: Floats) -> float:
+class UsualColours:
+    """How deep the colours of a target are, on the whole and in its shadows and lights."""
+
+    def __init__(self, memory: int = 30) -> None:
+        self.depth = SlowMean(memory)
+        self.tone = SlowMean(memory)
+
+
+def colour_depth(source: Floats, target: Floats, weights: Floats) -> NDArray[Any]:
     """How much deeper the target's skin colour is than the source's: the factor for its distance from grey.
 
     A lamp's colour lies on skin, but not on highlights, and shadows of a warm photo are redder than its skin.
@@ -162,14 +178,43 @@ def colour_depth(source: Floats, target: Floats, weights: Floats) -> float:
         weights: (468,) how far each point shows skin in both.
 
     Returns:
-        0.3 to 1.3; 1 where the source has hardly any colour.
+        (1,) 0.3 to 1.3; 1 where the source has hardly any colour.
     """
     own, wanted = (
         float(np.average(colours[:, 2] - colours[:, 0], weights=weights)) for colours in (source, target)
     )
     brightness = float(np.average(target, axis=0, weights=weights).mean())
     own *= brightness / (float(np.average(source, axis=0, weights=weights).mean()) + 1e-6)
-    return float(np.clip(wanted / own, 0.3, 1.3)) if own > 0.08 * brightness else 1.0
+    return np.clip([wanted / own], 0.3, 1.3) if own > 0.08 * brightness else np.ones(1)
+
+
+def colour_tone(drawn: Floats, target: Floats, weights: Floats) -> Floats:
+    """How the depth of colour must change between shadows and lights to do so as in the target.
+
+    Films and flashes leave highlights white and shadows deep; other cameras do not. So how deep colours are
+    is told as a straight line over brightness for both.
+
+    Args:
+        drawn, target: (468, 3) BGR, the source in the target's light, and the target.
+        weights: (468,) how far each point shows skin in both.
+
+    Returns:
+        (3,) the target's mean brightness; factors for the distance from grey of what is a quarter darker and
+        a quarter lighter than that.
+    """
+    brightness = float(np.average(target @ _LUMA, weights=weights)) + 1e-3
+    ends = []
+    for colours in (target, drawn):
+        luma = colours @ _LUMA
+        depth = (colours[:, 2] - colours[:, 0]) / (luma + 8.0)
+        place = luma / brightness - 1.0
+        middle, mean = (np.average(values, weights=weights) for values in (place, depth))
+        spread = np.average((place - middle) ** 2, weights=weights) + 0.004
+        slope = np.average((place - middle) * (depth - mean), weights=weights) / spread
+        ends.append(np.maximum(mean + slope * (np.array([-0.25, 0.25]) - middle), 0.0))
+    wanted, has = ends
+    factors = np.clip((wanted + 0.05) / (has + 0.05), 0.75, 1.33)
+    return np.array([brightness, *factors], np.float32)
 
 
 def with_depth(colours: Floats, depth: float) -> Floats:
