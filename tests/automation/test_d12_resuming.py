@@ -6,7 +6,7 @@ import shutil
 import signal
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import av
 import numpy as np
@@ -19,8 +19,10 @@ from facefusion.automation.database import Database
 from facefusion.automation.finishing import keep_name
 from facefusion.automation.job import JobState
 from facefusion.automation.jobs import JobQueue
+from facefusion.automation.statustext import STAGES
 from facefusion.automation.workspace import program_dir
 from facefusion.checkup.benchmark_media import make_clip
+from facefusion.jobspec import SwapProgress
 from facefusion.media.segments import Keeping
 from facefusion.models.manager import ModelManager
 from facefusion.models.samples import Samples, ensure_samples
@@ -238,3 +240,8 @@ def test_nothing_is_kept_of_what_is_purged_cancelled_or_done(open_job: tuple[Ben
     bench.run_once()
     assert not folder.exists()
     assert bench.leftovers() == []
+
+
+def test_status_has_words_for_every_stage() -> None:
+    assert set(get_args(get_type_hints(SwapProgress)["stage"])) <= set(STAGES)
+    assert STAGES["resuming"] == "looking again at the part that is done"
