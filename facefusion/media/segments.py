@@ -205,9 +205,10 @@ class Segments:
 
     def close(self) -> None:
         """Leave whole parts for the next attempt, and nothing else."""
-        if self._out is not None:
-            self._out.close()
-            self._out = None
+        out, self._out = self._out, None
+        with contextlib.suppress(OSError):  # what is still to be written finds no room
+            if out is not None:
+                out.close()
         with contextlib.suppress(OSError):
             self._unfinished.unlink(missing_ok=True)
 

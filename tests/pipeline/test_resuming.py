@@ -405,6 +405,25 @@ def test_what_cannot_be_kept_costs_nothing_but_the_keeping(
     assert result.frames == len(read_clip(attempts.output)[0]) == 40
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_disk_that_is_full_for_what_is_kept_alone_does_not_stop_the_job(
+    attempts: Attempts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write = segments.Segments._write
+
+    def full(parts: segments.Segments, content: bytes) -> None:
+        if parts._out is None:
+            parts._folder.mkdir(exist_ok=True)
+            parts._unfinished.symlink_to("/dev/full")
+        write(parts, content)
+
+    monkeypatch.setattr(segments.Segments, "_write", full)
+    result = attempts.run()
+    assert "No space left on device" in caplog.text
+    assert attempts.parts == []
+    assert result.frames == len(read_clip(attempts.output)[0]) == 40
+
+
 def test_only_the_user_can_read_what_is_kept(attempts: Attempts) -> None:
     attempts.interrupt(36)
     assert (attempts.folder / "kept").stat().st_mode & 0o777 == 0o700
