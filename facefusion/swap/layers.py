@@ -22,6 +22,7 @@ from facefusion.swap.contract import Canvas, Patch
 from facefusion.swap.cpu_bench import CPU
 from facefusion.swap.device_bench import DeviceBench
 from facefusion.system.networks import NetworkFactory
+from facefusion.system.onnx_runtime import first_line
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ class Benches:
                 return job(DeviceBench(device))
         except (RuntimeError, EngineError, OutOfMemoryError) as error:  # torch's are RuntimeErrors
             logging.getLogger(__name__).info("The device failed.", exc_info=True)
-            networks.leave_device(f"it failed ({error})")
+            networks.leave_device(f"it failed ({first_line(str(error))})")
         return job(CPU)
 
 

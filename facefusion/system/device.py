@@ -217,10 +217,6 @@ class BoundSession:
         replay()
         self._graphs[size] = _Graph(replay, own, outputs, _shapes(feeds, size))
 
-    def forget_graphs(self) -> None:
-        """Run step by step again."""
-        self._graphs.clear()
-
     @property
     def graphs(self) -> tuple[int, ...]:
         """Batches that were recorded."""

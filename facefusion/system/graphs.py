@@ -1,7 +1,9 @@
 """CUDA graphs: the steps of a network recorded once and repeated in one call, where that was measured to pay.
 
 A graph needs fixed buffers, so it is recorded for a few sizes of batch, and smaller batches are filled up.
-Recording must not be disturbed by other work on the device: it happens while the network is opened.
+Recording must not be disturbed by other work on the device: it happens while the network is opened. And ONNX
+Runtime keeps what was recorded by thread: another one would record anew, amid everybody's work. So
+all calls of such a session are made by one thread.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +26,25 @@ _TOLERANCE = 1e-2
 _OPTION = {"enable_cuda_graph": "1"}
 
 
+class OneThread:
+    """A session whose runs are all made by the same thread, which ends with it."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._thread = ThreadPoolExecutor(1, "recorded")
+
+    def run(self, *given: Any) -> Any:
+        """See `onnxruntime.InferenceSession`."""
+        return self._thread.submit(self._session.run, *given).result()
+
+    def run_with_iobinding(self, *given: Any) -> None:
+        """See `onnxruntime.InferenceSession`."""
+        self._thread.submit(self._session.run_with_iobinding, *given).result()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+
 def record_graphs(networks: NetworkFactory, network: Network) -> float:
     """Have a network on CUDA run as graphs if they compute the same and are faster.
 
@@ -33,7 +56,8 @@ def record_graphs(networks: NetworkFactory, network: Network) -> float:
         return 0.0
     try:
         with device.work():
-            recorded = BoundSession(device, networks.create(network.model, "cuda", _OPTION), capture=True)
+            session = OneThread(networks.create(network.model, "cuda", _OPTION))
+            recorded = BoundSession(device, session, capture=True)
             gain = _gain(device, network, plain, recorded)
     except networks.failures:
         # Networks of which a step runs on the processor cannot be recorded; they run as they did.

@@ -203,7 +203,7 @@ class Network:
         )
         self._feeds = model.feeds if isinstance(model, Graph) else {}
         self._options: tuple[Any, ...] = ()
-        device = self.device
+        device = self._factory.device  # of one that was left, the session does not share the stream
         bindable = device is not None and device.serves(self._provider) and not self._feeds
         self.bound = BoundSession(device, self._session) if device is not None and bindable else None
         ports = (port_of(value) for value in self._session.get_inputs())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -184,6 +186,38 @@ def test_recorded_runs_take_over_where_they_are_faster(opened: Any, monkeypatch:
     pictures = synthetic.rng(3).random((3, 3, 32, 32)).astype(np.float32)
     plain = network.run_batch({"target": pictures}, {"source": source})  # from NumPy, for who needs that
     np.testing.assert_allclose(plain, before[1], atol=1e-6)
+
+
+def test_one_thread_runs_what_was_recorded(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runtime keeps recordings by thread; another thread's call would record again, amid other work."""
+    devices, network = opened
+    create, threads = devices.create, []
+
+    class Noting:
+        def __init__(self, session: Any) -> None:
+            self._session = session
+
+        def run(self, *given: Any) -> Any:
+            threads.append(threading.get_ident())
+            return self._session.run(*given)
+
+        def run_with_iobinding(self, *given: Any) -> None:
+            threads.append(threading.get_ident())
+            self._session.run_with_iobinding(*given)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._session, name)
+
+    devices.create = lambda *given: Noting(create(*given))
+    monkeypatch.setattr(graphs, "_WORTH_IT", 1e-9)
+    assert graphs.record_graphs(devices, network) > 0.0
+    before = len(threads)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda size: result_of(network, size), (1, 3, 9)))
+    feeds = {"target": np.zeros((1, 3, 32, 32), np.float32), "source": np.zeros((1, 512), np.float32)}
+    network.run(feeds)
+    assert len(threads) >= before + 4
+    assert len(set(threads)) == 1
 
 
 def test_recorded_runs_that_compute_something_else_are_not_used(
