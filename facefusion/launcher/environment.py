@@ -196,17 +196,21 @@ class Environment:
         """The packages for NVIDIA, leaving one of the two onnxruntimes; without them all runs on the CPU."""
         pip = [str(self.python), "-I", "-m", "pip"]
         install = [*pip, "install", "--only-binary", ":all:"]
-        file = str(self.repository / CUDA)
+        file = self.repository / CUDA
+        lines = file.read_text(encoding="utf-8").splitlines()
+        runtime = [line for line in lines if line.startswith("onnxruntime-gpu")]
         self._announce("There is an NVIDIA driver: installing what its processor needs (about 6 GB) ...")
         try:
-            run_pip([*install, "--requirement", file], self._log_file)
+            try:
+                run_pip([*install, "--requirement", str(file)], self._log_file)
+            except FaceFusionError as error:  # what comes beside it may be missing for this computer
+                run_pip([*install, *runtime], self._log_file)
+                self._announce(f"Only onnxruntime-gpu could be installed of that. {error.message}")
         except FaceFusionError as error:
             self._announce(f"That did not work, so the processor does all the work. {error.message}")
             return
         # Both lie in one folder: removing the one takes files of the other with it.
         run_pip([*pip, "uninstall", "--yes", "onnxruntime"], self._log_file)
-        lines = (self.repository / CUDA).read_text(encoding="utf-8").splitlines()
-        runtime = [line for line in lines if line.startswith("onnxruntime-gpu")]
         run_pip([*install, "--force-reinstall", "--no-deps", *runtime], self._log_file)
 
     @contextlib.contextmanager

@@ -357,3 +357,15 @@ def test_packages_for_nvidia_that_cannot_be_had_are_said_and_not_tried_at_every_
     assert "the processor does all the work" in done.stdout
     assert onnxruntimes(with_driver) == ("cpu", ["onnxruntime"])
     assert "NVIDIA" not in with_driver.start().stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the imagined driver is a shell script")
+def test_what_is_missing_beside_onnxruntime_does_not_keep_it_from_the_graphics_processor(
+    with_driver: SmallCheckout,
+) -> None:
+    (with_driver.folder / "requirements-cuda.txt").write_text("onnxruntime-gpu==1.0\nalpha==9.0\n")
+    done = with_driver.start()
+    assert done.returncode == 7, done.stderr
+    assert "Only onnxruntime-gpu could be installed" in done.stdout
+    assert onnxruntimes(with_driver) == ("gpu", ["onnxruntime_gpu"])
+    assert "NVIDIA" not in with_driver.start().stdout
