@@ -121,6 +121,7 @@ class AgeModifier:
             shape = tuple(n or 1 for n in self._network.input("direction").shape)
             feeds["direction"] = np.full(shape, direction, np.float32)
             output = bench.denormalised(self._network.run(feeds)[0], contract.pixels)
+        bench.require_finite(output, self._network.title)
         after = bench.pictures(output)[0]
         # The picture that comes out may be larger than the one that went in; it shows the same.
         factor = len(after) / size

@@ -40,6 +40,7 @@ class FaceEnhancer:
         runner: BatchRunner | None = None,
     ) -> None:
         network.require("input", 1, 3, contract.size, contract.size)
+        self._title = network.title
         self._runner = runner or network
         self._contract = contract
         self._template = template
@@ -59,6 +60,7 @@ class FaceEnhancer:
         before = region.cut(affine, size)
         tensor = bench.tensor(before[None], self._contract.pixels)
         output = self._runner.run_batch({"input": tensor}, self._extra)
+        bench.require_finite(output, self._title)
         after = bench.pictures((output + 1.0) / 2.0)[0]
         mask = bench.put(box_mask(size), constant=True)
         return region.stamp(bench.mixed(before, after, self._blend), mask, affine)

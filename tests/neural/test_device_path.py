@@ -452,6 +452,16 @@ def test_numbers_that_are_none_fail_on_both_benches(
     assert devices.device is None and "not finite" in devices.warnings[0]
 
 
+def test_an_enhancer_whose_numbers_are_none_paints_nothing(
+    tmp_path: Path, networks: NetworkFactory, registry: Registry, astronaut: Portrait
+) -> None:
+    enhancer = enhancer_on(networks, registry, tmp_path, offset=float("nan"))
+    frame, view = PackedFrame(astronaut.picture), view_of(astronaut)
+    for benches in (Benches(networks), Benches()):
+        with pytest.raises(EngineError, match=r"e\.onnx computed numbers that are not finite"):
+            process(frame, view, [enhancer], benches=benches)
+
+
 def test_further_parts_of_another_engine_are_proved_too(
     install: Callable[..., Path], device: Device, tmp_path: Path
 ) -> None:
