@@ -334,12 +334,13 @@ class Daemon:
         return known and path not in self.catalogue.inbox.entries
 
     def _catch_up(self) -> None:
-        for job in self.book.refresh():
+        changed = self.book.refresh()
+        for job in changed:
             self.catalogue.job_changed(job.id)
             if job.state is JobState.RUNNING and job.stop_requested:
                 self.crew.stop_requested(job.id)
-            elif job.state in ENDED:  # cancelled while it waited to go on
-                self._outbox.remove_work_dir(keep_name(job))
+        # Of one that was cancelled while it waited to go on, nobody else removes what was kept.
+        self._outbox.remove_work_dirs({keep_name(job) for job in changed if job.state in ENDED})
 
     def _look(self) -> LookProcess | None:
         factory = self._options.look_factory

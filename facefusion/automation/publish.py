@@ -14,7 +14,7 @@ import re
 import shutil
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,6 +129,12 @@ class Outbox:
     def remove_work_dir(self, name: str) -> None:
         """Remove the folder of an attempt; what cannot be removed now is removed at the next start."""
         shutil.rmtree(self.work_root / name, ignore_errors=True)
+
+    def remove_work_dirs(self, names: Set[str]) -> None:
+        """Remove those of these folders that are there."""
+        for folder in _children(self.work_root) if names else ():
+            if folder.name in names:
+                self.remove_work_dir(folder.name)
 
     def tidy(self, keep: frozenset[str]) -> None:
         """Remove what an earlier run left unfinished.
