@@ -14,7 +14,7 @@ import json
 import logging
 import shutil
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -65,12 +65,11 @@ class Keeping:
 
 @dataclass(frozen=True)
 class _Part:
-    """A whole part on the disk: times of its pictures, number of packets, what was noted with it."""
+    """A whole part of an earlier attempt: times of its pictures, number of packets."""
 
     path: Path
     stamps: tuple[int, ...]
     packets: int
-    memory: Mapping[str, Any]
 
 
 class Segments:
@@ -100,6 +99,8 @@ class Segments:
         self._every = every
         self._alive = alive
         self._parts: list[_Part] = []
+        self._replay: Generator[tuple[int, list[Any]]] | None = None
+        self._count = 0  # of whole parts on the disk
         self._bytes = 0
         self._out: BinaryIO | None = None
         self._digest = hashlib.sha256()
@@ -116,14 +117,15 @@ class Segments:
         names = sorted(self._folder.glob("*.part")) if self._folder.is_dir() else []
         for path in names:
             self._alive()
-            part = self._whole(path)
-            if part is None:
+            account = self._whole(path)
+            if account is None:
                 logger.warning("What was kept of %d pictures on does not fit and is made anew.", self.frames)
                 break
-            self._parts.append(part)
+            self._parts.append(_Part(path, tuple(account["stamps"]), account["packets"]))
+            self._count += 1
             self._bytes += path.stat().st_size
-            self.frames += len(part.stamps)
-            self.memory = part.memory
+            self.frames += len(account["stamps"])
+            self.memory = account["memory"]
         if self._parts and self._is_tight():
             logger.warning("The disk is too full to go on with what was finished; it is made anew.")
             self._clear()
@@ -132,6 +134,10 @@ class Segments:
 
     def replay(self) -> Iterator[tuple[int, list[Any]]]:
         """For each finished picture its time stamp, and packets to be muxed meanwhile."""
+        self._replay = self._replayed()
+        return self._replay
+
+    def _replayed(self) -> Generator[tuple[int, list[Any]]]:
         for part in self._parts:
             with part.path.open("rb") as stream:
                 stream.seek(len(_MAGIC))
@@ -175,7 +181,7 @@ class Segments:
         account = {
             "fingerprint": self._fingerprint,
             "facts": self._facts,
-            "number": len(self._parts),
+            "number": self._count,
             "stamps": self._stamps,
             "packets": self._packets,
             "memory": dict(memory),
@@ -188,10 +194,10 @@ class Segments:
             out.write(_END.pack(len(text), self._digest.digest()))
             out.close()
             sync_file(self._unfinished)
-            path = self._folder / _name(len(self._parts))
+            path = self._folder / _name(self._count)
             self._unfinished.replace(path)
             sync_folder(self._folder)
-            self._parts.append(_Part(path, tuple(self._stamps), self._packets, memory))
+            self._count += 1
             self._bytes += path.stat().st_size
             self._begin()
             if self._is_tight():
@@ -205,6 +211,8 @@ class Segments:
 
     def close(self) -> None:
         """Leave whole parts for the next attempt, and nothing else."""
+        if self._replay is not None:
+            self._replay.close()  # Windows removes no file that is open
         out, self._out = self._out, None
         with contextlib.suppress(OSError):  # what is still to be written finds no room
             if out is not None:
@@ -221,7 +229,7 @@ class Segments:
 
     def _clear(self) -> None:
         self.close()
-        self.frames, self.memory, self._bytes = 0, {}, 0
+        self.frames, self.memory, self._bytes, self._count = 0, {}, 0, 0
         self._parts.clear()
         self._begin()
         self._remove(keep=set())
@@ -264,19 +272,18 @@ class Segments:
         return free < self._bytes + RESERVE_BYTES
 
     def _remove(self, keep: set[Path]) -> None:
-        with contextlib.suppress(OSError):
-            for path in (*self._folder.glob("*.part"), self._unfinished):
-                if path not in keep:
+        for path in (*self._folder.glob("*.part"), self._unfinished):
+            if path not in keep:
+                with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
 
-    def _whole(self, path: Path) -> _Part | None:
-        """A part as it was written; None if it was damaged, or belongs to something else."""
+    def _whole(self, path: Path) -> Any:
+        """The account of a part as it was written; None if it was damaged, or belongs to something else."""
         try:
             with path.open("rb") as stream:
                 account = self._checked(stream, path.stat().st_size)
-            if (account["fingerprint"], account["number"]) != (self._fingerprint, len(self._parts)):
-                return None
-            return _Part(path, tuple(account["stamps"]), account["packets"], account["memory"])
+            fits = (account["fingerprint"], account["number"]) == (self._fingerprint, self._count)
+            return account if fits else None
         except (OSError, ValueError, KeyError, TypeError, struct.error):
             return None
 

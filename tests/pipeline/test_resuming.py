@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from face_material import Image, read_clip, sound_packets, write_clip
 
@@ -19,7 +21,7 @@ from facefusion.config import AutomationConfig
 from facefusion.errors import CancelledError, EngineError, VerificationError
 from facefusion.media import segments
 from facefusion.media.encoding import PictureEncoder
-from facefusion.media.segments import Keeping
+from facefusion.media.segments import Keeping, Segments
 from facefusion.pipeline import SwapProgress, SwapRequest, SwapResult, SwapSession
 
 EVERY = 8
@@ -307,14 +309,59 @@ def test_a_result_that_is_not_what_it_should_be_is_not_made_of_the_same_parts_ag
 
 
 def test_a_target_that_is_read_otherwise_than_before_is_noticed(
-    attempts: Attempts, views: list[Image], tmp_path: Path
+    attempts: Attempts, views: list[Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempts.interrupt(36)
     stamps = [40 * number + 3 * (number == 20) for number in range(40)]
     attempts.target = write_clip(tmp_path / "other.mp4", views, stamps=stamps, sound=True)
-    with pytest.raises(VerificationError, match="otherwise than before"):
-        attempts.run()
+    remove, opened = Segments._remove, []
+
+    def look(kept: Segments, keep: set[Path]) -> None:
+        opened.extend(file.path for file in psutil.Process().open_files() if file.path.endswith(".part"))
+        remove(kept, keep)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Segments, "_remove", look)
+        with pytest.raises(VerificationError, match="otherwise than before"):
+            attempts.run()
+    assert opened == [], "what is open cannot be removed everywhere"
+    assert attempts.parts == []
     assert attempts.run().resumed is None
+
+
+def test_a_part_that_cannot_be_removed_keeps_no_other(
+    attempts: Attempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts.interrupt(36)
+    unlink = Path.unlink
+
+    def stubborn(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "000001.part":
+            raise PermissionError(13, "It is being used by another process")
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", stubborn)
+        kept = Segments(Keeping(attempts.folder / "kept"), "", 8)
+        kept.open(b"")
+    assert [path.name for path in attempts.parts] == ["000001.part"]
+
+
+def test_what_was_noted_with_earlier_parts_takes_no_memory(attempts: Attempts) -> None:
+    """A long film has hundreds of parts, and each notes all faces so far."""
+    kept = Segments(Keeping(attempts.folder / "kept"), "", 1)
+    kept.open(b"")
+    notes = [Note() for _ in range(5)]
+    watched = [weakref.ref(note) for note in notes]
+    for stamp in range(5):
+        kept.picture(stamp)
+        kept.finish(notes.pop())
+    assert len(attempts.parts) == 5
+    assert not [note for note in watched if note() is not None]
+
+
+class Note(dict[str, int]):
+    """A dictionary that can be watched."""
 
 
 def test_short_videos_are_not_taken_apart(attempts: Attempts) -> None:
