@@ -102,6 +102,8 @@ def test_times_and_sound_are_those_of_a_result_in_one_piece(
 
     if preset == "ultrafast":  # x264's choice of B-frames differs from run to run on pictures this small
         assert stream_packets(whole) == stream_packets(resumed)
+    if (encoder, preset) == ("libx264", "ultrafast"):
+        assert whole.read_bytes() == resumed.read_bytes()
     for result in (whole, resumed):
         decoded = [dts for _, dts, _, _ in stream_packets(result) if dts is not None]
         assert decoded == sorted(set(decoded)), "decoding times run through"
