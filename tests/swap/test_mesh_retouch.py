@@ -10,7 +10,7 @@ from face_material import Floats, Image, Models, Portrait
 from facefusion.faces.align import canonicalise
 from facefusion.swap.masks import grown_hull
 from facefusion.swap.mesh.kernels import interpolate, rasterise
-from facefusion.swap.mesh.retouch import Spread, relax_smile
+from facefusion.swap.mesh.retouch import Layout, relax_smile
 from facefusion.swap.mesh.source import MeshSource
 
 
@@ -19,7 +19,7 @@ def smiling(models: Models, astronaut: Portrait) -> Floats:
     return canonicalise(astronaut.face.points, models.topology.mirror)[1]
 
 
-def _spread(models: Models, source: MeshSource) -> Spread:
+def _layout(models: Models, source: MeshSource) -> Layout:
     side = source.atlas[0][0].shape[0]
     flat = np.concatenate([source.places, source.shape[:, 2:] * side], axis=1).astype(np.float32)
     ids, weights = rasterise(flat, models.tables.triangles, side, side)
@@ -27,7 +27,7 @@ def _spread(models: Models, source: MeshSource) -> Spread:
     def spread(values: Floats) -> Floats:
         return np.asarray(interpolate(ids, weights, models.tables.triangles, values, 0.0))
 
-    return spread
+    return Layout(ids >= 0, spread, source.places, source.size, models.tables)
 
 
 def _with_line(picture: Image, source: MeshSource, ends: tuple[int, int]) -> Image:
@@ -54,12 +54,12 @@ UNDER_AN_EYE = (118, 101)
 def test_lines_of_a_smile_fade_and_others_stay(
     models: Models, source_astronaut: MeshSource, smiling: Floats
 ) -> None:
-    source, spread = source_astronaut, _spread(models, source_astronaut)
+    source, layout = source_astronaut, _layout(models, source_astronaut)
     plain = source.atlas[0][0]
-    relaxed_plain = relax_smile(plain, spread, smiling, source.size, models.tables)
+    relaxed_plain = relax_smile(plain, layout, smiling)
     for ends, most, least in ((NOSE_TO_MOUTH, 0.5, 0.0), (UNDER_AN_EYE, 1.05, 0.8)):
         lined = _with_line(plain, source, ends)
-        relaxed = relax_smile(lined, spread, smiling, source.size, models.tables)
+        relaxed = relax_smile(lined, layout, smiling)
         left = _depth(relaxed, relaxed_plain, source, ends) / _depth(lined, plain, source, ends)
         assert least <= left <= most
 
@@ -70,9 +70,7 @@ def test_a_face_that_does_not_smile_keeps_all_its_lines(
     resting = smiling.copy()
     resting[[61, 291], 0] *= 0.7
     atlas = source_astronaut.atlas[0][0]
-    relaxed = relax_smile(
-        atlas, _spread(models, source_astronaut), resting, source_astronaut.size, models.tables
-    )
+    relaxed = relax_smile(atlas, _layout(models, source_astronaut), resting)
     assert np.array_equal(relaxed, atlas)
 
 

@@ -1,12 +1,12 @@
 """What is cleaned in the atlas of a source face: grain, hair, shadows and the lines of a smile.
 
-Atlas pictures are (h, w, 3) uint8 BGR; `inside` is (h, w) bool, True on the face; `places` are the landmarks
-in the atlas, (468, 2) float32 pixels; `size` is the face's height there, in pixels.
+Atlas pictures are (h, w, 3) uint8 BGR.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -22,8 +22,25 @@ from facefusion.swap.mesh.light import LightTransfer, vertex_colours
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
-Spread = Callable[[Floats], Floats]
-"""Vertex values (468, k) over the atlas: (h, w, k)."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where what is in an atlas.
+
+    Attributes:
+        inside: (h, w) bool, True on the face.
+        spread: vertex values (468, k) over the atlas: (h, w, k).
+        places: (468, 2) float32, the landmarks, pixels.
+        size: the face's height, pixels.
+        tables: of the mesh.
+    """
+
+    inside: NDArray[np.bool_]
+    spread: Callable[[Floats], Floats]
+    places: Floats
+    size: float
+    tables: MeshTables
 
 
 def denoise(image: Image, face: Face) -> Image:
@@ -44,25 +61,18 @@ def denoise(image: Image, face: Face) -> Image:
     return result
 
 
-def clean_edge(
-    atlas: Image,
-    inside: NDArray[np.bool_],
-    spread: Spread,
-    places: Floats,
-    size: float,
-    light: LightTransfer,
-    tables: MeshTables,
-) -> tuple[Image, Floats]:
+def clean_edge(atlas: Image, layout: Layout, light: LightTransfer) -> tuple[Image, Floats]:
     """Replace hair, ears, jewellery and collars at the edge by skin.
 
     Returns:
         The atlas, and (468,) float32: 1 for landmarks that show the photo's own skin, less for others.
     """
+    places, size, tables = layout.places, layout.size, layout.tables
     colours = vertex_colours(atlas, places, size)
     skin = light.bare_skin(colours)
     near_edge = np.clip(2.0 - tables.outline_rings, 0.0, 1.0)
     zone = np.clip(np.maximum(tables.edge_zone, near_edge) * 1.5, 0.0, 1.0)
-    maps = spread(np.concatenate([skin, zone[:, None]], axis=1).astype(np.float32))
+    maps = layout.spread(np.concatenate([skin, zone[:, None]], axis=1).astype(np.float32))
     expected = np.ascontiguousarray(maps[..., :3])
     # A forehead catches more light than a face does on the whole.
     expected = np.ascontiguousarray(np.clip(expected * 1.06, 0, 255))
@@ -70,12 +80,12 @@ def clean_edge(
     doubt = foreign(soft, expected) * maps[..., 3]
     grow = int(size / 28) | 1
     # What touches the outline is seen at a grazing angle, mixed with what lies behind it.
-    depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)
+    depth = cv2.distanceTransform(layout.inside.astype(np.uint8), cv2.DIST_L2, 3)
     bad: NDArray[Any] = cv2.dilate((doubt > 0.35).astype(np.uint8), np.ones((grow, grow), np.uint8))
     # Above the lower edge of a fringe there is nothing but hair.
     brow_line = int(places[list(tables.dark[0] + tables.dark[1]), 1].min())
     bad[:brow_line] = np.maximum.accumulate(bad[brow_line - 1 :: -1] if brow_line else bad[:0], axis=0)[::-1]
-    bad = np.maximum(bad, _under_fringe(bad, brow_line, places, size, tables))
+    bad = np.maximum(bad, _under_fringe(bad, brow_line, layout))
     at = np.clip(np.round(places).astype(int), 0, np.array(bad.shape)[::-1] - 1)
     genuine = 1.0 - 0.6 * bad[at[:, 1], at[:, 0]].astype(np.float32)
     bad = np.maximum(bad, (depth < 0.035 * size).astype(np.uint8))
@@ -83,50 +93,40 @@ def clean_edge(
     # what the bare skin as a whole is like.
     wide = int(size / 18) | 1
     filled = extend(atlas, cv2.dilate(bad, np.ones((wide, wide), np.uint8)) == 0)
-    bare = np.where(inside[..., None], expected, filled)
+    bare = np.where(layout.inside[..., None], expected, filled)
     smooth = cv2.GaussianBlur(filled * 0.15 + bare * 0.85, (0, 0), size / 30)
     share = cv2.GaussianBlur(bad.astype(np.float32), (0, 0), size / 45)[..., None]
     return as_image(atlas * (1 - share) + smooth * share), genuine
 
 
-def _under_fringe(
-    hair: NDArray[np.uint8], brow_line: int, places: Floats, size: float, tables: MeshTables
-) -> NDArray[np.uint8]:
+def _under_fringe(hair: NDArray[np.uint8], brow_line: int, layout: Layout) -> NDArray[np.uint8]:
     """(h, w) uint8, 1 where the shadow of a fringe and its single strands lie, down to the brows.
 
     Args:
         hair: (h, w) uint8, 1 where hair is.
         brow_line: upper edge of the brows, in pixels.
     """
-    reach = int(size * 0.08)
+    reach = int(layout.size * 0.08)
     result = np.zeros_like(hair)
     result[reach:brow_line] = hair[: max(0, brow_line - reach)]
-    result = np.asarray(cv2.dilate(result, np.ones((1, int(size / 28) | 1), np.uint8)), np.uint8)
-    for brow in tables.dark[:2]:
-        cv2.fillConvexPoly(result, np.round(grown_hull(places[list(brow)], 0.15)).astype(np.int32), 0)
+    result = np.asarray(cv2.dilate(result, np.ones((1, int(layout.size / 28) | 1), np.uint8)), np.uint8)
+    for brow in layout.tables.dark[:2]:
+        cv2.fillConvexPoly(result, np.round(grown_hull(layout.places[list(brow)], 0.15)).astype(np.int32), 0)
     return result
 
 
-def even_light(
-    atlas: Image,
-    inside: NDArray[np.bool_],
-    spread: Spread,
-    places: Floats,
-    size: float,
-    light: LightTransfer,
-    tables: MeshTables,
-) -> Image:
+def even_light(atlas: Image, layout: Layout, light: LightTransfer) -> Image:
     """Take the shadow of one side out: the light becomes the same on both."""
-    logs = np.log(vertex_colours(atlas, places, size) + 6.0)
+    logs = np.log(vertex_colours(atlas, layout.places, layout.size) + 6.0)
     smooth = light.smooth(logs)
-    even = (smooth + smooth[tables.mirror]) / 2
-    factor: NDArray[Any] = spread(np.exp(np.clip(0.5 * (even - smooth), -0.7, 0.7)).astype(np.float32))
-    factor[~inside] = 1.0
-    factor = cv2.GaussianBlur(factor, (0, 0), size / 40)
+    even = (smooth + smooth[layout.tables.mirror]) / 2
+    factor: NDArray[Any] = layout.spread(np.exp(np.clip(0.5 * (even - smooth), -0.7, 0.7)).astype(np.float32))
+    factor[~layout.inside] = 1.0
+    factor = cv2.GaussianBlur(factor, (0, 0), layout.size / 40)
     return as_image(atlas * factor)
 
 
-def relax_smile(atlas: Image, spread: Spread, shape: Floats, size: float, tables: MeshTables) -> Image:
+def relax_smile(atlas: Image, layout: Layout, shape: Floats) -> Image:
     """Fade the lines that a smile draws from the nose round the mouth, as far as this mouth smiles.
 
     They would stay in every frame, whatever the target's mouth does. Pores and the broad light stay.
@@ -138,12 +138,12 @@ def relax_smile(atlas: Image, spread: Spread, shape: Floats, size: float, tables
     if not smile:
         return atlas
     zone = np.zeros((len(shape), 1), np.float32)
-    zone[[*_SMILE_LINES, *tables.mirror[list(_SMILE_LINES)]]] = 1
-    zone = np.clip(1.6 * tables.spread @ zone, 0.0, 1.0)
+    zone[[*_SMILE_LINES, *layout.tables.mirror[list(_SMILE_LINES)]]] = 1
+    zone = np.clip(1.6 * layout.tables.spread @ zone, 0.0, 1.0)
     zone[list(LIPS)] = 0
-    share = cv2.GaussianBlur(spread(zone)[..., 0], (0, 0), size / 40)
+    share = cv2.GaussianBlur(layout.spread(zone)[..., 0], (0, 0), layout.size / 40)
     values = atlas.astype(np.float32)
-    lines = _blur(values, size / 110) - _blur(values, size / 14)
+    lines = _blur(values, layout.size / 110) - _blur(values, layout.size / 14)
     return as_image(values - 0.8 * smile * share[..., None] * lines)
 
 

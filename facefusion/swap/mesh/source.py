@@ -19,7 +19,15 @@ from facefusion.swap.mesh.geometry import MeshTables, frontness
 from facefusion.swap.mesh.grain import SOFTENING, atlas_sharpness
 from facefusion.swap.mesh.kernels import interpolate, rasterise
 from facefusion.swap.mesh.light import LightTransfer, vertex_colours
-from facefusion.swap.mesh.retouch import as_image, clean_edge, denoise, even_light, extend, relax_smile
+from facefusion.swap.mesh.retouch import (
+    Layout,
+    as_image,
+    clean_edge,
+    denoise,
+    even_light,
+    extend,
+    relax_smile,
+)
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -84,9 +92,10 @@ def prepare_source(pictures: list[tuple[Image, Face]], tables: MeshTables) -> Me
         """Vertex values (468, k) over the atlas."""
         return np.asarray(interpolate(ids, weights, tables.triangles, values, 0.0))
 
-    atlas, genuine = clean_edge(atlas, inside, spread, places, size, light, tables)
-    atlas = even_light(atlas, inside, spread, places, size, LightTransfer(shape, tables, reach=0.16), tables)
-    atlas = relax_smile(atlas, spread, shape, size, tables)
+    layout = Layout(inside, spread, places, size, tables)
+    atlas, genuine = clean_edge(atlas, layout, light)
+    atlas = even_light(atlas, layout, LightTransfer(shape, tables, reach=0.16))
+    atlas = relax_smile(atlas, layout, shape)
     colours = vertex_colours(atlas, places, size)
     pyramid = [atlas]
     while min(pyramid[-1].shape[:2]) > 96:
