@@ -7,6 +7,7 @@ enough. What limits memory is a budget in bytes of decoded frames, from decoding
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -225,17 +226,19 @@ class Flow(Generic[F, T]):
 
 
 @contextmanager
-def signs_of_life(tell: Callable[[], object]) -> Iterator[None]:
+def signs_of_life(tell: Callable[[], object], *, longest: float = math.inf) -> Iterator[None]:
     """Have `tell` called every two seconds while the block works.
 
     Moving the index of a large file to its front, reading it again or signing it take minutes on a slow disk.
-    A sign goes out only if the process has done something since the last one: a hang still shows.
+    A sign goes out only if the process has done something since the last one: a hang still shows. One that
+    keeps a core busy, as those of graphics processors do, shows after `longest` seconds.
     """
     ended = threading.Event()
+    until = time.monotonic() + longest
 
     def watch() -> None:
         worked = -1.0
-        while True:
+        while time.monotonic() < until:
             now = time.process_time()
             if now > worked:
                 worked = now + 1e-3

@@ -60,6 +60,7 @@ __all__ = [
 
 
 _KEPT_SOURCES = 8
+_OPENING_SECONDS = 1800.0  # TensorRT builds for many minutes; what takes longer hangs
 
 
 def compile_loops() -> None:
@@ -108,7 +109,8 @@ class SwapSession:
             FaceFusionError: any other reason, each with category and remedy; the work file is gone.
         """
         # Opening a large model and measuring it for the first time takes longer than a job may be silent.
-        with signs_of_life(lambda: on_progress(SwapProgress("preparing", 0, None, 0.0, None))):
+        opening = SwapProgress("preparing", 0, None, 0.0, None)
+        with signs_of_life(lambda: on_progress(opening), longest=_OPENING_SECONDS):
             engine = self.engine(request.config)
             chooser = self._neural.chooser(request.config)
             prepared = self.source(request, engine)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from facefusion.flow import Abandoned, ByteBudget, Flow, Stopwatch
+from facefusion.flow import Abandoned, ByteBudget, Flow, Stopwatch, signs_of_life
 
 MEGABYTE = 1 << 20
 _BUDGETS: list[ByteBudget] = []
@@ -309,3 +309,13 @@ def test_the_stopwatch_adds_up_and_counts_failed_stages() -> None:
         raise ValueError("x")
     assert watch.seconds["encode"] >= 0.03
     assert "decode" in watch.seconds
+
+
+def test_a_hang_that_keeps_a_core_busy_gives_no_signs_of_life_for_ever() -> None:
+    signs: list[int] = []
+    with signs_of_life(lambda: signs.append(1), longest=0.0):
+        pass
+    assert signs == []
+    with signs_of_life(lambda: signs.append(1), longest=3600.0):
+        pass
+    assert signs == [1]
