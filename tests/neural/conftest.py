@@ -65,6 +65,8 @@ def put(registry: Registry, folder: Path, name: str, changes: dict[str, Any]) ->
         synthetic.swapper(path, size=contract.size, source=source, matrix=matrix, **changes)
     elif model.kind == "detector":
         synthetic.constant_outputs(path, changes["outputs"], size=contract.size)
+    elif model.kind == "landmarker":
+        synthetic.constant_outputs(path, [changes["marks"]], size=contract.size)
     elif model.kind == "recogniser":
         synthetic.recogniser(path)
     elif model.kind == "converter":

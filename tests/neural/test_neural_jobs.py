@@ -77,6 +77,27 @@ def test_a_photo_is_swapped_by_the_installed_model(
     assert 0.001 < changed.mean() < 0.05  # one face of six, and nothing else
 
 
+@pytest.mark.parametrize(("certainty", "moved"), [(0.9, True), (0.1, False)])
+def test_an_installed_landmark_model_places_the_crops_where_it_is_sure(
+    certainty: float, moved: bool, install: Install, samples: Samples, tmp_path: Path
+) -> None:
+    """The marks say that the face stands a quarter of the crop farther to the right."""
+    marks = np.full((1, 68, 3), certainty, np.float32)
+    marks[0, 36:42, :2], marks[0, 42:48, :2], marks[0, 30, :2] = (40, 26), (56, 26), (48, 33)
+    marks[0, 48, :2], marks[0, 54, :2] = (42, 42), (54, 42)
+    places = []
+    for further in ((), ("2dfan4",)):
+        changes = {"marks": marks} if further else None
+        folder = install(*(further or ("inswapper_128", "arcface_w600k_r50")), changes=changes)
+        session = SwapSession(folder, threads=2)
+        result, output = swap(session, tmp_path, samples.astronaut, [samples.astronaut], config())
+        assert ("2dfan4.onnx" in result.models) == bool(further)
+        before, after = (cv2.imread(str(path)).astype(int) for path in (samples.astronaut, output))
+        places.append(float(np.argwhere(np.abs(after - before).max(axis=2) > 12)[:, 1].mean()))
+    plain, with_marks = places
+    assert (with_marks - plain > 20) if moved else (abs(with_marks - plain) < 1)
+
+
 def test_every_frame_of_a_video_is_swapped(
     session: SwapSession, samples: Samples, tmp_path: Path, clip: Path
 ) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from facefusion.config import AutomationConfig
 from facefusion.errors import ModelMissingError
 from facefusion.faces.finders import face_finder
 from facefusion.faces.finding import FaceFinder
+from facefusion.faces.landmarks68 import Landmarker68
 from facefusion.faces.recognise import Recogniser
 from facefusion.models.contracts import (
     AgerContract,
@@ -16,6 +18,7 @@ from facefusion.models.contracts import (
     DetectorContract,
     EnhancerContract,
     FrameEnhancerContract,
+    LandmarkerContract,
     OccluderContract,
     ParserContract,
     RecogniserContract,
@@ -76,7 +79,7 @@ class EngineBuilder:
             swapper=self._swapper(swapper, models, contract),
             recogniser=self.recogniser(models.recogniser) if models.recogniser else None,
             source_template=templates[contract.source_template] if contract.source_template else None,
-            points=self.points(models.detector),
+            points=self.points(models),
             masks=tuple(self._masks(models, config.neural.masks)),
             box="box" in config.neural.masks,
             further=tuple(self._further(models, config)),
@@ -99,13 +102,13 @@ class EngineBuilder:
         template = self._manager.registry.templates[_PROVED_WITH]
         frame_enhancer = self._frame_enhancer(models)
         prove_device(self._networks, processors, frame_enhancer, template, drawn=True)
-        detector = models.detector if processors else None
-        used = [model for model in models.used if model is not models.detector or model is detector]
+        if not processors:  # nothing asks for landmarks
+            models = replace(models, detector=None, landmarker=None)
         return FurtherParts(
             processors,
             frame_enhancer,
-            self.points(detector),
-            self.hashes(used),
+            self.points(models),
+            self.hashes(models.used),
             models.notes,
         )
 
@@ -118,10 +121,16 @@ class EngineBuilder:
         """A face detector."""
         return face_finder(self._open(model), _contract(model, DetectorContract))
 
-    def points(self, detector: Model | None) -> FivePoints:
-        """Five landmarks, from a detector or from the mesh."""
-        template = self._manager.registry.templates["arcface_112_v2"]
-        return FivePoints(self.finder(detector) if detector else None, template)
+    def points(self, models: NeuralModels) -> FivePoints:
+        """Five landmarks: of a landmark model, of a detector or of the mesh."""
+        return FivePoints(
+            self.finder(models.detector) if models.detector else None,
+            self._landmarker(models.landmarker) if models.landmarker else None,
+            self._manager.registry.templates["arcface_112_v2"],
+        )
+
+    def _landmarker(self, model: Model) -> Landmarker68:
+        return Landmarker68(self._open(model), _contract(model, LandmarkerContract))
 
     def hashes(self, models: Iterable[Model]) -> dict[str, str]:
         """File name -> SHA-256."""

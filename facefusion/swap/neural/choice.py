@@ -22,7 +22,7 @@ class NeuralModels:
         swapper: what swaps; None where another engine does.
         recogniser: makes embeddings; None for swappers that take a picture.
         converter: of embeddings, where the swapper needs one.
-        detector: refines landmarks; None leaves that to the mesh.
+        detector, landmarker: refine landmarks; None leaves that to the mesh.
         masks: by the name of the mask in the settings.
         enhancer, frame_enhancer, ager, classifier: None where not asked for or not installed.
         notes: what is done differently from what was asked, in sentences.
@@ -32,6 +32,7 @@ class NeuralModels:
     recogniser: Model | None = None
     converter: Model | None = None
     detector: Model | None = None
+    landmarker: Model | None = None
     masks: tuple[tuple[str, Model], ...] = ()
     enhancer: Model | None = None
     frame_enhancer: Model | None = None
@@ -43,7 +44,7 @@ class NeuralModels:
     def used(self) -> tuple[Model, ...]:
         """All of them."""
         single = (
-            *(self.swapper, self.recogniser, self.converter, self.detector),
+            *(self.swapper, self.recogniser, self.converter, self.detector, self.landmarker),
             *(self.enhancer, self.frame_enhancer, self.ager, self.classifier),
         )
         return tuple(model for model in (*single, *(m for _, m in self.masks)) if model is not None)
@@ -99,14 +100,19 @@ def choose_further(manager: ModelManager, config: AutomationConfig) -> NeuralMod
             notes.append(f"An age of {config.neural.age} was asked for, but no model for that is installed.")
         elif classifier is None:
             notes.append("No model that estimates ages is installed; faces were taken to be 35 years old.")
-    return NeuralModels(
-        detector=_first(manager, "detector"),
+    return replace(
+        choose_landmarks(manager),
         enhancer=for_processor("face_enhancer", config.neural.enhancer),
         frame_enhancer=for_processor("frame_enhancer", config.neural.frame_enhancer),
         ager=ager,
         classifier=classifier,
         notes=tuple(notes),
     )
+
+
+def choose_landmarks(manager: ModelManager) -> NeuralModels:
+    """What refines the mesh's landmarks for aligned crops, as far as it is installed."""
+    return NeuralModels(detector=_first(manager, "detector"), landmarker=_first(manager, "landmarker"))
 
 
 def installed_further(manager: ModelManager, config: AutomationConfig) -> NeuralModels:

@@ -1,7 +1,7 @@
-"""Five landmarks for the aligners: those of a detector where one is installed, else those of the mesh.
+"""Five landmarks for the aligners: of a landmark model, else of a detector, else of the mesh.
 
-A detector's landmarks are what the networks were trained with, but they tremble from frame to frame; the mesh
-is calm. So the detector is asked now and then, and what it finds corrects the mesh, averaged over the track.
+Landmarks of those models are what the networks were trained with, but they tremble from frame to frame; the
+mesh is calm. So they are asked now and then, and what they find corrects the mesh, averaged over the track.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.faces.detect import overlap
-from facefusion.faces.finding import FaceFinder
+from facefusion.faces.finding import FaceFinder, FoundFace
 from facefusion.faces.five_points import Floats, align, five_from_mesh, invert, transform
 from facefusion.faces.landmarks import Face, Readable
+from facefusion.faces.landmarks68 import Landmarker68, five_from_68
 from facefusion.faces.recent import PerTrack
 from facefusion.models.contracts import Template
 
 _LEAST_OVERLAP = 0.2
+_LEAST_CERTAINTY = 0.5
 # Side of the region that the detector sees, in sizes of the face.
 _SURROUNDINGS = 2.4
 _ASKED_AT_FIRST = 4
@@ -36,24 +38,28 @@ class FivePoints:
 
     Args:
         finder: a detector, or None.
+        landmarker: a model of 68 landmarks, or None; where it is sure, it has the last word.
         template: in whose coordinates corrections are averaged.
     """
 
-    def __init__(self, finder: FaceFinder | None, template: Template) -> None:
+    def __init__(
+        self, finder: FaceFinder | None, landmarker: Landmarker68 | None, template: Template
+    ) -> None:
         self._finder = finder
+        self._landmarker = landmarker
         self._template = template
 
     def still(self, picture: Readable, face: Face) -> Floats:
         """(5, 2) for a single picture."""
-        return five_from_mesh(face) if (found := self._detect(picture, face)) is None else found
+        return five_from_mesh(face) if (found := self._look(picture, face)) is None else found
 
     def follow(self) -> FivePointsOfTracks:
         """For the tracks of one target."""
         return FivePointsOfTracks(self)
 
     def correction(self, picture: Readable, face: Face) -> NDArray[np.float64] | None:
-        """(5, 2) from the mesh's landmarks to the detector's, in units of the template."""
-        found = self._detect(picture, face)
+        """(5, 2) from the mesh's landmarks to the models', in units of the template."""
+        found = self._look(picture, face)
         if found is None:
             return None
         mesh = five_from_mesh(face)
@@ -68,7 +74,18 @@ class FivePoints:
         affine = align(mesh, self._template, 1)
         return transform(invert(affine), transform(affine, mesh) + correction).astype(np.float32)
 
-    def _detect(self, picture: Readable, face: Face) -> Floats | None:
+    def _look(self, picture: Readable, face: Face) -> Floats | None:
+        """(5, 2) as the installed models see them; None where there are none, or they find no face here."""
+        found = self._detect(picture, face)
+        if self._landmarker is None:
+            return found.five if found else None
+        points, certainty = self._landmarker.locate(picture, found.box if found else face.box)
+        if certainty >= _LEAST_CERTAINTY:
+            return five_from_68(points)
+        return found.five if found else None
+
+    def _detect(self, picture: Readable, face: Face) -> FoundFace | None:
+        """What the detector finds in this face's place, in pixels of the picture."""
         if self._finder is None:
             return None
         x0, y0, x1, y1 = face.box
@@ -81,18 +98,19 @@ class FivePoints:
             return None
         shrink = max(1, max(right - left, bottom - top) // 640)
         found = self._finder.find(picture.read((left, top, right, bottom), shrink))
-        best: Floats | None = None
-        most = _LEAST_OVERLAP
-        for candidate in found:
-            box = np.array(candidate.box) * shrink + (left, top, left, top)
-            if (shared := overlap(tuple(box), face.box)) > most:
-                most = shared
-                best = np.asarray(candidate.five * shrink + (left, top), np.float32)
-        return best
+        here = [_moved(candidate, shrink, (left, top)) for candidate in found]
+        best = max(here, key=lambda candidate: overlap(candidate.box, face.box), default=None)
+        return best if best and overlap(best.box, face.box) > _LEAST_OVERLAP else None
+
+
+def _moved(found: FoundFace, scale: int, corner: tuple[int, int]) -> FoundFace:
+    """A face found in a reduced region, in the picture's pixels."""
+    x0, y0, x1, y1 = (float(value) for value in np.array(found.box) * scale + (*corner, *corner))
+    return FoundFace((x0, y0, x1, y1), np.asarray(found.five * scale + corner, np.float32), found.score)
 
 
 class FivePointsOfTracks:
-    """What the detector has said about each track so far. Called in order of time."""
+    """What the models have said about each track so far. Called in order of time."""
 
     def __init__(self, points: FivePoints) -> None:
         self._points = points

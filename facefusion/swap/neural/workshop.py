@@ -17,6 +17,7 @@ from facefusion.swap.neural.build import EngineBuilder
 from facefusion.swap.neural.choice import (
     NeuralModels,
     choose_detector,
+    choose_landmarks,
     choose_models,
     choose_recogniser,
     installed_further,
@@ -132,9 +133,9 @@ class NeuralWorkshop:
             used.append(model)
         if by_person:
             model = choose_recogniser(manager)
-            points = next(iter(manager.installed("detector")), None)
-            recogniser = (builder.recogniser(model), builder.points(points))
-            used += [model, *([points] if points else [])]
+            landmarks = choose_landmarks(manager)
+            recogniser = (builder.recogniser(model), builder.points(landmarks))
+            used += [model, *landmarks.used]
         return Chooser(detector, recogniser, builder.hashes(used))
 
     def on_device(self, config: AutomationConfig) -> bool:
