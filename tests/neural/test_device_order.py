@@ -191,7 +191,7 @@ def test_recorded_runs_take_over_where_they_are_faster(opened: Any, monkeypatch:
 def test_one_thread_runs_what_was_recorded(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The runtime keeps recordings by thread; another thread's call would record again, amid other work."""
     devices, network = opened
-    create, threads = devices.create, []
+    create, threads, held = devices.create, [], []
 
     class Noting:
         def __init__(self, session: Any) -> None:
@@ -203,6 +203,7 @@ def test_one_thread_runs_what_was_recorded(opened: Any, monkeypatch: pytest.Monk
 
         def run_with_iobinding(self, *given: Any) -> None:
             threads.append(threading.get_ident())
+            held.append(network.device.turn.locked())
             self._session.run_with_iobinding(*given)
 
         def __getattr__(self, name: str) -> Any:
@@ -212,8 +213,10 @@ def test_one_thread_runs_what_was_recorded(opened: Any, monkeypatch: pytest.Monk
     monkeypatch.setattr(graphs, "_WORTH_IT", 1e-9)
     assert graphs.record_graphs(devices, network) > 0.0
     before = len(threads)
+    held.clear()
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda size: result_of(network, size), (1, 3, 9)))
+        list(pool.map(lambda size: result_of(network, size), (1, 3, 8)))
+    assert held == [True] * 3, "their buffers are the same"
     feeds = {"target": np.zeros((1, 3, 32, 32), np.float32), "source": np.zeros((1, 512), np.float32)}
     network.run(feeds)
     assert len(threads) >= before + 4
@@ -243,6 +246,17 @@ def test_a_network_that_cannot_be_recorded_runs_as_before(opened: Any) -> None:
     devices.create = refuse
     assert graphs.record_graphs(devices, network) == 0.0
     assert result_of(network, 3).shape == (3, 3, 32, 32) and devices.warnings == ()
+
+
+def test_a_network_that_is_opened_again_does_not_work_on_a_device_that_was_left(tmp_path: Path) -> None:
+    """Its new session has a stream of its own, which waits for nobody's tensors."""
+    devices = Devices(("cuda", "cpu"), {"cuda": 0}, device=Device("cpu"))
+    network = devices.open(synthetic.swapper(tmp_path / "m.onnx", size=32, batch="n"))
+    assert network.bound is not None
+    devices.leave_device("it was asked to")
+    network.run({"target": np.zeros((1, 3, 32, 32), np.float32), "source": np.zeros((1, 512), np.float32)})
+    assert network.provider == "cpu" and network.bound is None
+    assert result_of(network, 2).shape == (2, 3, 32, 32)
 
 
 def test_an_error_of_the_runtime_is_explained(opened: Any) -> None:

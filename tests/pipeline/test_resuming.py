@@ -6,7 +6,7 @@ import json
 import shutil
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,8 +21,10 @@ from facefusion.config import AutomationConfig
 from facefusion.errors import CancelledError, EngineError, VerificationError
 from facefusion.media import segments
 from facefusion.media.encoding import PictureEncoder
+from facefusion.media.plan import OutputPlan
 from facefusion.media.segments import Keeping, Segments
 from facefusion.pipeline import SwapProgress, SwapRequest, SwapResult, SwapSession
+from facefusion.swap.mesh.engine import MeshEngine
 
 EVERY = 8
 """Pictures in a part; the clip has 40 of them."""
@@ -248,6 +250,25 @@ def test_what_was_made_otherwise_is_thrown_away(
     assert attempts.witness.fresh == result.frames == 40
     assert "made anew" in caplog.text
     assert attempts.run(**change).resumed is not None, "what is kept now is of the new kind"
+
+
+@pytest.mark.parametrize("what", ["plan", "engine"])
+def test_what_another_encoder_or_model_has_made_is_thrown_away(
+    attempts: Attempts, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    attempts.interrupt(36)
+    if what == "plan":
+
+        def other(plan: OutputPlan, *_: Any, **__: Any) -> OutputPlan:
+            assert plan.encode is not None
+            return replace(plan, encode=replace(plan.encode, gop=200))
+
+        monkeypatch.setattr(targets, "accelerated", other)
+    else:
+        own = MeshEngine.identity.fget  # type: ignore[attr-defined]
+        changed = property(lambda engine: replace(own(engine), models={"mesh": "another"}))
+        monkeypatch.setattr(MeshEngine, "identity", changed)
+    assert attempts.run().resumed is None
 
 
 def test_settings_that_change_no_picture_do_not_matter(attempts: Attempts) -> None:
