@@ -81,8 +81,9 @@ def swap_target(
     painter = engine.painter(prepared.source, request.config)
     attempt.keep(info, plan, engine, (toolbox.detector, toolbox.person), alive)
     work = _swap_photo if info.kind == "photo" else _swap_video
-    read_as = on_device(info, request.config, threads=toolbox.threads.decode, alive=alive)
-    work(attempt, read_as, plan, painter, toolbox, on_progress, should_stop)
+    if not request.again:
+        info = on_device(info, request.config, threads=toolbox.threads.decode, alive=alive)
+    work(attempt, info, plan, painter, toolbox, on_progress, should_stop)
     done = ledger.frames_swapped > 0
     if not done and toolbox.person is not None:
         ledger.warnings.append(toolbox.person.refusal())

@@ -66,6 +66,7 @@ class Order:
         work_dir: exists and is empty; the work file becomes `stem` plus the suffix the pipeline plans.
         keep_dir: for finished parts of a video, also those of earlier attempts; None to keep nothing.
         target_digest: identifies the content of the target, for those.
+        again: an attempt at this job has failed before.
     """
 
     ticket: int
@@ -77,6 +78,7 @@ class Order:
     config: AutomationConfig
     keep_dir: Path | None = None
     target_digest: str = ""
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,7 @@ class Worker:
                 "config": order.config.model_dump(mode="json", by_alias=True),
                 "keep_dir": None if order.keep_dir is None else str(order.keep_dir),
                 "target_digest": order.target_digest,
+                "again": order.again,
             }
         )
         return True

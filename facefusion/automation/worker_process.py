@@ -3,7 +3,7 @@
 It reads orders from standard input and answers on standard output, one JSON object a line:
 
     in    {"order": "run", "ticket": 7, "target": ..., "faces": [...], "face_digest": ..., "work_dir": ...,
-           "stem": ..., "config": {...}, "keep_dir": ..., "target_digest": ...}
+           "stem": ..., "config": {...}, "keep_dir": ..., "target_digest": ..., "again": false}
           {"order": "stop", "ticket": 7}
     out   {"event": "ready"}        libraries and models are loaded
           {"event": "progress", "ticket": 7, "stage": ..., "frames_done": ..., ...}
@@ -157,6 +157,7 @@ class Runner:
             marker=case.marker,
             inspector=case.inspector,
             keeping=keeping,
+            again=order["again"],
         )
         result = plain(self._session.swap(request, on_progress, lambda: ticket in self._stopped))
         frames = result["frames"]

@@ -3,7 +3,7 @@
 What these codecs decode to is fixed to the last bit, so a device's decoder must give the software's very
 pictures; and it is only used if it takes less time, its way back to the planes included. Both are tried in a
 process of their own, with the first video of a size and format. A decoder that fails in a job fails that
-attempt, and the next one uses the software.
+attempt, and the next one uses the software (`SwapRequest.again`), also where it took its process with it.
 """
 
 from __future__ import annotations

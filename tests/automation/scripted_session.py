@@ -139,6 +139,7 @@ class ScriptedSession:
             "pid": os.getpid(),
             "preset": request.config.quality_preset,
             "device": os.environ.get("CUDA_VISIBLE_DEVICES"),
+            "again": request.again,
         }
         return self._result("done", frames, frames, media)
 

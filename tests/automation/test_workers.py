@@ -88,8 +88,11 @@ def test_d4_last_words_are_the_worker_s_own_also_when_the_log_was_put_aside_for_
 def test_d4_what_works_the_second_time_is_done(bench: Bench, tmp_path: Path) -> None:
     bench.face()
     bench.target("clip.mp4", then="crash_once", marker=str(tmp_path / "crashed"))
+    bench.target("other.mp4")
     assert bench.run_once() == 0
     assert bench.report("clip__alice.json")["attempts"] == 2
+    again = [bench.report(f"{name}__alice.json")["swap"]["media"]["again"] for name in ("clip", "other")]
+    assert again == [True, False], "what has failed once is tried with more care"
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from facefusion.errors import CancelledError, EngineError, VerificationError
 from facefusion.media import segments
 from facefusion.media.encoding import PictureEncoder
 from facefusion.media.plan import OutputPlan
+from facefusion.media.probe import MediaInfo
 from facefusion.media.segments import Keeping, Segments
 from facefusion.pipeline import SwapProgress, SwapRequest, SwapResult, SwapSession
 from facefusion.swap.mesh.engine import MeshEngine
@@ -86,6 +87,7 @@ class Attempts:
         every: int | None = EVERY,
         keep: bool = True,
         inspector: Any = None,
+        again: bool = False,
         **settings: Any,
     ) -> SwapResult:
         self.output.unlink(missing_ok=True)
@@ -99,6 +101,7 @@ class Attempts:
             marker=self.witness,
             inspector=inspector or self.witness,
             keeping=Keeping(self.folder / "kept", facts or {"target": "one"}, every) if keep else None,
+            again=again,
         )
         return self.session.swap(request, self.progress.append, lambda: False)
 
@@ -383,6 +386,23 @@ def test_what_was_noted_with_earlier_parts_takes_no_memory(attempts: Attempts) -
 
 class Note(dict[str, int]):
     """A dictionary that can be watched."""
+
+
+def test_what_has_failed_before_is_read_by_the_software(
+    attempts: Attempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoder of a device may have taken the process with it; finished parts are of use all the same."""
+    asked: list[MediaInfo] = []
+
+    def on_device(info: MediaInfo, *_: Any, **__: Any) -> MediaInfo:
+        asked.append(info)
+        return info
+
+    monkeypatch.setattr(targets, "on_device", on_device)
+    attempts.interrupt(36)
+    assert len(asked) == 1
+    assert attempts.run(again=True).resumed is not None
+    assert len(asked) == 1
 
 
 def test_short_videos_are_not_taken_apart(attempts: Attempts) -> None:
