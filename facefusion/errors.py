@@ -200,4 +200,4 @@ class CancelledError(FaceFusionError):
     """The job was stopped on request (shutdown, `cancel`). Never counted as an attempt."""
 
     category = ErrorCategory.CANCELLED
-    default_remedy = "Drop the file again, or run `simple_auto_processor.py retry`."
+    default_remedy = "Drop the file again, or run `simple_auto_processor.py retry` with the job's number."

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from facefusion.automation.catalogue import Brief
-from facefusion.automation.job import Job, JobState, earlier_result
+from facefusion.automation.job import BY_REQUEST, Job, JobState, earlier_result
 from facefusion.automation.jobtable import JobTable
 from facefusion.automation.snapshot import FailureView, JobView, QueueCounts, ResultView
 from facefusion.automation.views import failure_view, job_view, publishing_view, result_view
@@ -131,4 +131,10 @@ def _text_about(job: Job) -> str:
         case JobState.BLOCKED:
             return f"held back, face {face}{failure}{earlier_result(job)}"
         case JobState.CANCELLED:
-            return f"cancelled, face {face}{failure}"
+            return f"cancelled {_why_cancelled(job)}, face {face} (`retry {job.id}` brings it back)"
+
+
+def _why_cancelled(job: Job) -> str:
+    if job.failure is None or job.failure.detail == BY_REQUEST:
+        return BY_REQUEST
+    return f"because {job.failure.message.rstrip('.')}"

@@ -192,6 +192,13 @@ class Finisher:
         self._analytics.track(record)
         self._at("counted")
         self._queue.reported(job)
+        if job.state is JobState.CANCELLED:
+            logger.info(
+                "Cancelled %s with %s by request; `retry %d` brings it back.",
+                printable(job.target),
+                printable(job.face_name),
+                job.id,
+            )
         if job.state is JobState.DONE:
             swap = job.swap or {}
             logger.info(

@@ -34,6 +34,9 @@ S = JobState
 ENDED = (S.DONE, S.NO_FACE, S.FAILED, S.BLOCKED, S.CANCELLED)
 WITHOUT_RESULT = (S.NO_FACE, S.FAILED, S.BLOCKED, S.CANCELLED)
 
+BY_REQUEST = "by request"
+"""Detail of the failure of a job that a person has cancelled."""
+
 Inputs = tuple[tuple[str, Signature], ...]
 
 

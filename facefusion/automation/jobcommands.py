@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from facefusion.automation.changing import Change, as_it_is, why_not_again
 from facefusion.automation.database import Database, FileMemory
-from facefusion.automation.job import ENDED, Job, JobState, failure_from
+from facefusion.automation.job import BY_REQUEST, ENDED, Job, JobState, failure_from
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.lock import holder
 from facefusion.automation.processor import EXIT_DONE, EXIT_FAILED, SimpleAutoProcessor
@@ -48,7 +48,7 @@ def first(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
 
 def cancel(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
     """Cancel waiting or running jobs."""
-    failure = failure_from(CancelledError("It was cancelled by request."))
+    failure = failure_from(CancelledError("It was cancelled by request."), BY_REQUEST)
 
     def change(queue: JobQueue, database: Database) -> Change:
         states = (JobState.QUEUED, JobState.BLOCKED, JobState.RUNNING)

@@ -160,6 +160,8 @@ class Judge:
         # As it is now in the queue: the same content dropped again meanwhile has brought other inputs.
         if by_person or (not self.closing and isinstance(self._inbox.confirm(current), FaceFusionError)):
             reason = failure_from(hand.stopping) if hand.stopping is not None else failure
+            if by_person and current.failure is not None:  # what was asked, in the words of whoever asked
+                reason = current.failure
             self.end(job, reason, JobState.CANCELLED, by_person=by_person)
         else:
             self._queue.give_back(job, None, counted=False)
@@ -193,8 +195,10 @@ class Judge:
         state = state or _state_for(failure.category)
         silent = state is JobState.CANCELLED and not by_person
         self._queue.end(job, state, failure=failure, seconds=seconds, silent=silent)
-        log = logger.info if state is JobState.CANCELLED else logger.error
-        log("%s %s: %s", STATE_WORDS[state].capitalize(), printable(job.target), failure.message)
+        # Where its report is written that is told, as of one that waited.
+        if not by_person or job.earlier_output is not None:
+            log = logger.info if state is JobState.CANCELLED else logger.error
+            log("%s %s: %s", STATE_WORDS[state].capitalize(), printable(job.target), failure.message)
         self._on_ended(replace(job, state=state))
 
 

@@ -28,6 +28,10 @@ def run(bench: Bench, *words: str) -> int:
     return main([*words, "--root", str(bench.root)], options=Options(session_factory=FACTORY))
 
 
+def logged(bench: Bench) -> str:
+    return (bench.root / ".automation" / "log" / "daemon.log").read_text()
+
+
 @contextlib.contextmanager
 def at_work(bench: Bench) -> Iterator[Running]:
     """A daemon with a long job in hand and another one that waits."""
@@ -132,6 +136,12 @@ def test_what_a_person_cancels_is_reported_and_counted_like_everything_else(
             assert (report["outcome"], report["failure"]["category"]) == ("cancelled", "cancelled")
             assert "retry" in report["failure"]["remedy"]
         daemon.stop()
+    for name, number in (("long", 1), ("waiting", 2)):  # the same of one that ran and of one that waited
+        told = f"Cancelled videos/{name}.mp4 with alice by request; `retry {number}` brings it back."
+        assert logged(bench).count(f"ancelled videos/{name}.mp4") == logged(bench).count(told) == 1
+        assert bench.file(f"videos/{name}.mp4").reason == (
+            f"cancelled by request, face alice (`retry {number}` brings it back)"
+        )
     assert run(bench, "report") == 0
     assert "2 jobs, 0 done" in capsys.readouterr().out
 
