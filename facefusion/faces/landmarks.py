@@ -23,6 +23,7 @@ from facefusion.faces.topology import (
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
 
+_SURE = 1 - 1e-8  # presence; a face seen upside down stays below, one seen upright rarely does
 _MARGIN = 1.5  # side of the square that is looked at, over the face's own; what the network was trained with
 _MARGINS = (1.35, 1.5, 1.7)
 _TURNS = (-0.15, 0.0, 0.15)  # radians
@@ -91,11 +92,16 @@ class Landmarker:
         self.runtime = self._network.runtime
 
     def from_detection(self, picture: Readable, detection: Detection) -> Face:
-        """Landmarks of a detected face; a second pass on the first one's result removes the box's error."""
-        x0, y0, x1, y1 = detection.box
-        centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2], np.float32)
-        face = self._look(picture, centre, max(x1 - x0, y1 - y0) * _MARGIN, detection.roll)
-        return face if face.presence < 0.2 else self.follow(picture, face)
+        """Landmarks of a detected face.
+
+        A face that stands on its head is detected, too, but as one that does not: unless it surely looks like
+        a face, it is also looked at the other way round.
+        """
+        face = self._detected(picture, detection, detection.roll)
+        if face.presence >= _SURE:
+            return face
+        turned = self._detected(picture, detection, detection.roll + np.pi)
+        return max(face, turned, key=lambda seen: seen.presence)
 
     def follow(self, picture: Readable, previous: Face) -> Face:
         """Landmarks near where the face was in the previous frame."""
@@ -122,6 +128,13 @@ class Landmarker:
         points = points.astype(np.float32)
         irises = np.mean([look.irises for look in looks], axis=0).astype(np.float32)
         return Face(points, irises, lid_opening(points), float(np.mean([look.presence for look in looks])))
+
+    def _detected(self, picture: Readable, detection: Detection, roll: float) -> Face:
+        """A second pass on the first one's result removes the box's error."""
+        x0, y0, x1, y1 = detection.box
+        centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2], np.float32)
+        face = self._look(picture, centre, max(x1 - x0, y1 - y0) * _MARGIN, roll)
+        return face if face.presence < 0.2 else self.follow(picture, face)
 
     def _look(
         self, picture: Readable, centre: Floats, size: float, roll: float, *, mirrored: bool = False

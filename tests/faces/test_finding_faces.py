@@ -30,6 +30,23 @@ def test_all_six_faces_of_a_group_are_found_the_largest_first(models: Models, gr
     assert largest(faces) is faces[0]
 
 
+def test_a_face_that_stands_on_its_head_is_not_taken_for_one_that_does_not(
+    models: Models, astronaut: Portrait
+) -> None:
+    """Detectors find such faces, with eyes and mouth in the wrong places."""
+    picture = np.ascontiguousarray(astronaut.picture[::-1, ::-1])
+    corner = np.array(picture.shape[1::-1], np.float32) - 1
+    upright = astronaut.face
+    x0, y0, x1, y1 = upright.box
+    box = (corner[0] - x1, corner[1] - y1, corner[0] - x0, corner[1] - y0)
+    middle_x, middle_y, side = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, upright.size
+    eyes_and_more = np.array([(-0.2, -0.15), (0.2, -0.15), (0, 0.05), (0, 0.2), (-0.4, -0.1), (0.4, -0.1)])
+    keypoints = (eyes_and_more * side + (middle_x, middle_y)).astype(np.float32)
+    face = models.landmarker.from_detection(packed(picture), Detection(box, keypoints, 0.7))
+    error = np.linalg.norm(corner - face.points[:, :2] - upright.points[:, :2], axis=1)
+    assert error.max() < 0.06 * side
+
+
 def _fields() -> list[tuple[str, Image]]:
     random = np.random.default_rng(11)
     noise = random.integers(0, 256, (360, 480, 3)).astype(np.uint8)

@@ -146,7 +146,7 @@ def test_a_black_and_white_source_gets_the_targets_colour(
         cv2.cvtColor(cv2.cvtColor(man.picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR), np.uint8
     )
     source = mesh_engine.prepare([(grey, man.face)])
-    assert source.saturation < 2
+    assert np.ptp(source.colours, axis=1).max() < 2
     [swapped] = swap(models, mesh_engine, source, [target_astronaut.picture])
     wanted = skin(target_astronaut.picture, swapped.target).mean(0)
     got = skin(swapped.picture, swapped.target).mean(0)

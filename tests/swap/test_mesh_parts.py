@@ -335,7 +335,7 @@ def test_shadows_are_as_deep_and_lights_as_pale_as_the_targets() -> None:
 def _settled(models: Models, colours: Floats) -> OcclusionModel:
     model = OcclusionModel(models.tables)
     for _ in range(20):
-        assert model.update(colours).max() < 0.05
+        assert model.update(colours, 0.0).max() < 0.05
     return model
 
 
@@ -349,21 +349,21 @@ def test_a_patch_of_another_colour_is_in_front(models: Models, source_astronaut:
     covered = colours.copy()
     hand = _around(models, 50, 4)
     covered[hand] = (30, 30, 35)
-    hidden = model.update(covered)
+    hidden = model.update(covered, 0.0)
     assert hidden[50] > 0.9
     assert hidden[_around(models, 280, 2)].max() < 0.1
 
 
 def test_a_change_of_the_light_is_not(models: Models, source_astronaut: MeshSource) -> None:
     model = _settled(models, source_astronaut.colours)
-    assert model.update(source_astronaut.colours * np.float32(0.6)).max() < 0.2
+    assert model.update(source_astronaut.colours * np.float32(0.6), 0.0).max() < 0.2
 
 
 def test_one_landmark_alone_is_noise(models: Models, source_astronaut: MeshSource) -> None:
     model = _settled(models, source_astronaut.colours)
     odd = source_astronaut.colours.copy()
     odd[50] = (30, 30, 35)
-    assert model.update(odd).max() < 0.3
+    assert model.update(odd, 0.0).max() < 0.3
 
 
 def test_a_face_is_free_again_soon_after(models: Models, source_astronaut: MeshSource) -> None:
@@ -372,7 +372,21 @@ def test_a_face_is_free_again_soon_after(models: Models, source_astronaut: MeshS
     covered = colours.copy()
     covered[_around(models, 50, 4)] = (30, 30, 35)
     for _ in range(10):
-        model.update(covered)
+        model.update(covered, 0.0)
     for _ in range(6):
-        hidden = model.update(colours)
+        hidden = model.update(colours, 0.0)
     assert hidden.max() < 0.1
+
+
+def test_a_mouth_torn_open_down_to_the_chin_is_not_something_in_front(
+    models: Models, source_astronaut: MeshSource
+) -> None:
+    colours = source_astronaut.colours
+    lower = colours.copy()
+    lower[_around(models, 18, 2)] = (70, 60, 150)
+    for gap, hidden in ((0.3, False), (0.0, True)):
+        model = _settled(models, colours)
+        assert bool(model.update(lower, gap)[18] > 0.5) == hidden
+    dark = colours.copy()
+    dark[_around(models, 18, 2)] = (30, 30, 30)
+    assert _settled(models, colours).update(dark, 0.3)[18] > 0.5

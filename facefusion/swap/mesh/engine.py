@@ -144,7 +144,7 @@ class MeshPainter:
             model.difference = shape_difference(self._source.shape, model.shape, self._tables, self._strength)
         source = self._source
         colours = read_colours(frame, face.points, face.size)
-        hidden = model.occlusion.update(colours)
+        hidden = model.occlusion.update(colours, mouth_gap(face.points))
         if model.softness.due:
             model.softness.take(*self._sharpness(frame, face, colours))
         # What faces away shows its surroundings rather than skin.

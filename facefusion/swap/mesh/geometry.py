@@ -61,6 +61,7 @@ class MeshTables:
         shape_weight: (468, 1) float32, how much of the shape difference a point takes.
         lip_weight: (468, 1) float32, 0 on the lips (they move as one block), 1 far from them.
         edge_zone: (468,) float32, 1 where hair may lie over skin (forehead, temples, sides).
+        chin: (468,) bool, skin below the mouth; where the lower lip may be found when it is torn open.
         feature: (468,) bool, points whose colour is not that of lit skin (eyes, brows, lips, nostrils).
         eyes: left and right in the image.
         dark: landmark numbers of each brow, and of each eye with its lids.
@@ -74,6 +75,7 @@ class MeshTables:
     shape_weight: Floats
     lip_weight: Floats
     edge_zone: Floats
+    chin: NDArray[np.bool_]
     feature: NDArray[np.bool_]
     eyes: tuple[Eye, Eye]
     dark: tuple[tuple[int, ...], ...]
@@ -134,6 +136,7 @@ def build_tables(topology: Topology) -> MeshTables:
         shape_weight=np.clip((rings + 1) / 3.0, 0.0, 1.0).astype(np.float32)[:, None],
         lip_weight=np.clip(topology.rings_from(LIPS) / 2.0, 0.0, 1.0).astype(np.float32)[:, None],
         edge_zone=_edge_zone(topology),
+        chin=_chin(topology),
         feature=feature,
         spread=_spread(topology),
         eyes=(eyes[0], eyes[1]),
@@ -248,6 +251,13 @@ def _edge_zone(topology: Topology) -> Floats:
     zone = np.maximum(zone, np.clip(1.0 - (sides - 1) / 2.0, 0.0, 1.0) * (from_brows > 0))
     zone = np.maximum(zone, np.where((from_brows > 0) & (rings <= 2) & (from_top <= 6), 1.0, 0.0))
     return np.asarray(zone, np.float32)
+
+
+def _chin(topology: Topology) -> NDArray[np.bool_]:
+    from_lower, from_upper = (topology.rings_from(lip[0]) for lip in (LOWER_LIP, UPPER_LIP))
+    chin = (from_lower <= 5) & (from_lower < from_upper)
+    chin[list(LIPS)] = False
+    return np.asarray(chin)
 
 
 def frontness(points: Floats, tables: MeshTables) -> Floats:

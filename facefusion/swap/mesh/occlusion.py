@@ -1,7 +1,8 @@
 """Things that pass in front of a face: noticed because the face's own colours are known by then.
 
 Every landmark remembers what colour it has when nothing hides it. A hand, cup or microphone changes many
-neighbouring landmarks at once and by more than light and expression do; there the target stays visible.
+neighbouring landmarks at once and by more than light and expression do; there the target stays visible. A
+mouth torn wide open reaches below the landmarks of its lips; what is redder there is the mouth.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ _LEARN = 12
 _TOLERANCE = 0.17
 _FEATURE_TOLERANCE = 0.34
 """Mean difference of the logarithm of colour that light and expression cause; more on features."""
+_OPEN_MOUTH = 0.12
+_REDDER = 0.1
+"""Gap over width of a mouth that may reach down to the chin, and by how much more lips are red than skin (the
+logarithm of red over green)."""
 
 
 class OcclusionModel:
@@ -30,13 +35,17 @@ class OcclusionModel:
     def __init__(self, tables: MeshTables) -> None:
         self._tolerance = np.where(tables.feature, _FEATURE_TOLERANCE, _TOLERANCE).astype(np.float32)
         self._watched = tables.outline_rings >= 2
+        self._chin = tables.chin
         self._spread = tables.spread
         self._reference: Floats | None = None
         self._state = np.zeros(len(self._tolerance), np.float32)
         self._count = 0
 
-    def update(self, colours: Floats) -> Floats:
+    def update(self, colours: Floats, mouth: float) -> Floats:
         """Take in the next frame's landmark colours (468, 3) BGR.
+
+        Args:
+            mouth: its gap over its width.
 
         Returns:
             (468,) float32, 0 where the face is free, 1 where something is in front of it.
@@ -50,6 +59,8 @@ class OcclusionModel:
         # A change that all of the face shares is light.
         difference = difference - np.median(difference[self._watched], axis=0)
         strength = np.sqrt((difference**2).mean(axis=1)) / self._tolerance
+        if mouth > _OPEN_MOUTH:
+            strength[self._chin & (difference[:, 2] - difference[:, 1] > _REDDER)] = 0.0
         hidden = np.clip(strength - 1.0, 0.0, 1.0) * self._watched
         # One landmark alone is noise; an object covers its neighbours too.
         hidden = np.clip(2.2 * (self._spread @ hidden) - 0.25, 0.0, 1.0)

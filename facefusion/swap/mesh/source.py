@@ -48,7 +48,6 @@ class MeshSource:
         colours: (468, 3) float32 BGR at the landmarks.
         confidence: (468,) float32, how far each landmark shows bare skin.
         light: smoothing operator over this face.
-        saturation: 0..255, mean; near 0 for black-and-white pictures.
         tint: how much redder than blue the skin is, (r - b) / (r + b), median.
         sharpness: (sizes, variants) float32, see `grain.atlas_sharpness`.
     """
@@ -62,7 +61,6 @@ class MeshSource:
     colours: Floats
     confidence: Floats
     light: LightTransfer
-    saturation: float
     tint: float
     sharpness: Floats
 
@@ -115,7 +113,6 @@ def prepare_source(pictures: list[tuple[Image, Face]], tables: MeshTables) -> Me
         confidence=np.maximum(np.maximum(light.confidence(colours), 0.4) * genuine, 0.004),
         light=light,
         tint=float(np.median((colours[:, 2] - colours[:, 0]) / (colours[:, 2] + colours[:, 0] + 8.0))),
-        saturation=float(cv2.cvtColor(atlas, cv2.COLOR_BGR2HSV)[..., 1][ids >= 0].mean()),
     )
 
 
