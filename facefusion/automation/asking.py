@@ -6,12 +6,14 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from facefusion.automation.catalogue import Catalogue, Decision
-from facefusion.automation.job import Job, JobRequest
+from facefusion.automation.job import Job, JobRequest, JobState
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.workspace import printable
 from facefusion.config import AutomationConfig
+from facefusion.wording import count
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,9 @@ class Asking:
         wishes = [wish for decision in decisions for wish in decision.wishes]
         asked = self._queue.request(wishes, _result_exists) if wishes else []
         _log_queued([wish for wish, answer in zip(wishes, asked, strict=True) if answer.started])
+        self._log_known(
+            [(wish, answer.job_id) for wish, answer in zip(wishes, asked, strict=True) if answer.known]
+        )
         answers = iter(asked)
         noted: list[tuple[Decision, tuple[int, ...]]] = []
         for decision in decisions:
@@ -67,6 +72,24 @@ class Asking:
             noted.append((decision, ids))
             self._take_back_failures(decision)
         self._catalogue.decided(noted)
+
+    def _log_known(self, drops: list[tuple[JobRequest, int]]) -> None:
+        """Say of what was dropped again where its result is; that is all that happens with it."""
+        jobs = self._queue.jobs(job_id for _, job_id in drops)
+        told = []
+        for wish, job_id in drops:
+            job, (path, signature) = jobs[job_id], wish.inputs[0]
+            if job.target != path:
+                told.append(
+                    f"{printable(path)} has the same content as {printable(job.target)}{_whereabouts(job)}"
+                )
+            elif job.inputs[0][1] != signature and job.state is JobState.DONE:
+                told.append(f"{printable(path)} was dropped again with the same content{_whereabouts(job)}")
+        for sentence in told[:LOGGED_ONE_BY_ONE]:
+            logger.info("%s.", sentence)
+        if len(told) > LOGGED_ONE_BY_ONE:
+            more = count(len(told) - LOGGED_ONE_BY_ONE, "more file")
+            logger.info("%s with content that is known: see `status`.", more)
 
     def _earlier_jobs(self, decision: Decision) -> tuple[int, ...]:
         """Jobs of a target that stays with a face that is no longer there."""
@@ -91,6 +114,12 @@ def _log_queued(wishes: list[JobRequest]) -> None:
         logger.info("Queued %s with %s.", printable(wish.inputs[0][0]), printable(wish.face_name))
     if len(wishes) > LOGGED_ONE_BY_ONE:
         logger.info("Queued %d more.", len(wishes) - LOGGED_ONE_BY_ONE)
+
+
+def _whereabouts(job: Job) -> str:
+    if job.state is JobState.DONE and job.output is not None:
+        return f": its result is {printable(Path(job.output).name)} (`retry {job.id}` makes it anew)"
+    return f", which is job {job.id}"
 
 
 def _result_exists(job: Job) -> bool:

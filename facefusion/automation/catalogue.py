@@ -14,7 +14,7 @@ from typing import Literal
 from facefusion.automation.database import FileMemory, KnownFile
 from facefusion.automation.inbox import Changes, Inbox
 from facefusion.automation.job import JobRequest, JobState
-from facefusion.automation.kinds import NEW, Entry
+from facefusion.automation.kinds import FOREIGN, NEW, Entry
 from facefusion.automation.pairing import Face, Faces, Pairing, Picture, Target, make_face, pair
 from facefusion.automation.snapshot import FileState, InboxFile
 from facefusion.automation.workspace import printable
@@ -23,6 +23,10 @@ from facefusion.errors import FaceNotFoundError
 
 VANISHED_SHOWN = 100
 """How many files that are gone are still listed, so that a person sees what became of them."""
+
+BEING_PAIRED = "being paired"
+SAME = "same content as"
+"""So begins the reason of a file whose content has a job under another name."""
 
 _FILE_STATES: dict[JobState, FileState] = {
     JobState.RUNNING: "running",
@@ -88,6 +92,7 @@ class Catalogue:
         self._arrivals: dict[str, float] = {}
         self._to_forget: set[str] = set()
         self._reasons: dict[str, str] = {}
+        self._stuck: set[str] = set()
         self._jobs: dict[str, tuple[int, ...]] = {}
         self._paths: defaultdict[int, set[str]] = defaultdict(set)
         self._face_paths: set[str] = set()
@@ -204,6 +209,9 @@ class Catalogue:
         for decision, jobs in decisions:
             path = decision.entry.path
             self._reasons[path] = decision.pairing.reason
+            self._stuck.discard(path)
+            if not (decision.pairing.faces or decision.pairing.soon):
+                self._stuck.add(path)
             if decision.wishes or jobs:
                 self._link(path, jobs)
             if decision.pairing.by_rule and len(decision.wishes) == 1 and remember:
@@ -269,6 +277,7 @@ class Catalogue:
         self._forget_content(path)
         self._link(path, ())
         self._reasons.pop(path, None)
+        self._stuck.discard(path)
         self._undecided.discard(path)
         if path in self._face_paths:
             self._face_paths.discard(path)
@@ -339,7 +348,15 @@ class Catalogue:
     def _view(self, entry: Entry) -> InboxFile:
         state, reason = self._say(entry)
         jobs = tuple(map(str, self._jobs.get(entry.path, ())))
-        return InboxFile(printable(entry.path), entry.kind, state, reason, entry.signature.size, jobs)
+        stuck = self._is_stuck(entry, state)
+        return InboxFile(printable(entry.path), entry.kind, state, reason, entry.signature.size, jobs, stuck)
+
+    def _is_stuck(self, entry: Entry, state: FileState) -> bool:
+        if entry.phase == "ignored":
+            return entry.reason.startswith(FOREIGN)
+        if state == "refused":  # of a target there is a failed job
+            return entry.kind not in ("video", "photo")
+        return state == "waiting" and entry.phase == "settled" and entry.path in self._stuck
 
     def _say(self, entry: Entry) -> tuple[FileState, str]:
         if entry.phase != "settled":
@@ -351,14 +368,14 @@ class Catalogue:
         jobs = self._jobs.get(entry.path, ())
         briefs = [brief for job_id in jobs if (brief := self._brief(job_id)) is not None]
         if not briefs:
-            return "waiting", self._reasons.get(entry.path) or "being paired"
+            return "waiting", self._reasons.get(entry.path) or BEING_PAIRED
         briefs.sort(key=lambda brief: _INTEREST[brief.state])
         return _FILE_STATES[briefs[0].state], "; ".join(self._about(entry, brief) for brief in briefs)
 
     def _about(self, entry: Entry, brief: Brief) -> str:
         if brief.target == entry.path:
             return brief.text
-        return f"same content as {printable(brief.target)}: {brief.text}"
+        return f"{SAME} {printable(brief.target)}: {brief.text}"
 
 
 def why_not_ready(reason: str) -> str:

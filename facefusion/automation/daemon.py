@@ -32,6 +32,7 @@ from facefusion.automation.room import Room
 from facefusion.automation.settings import Settings
 from facefusion.automation.snapshot import DaemonState, Snapshot, SnapshotWriter
 from facefusion.automation.staffing import Staff
+from facefusion.automation.telling import Telling
 from facefusion.automation.views import running_view, seconds_left
 from facefusion.automation.worker import DEFAULT_FACTORY, WorkerSpec
 from facefusion.automation.workspace import Workspace, printable
@@ -97,7 +98,9 @@ class Daemon:
         self._workspace = workspace
         self._settings = settings
         self._options = options
-        self._display = Display(self.snapshot, SnapshotWriter(workspace.state_dir), on_snapshot, clock)
+        self._display = Display(
+            self.snapshot, SnapshotWriter(workspace.state_dir), on_snapshot, Telling(clock).tell, clock
+        )
         self._clock = clock
         self._state: DaemonState = "starting"
         self._started_at = time.time()

@@ -23,6 +23,7 @@ class Display:
         picture: makes one.
         writer: keeps the files.
         on_snapshot: the live view; None for none.
+        tell: logs what is new; called as often as the files are written.
         clock: monotonic seconds.
     """
 
@@ -31,11 +32,13 @@ class Display:
         picture: Callable[[], Snapshot],
         writer: SnapshotWriter,
         on_snapshot: SnapshotCallback | None,
+        tell: SnapshotCallback,
         clock: Callable[[], float],
     ) -> None:
         self._picture = picture
         self._writer = writer
         self._on_snapshot = on_snapshot
+        self._tell = tell
         self._clock = clock
         self._next_view = self._next_file = clock()
         self._last_viewed: Snapshot | None = None
@@ -57,6 +60,7 @@ class Display:
                 self._view(snapshot)
         if file_due:
             self._next_file = now + FILE_SECONDS
+            self._tell(snapshot)
             if force or state != self._last_written:
                 self._last_written = state if self._write(snapshot, last=force) else None
 

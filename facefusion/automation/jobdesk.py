@@ -42,10 +42,17 @@ UNREAD = "unread:"
 
 @dataclass(frozen=True)
 class Asked:
-    """Answer to a request: the job, and whether the request set it going (anew), or ended it."""
+    """Answer to a request.
+
+    Attributes:
+        job_id: of the job for it.
+        started: the request set it going (anew), or ended it.
+        known: these files were dropped for the first time, and their content had its job already.
+    """
 
     job_id: int
     started: bool
+    known: bool = False
 
 
 class JobDesk(JobTable):
@@ -87,9 +94,10 @@ class JobDesk(JobTable):
                 else:
                     job_id = int(row["id"])
                 started = row is None
-                if _is_fresh_drop(connection, job_id, wish) and row is not None:
+                fresh = _is_fresh_drop(connection, job_id, wish)
+                if fresh and row is not None:
                     started = self._drop_again(connection, job_of(row), wish, result_exists)
-                answers.append(Asked(job_id, started))
+                answers.append(Asked(job_id, started, known=fresh and not started))
         return answers
 
     def refuse(

@@ -106,12 +106,14 @@ class Pairing:
         reason: why it waits.
         by_rule: True when neither folder nor name asked for the face.
         stays_with: name of a face that it was paired with earlier and that is no longer there.
+        soon: what it waits for comes by itself.
     """
 
     faces: tuple[Face, ...] = ()
     reason: str = ""
     by_rule: bool = False
     stays_with: str | None = None
+    soon: bool = False
 
 
 def make_face(name: str, pictures: Iterable[Picture]) -> Face:
@@ -226,7 +228,8 @@ def _ready(faces: tuple[Face, ...], *, by_rule: bool) -> Pairing:
     if ready:
         return Pairing(ready, by_rule=by_rule)
     first = faces[0]
-    return Pairing(reason=f"waiting for the face {printable(first.name)}: {first.waits_for}", by_rule=by_rule)
+    reason = f"waiting for the face {printable(first.name)}: {first.waits_for}"
+    return Pairing(reason=reason, by_rule=by_rule, soon=True)
 
 
 def _prefix(path: str) -> str | None:

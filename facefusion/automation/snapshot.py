@@ -69,6 +69,7 @@ class InboxFile:
         path: relative to the inbox, made printable (control characters and undecodable bytes escaped).
         reason: in words, never empty: what it waits for, why it is ignored, where its result lies.
         jobs: ids of the jobs it belongs to.
+        stuck: it stays as it is until a person does something, and no job of its own says so.
     """
 
     path: str
@@ -77,6 +78,7 @@ class InboxFile:
     reason: str
     bytes: int = 0
     jobs: tuple[str, ...] = ()
+    stuck: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +292,7 @@ class SnapshotWriter:
         now = time.monotonic()
         if snapshot.files is not self._files and (last or now >= self._rest_until):
             self._serial += 1
-            rows = [(f.path, f.kind, f.state, f.reason, f.bytes, f.jobs) for f in snapshot.files]
+            rows = [(f.path, f.kind, f.state, f.reason, f.bytes, f.jobs, f.stuck) for f in snapshot.files]
             _replace(self._state_dir / INBOX_FILE, {"serial": self._serial, "files": rows})
             self._files = snapshot.files
             self._rest_until = now + 20 * (time.monotonic() - now)
@@ -326,9 +328,15 @@ def _flat(row: Any) -> dict[str, Any]:
 
 
 def _inbox_file(
-    path: str, kind: FileKind, state: FileState, reason: str, size: int, jobs: list[str]
+    path: str,
+    kind: FileKind,
+    state: FileState,
+    reason: str,
+    size: int,
+    jobs: list[str],
+    stuck: bool = False,
 ) -> InboxFile:
-    return InboxFile(path, kind, state, reason, size, tuple(jobs))
+    return InboxFile(path, kind, state, reason, size, tuple(jobs), stuck)
 
 
 def _known(kind: type, document: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from facefusion.automation.catalogue import SAME
 from facefusion.automation.kinds import FOREIGN
 from facefusion.automation.snapshot import (
     STATE_WORDS,
@@ -211,6 +212,7 @@ def _files(
     yield from _rows("", f"Inbox: {', '.join(counted)}", width)
     if not all_files:
         yield from _foreign([file for file in files if file.reason.startswith(FOREIGN)], width)
+        yield from _known([file for file in files if file.reason.startswith(SAME)], width)
     shown = [
         file for file in files if all_files or (file.state not in QUIET_STATES and told.isdisjoint(file.jobs))
     ]
@@ -240,6 +242,16 @@ def _foreign(files: list[InboxFile], width: int | None) -> Iterator[str]:
     more = len(files) - len(names)
     others = f" and {more:,} more (`status --all` lists them)" if more else ""
     yield from _rows("  ", f"ignored, {FOREIGN}: {', '.join(names)}{others}", width)
+
+
+def _known(files: list[InboxFile], width: int | None) -> Iterator[str]:
+    """Files whose content has a job under another name: the latest, each with its result."""
+    quiet = [file for file in files if file.state in QUIET_STATES]  # the others are listed anyway
+    for file in quiet[-SHOWN:]:
+        yield from _rows("  ", f"{file.path}: {file.reason}", width)
+    if len(quiet) > SHOWN:
+        more = count(len(quiet) - SHOWN, "more file")
+        yield from _rows("  ", f"{more} with the content of others (`status --all` lists them)", width)
 
 
 def _why(file: InboxFile) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from facefusion.automation.catalogue import BEING_PAIRED, SAME
 from facefusion.automation.snapshot import STATE_WORDS, InboxFile, Snapshot
 from facefusion.automation.statustext import progress_facts
 from facefusion.launcher.text import near, safe
@@ -33,6 +34,7 @@ class LineView:
         self._ended: set[tuple[str, float]] = set()
         self._files: tuple[InboxFile, ...] | None = None
         self._reasons: dict[str, str] = {}
+        self._states: dict[str, str] = {}
 
     def show(self, snapshot: Snapshot) -> None:
         """Tell what is new."""
@@ -58,14 +60,29 @@ class LineView:
             return
         self._files = snapshot.files
         failed = {failure.id for failure in snapshot.failures}
-        told = [e for e in snapshot.files if e.state in ("waiting", "refused") and failed.isdisjoint(e.jobs)]
-        reasons = {entry.path: f"{entry.state} {entry.path}: {entry.reason}" for entry in told}
+        reasons = {}
+        for entry in snapshot.files:
+            if entry.state in ("waiting", "refused") and failed.isdisjoint(entry.jobs):
+                reasons[entry.path] = f"{entry.state} {entry.path}: {entry.reason}"
+            elif self._came_to_an_end(entry):
+                reasons[entry.path] = f"{entry.path}: {entry.reason}"
+        self._states = {
+            entry.path: self._states.get(entry.path, "") if entry.reason == BEING_PAIRED else entry.state
+            for entry in snapshot.files
+        }
         news = [path for path, reason in reasons.items() if self._reasons.get(path) != reason]
         for path in news[:FILES_IN_FULL]:
             self._say(reasons[path])
         if len(news) > FILES_IN_FULL:
             self._say(f"waiting: {count(len(news) - FILES_IN_FULL, 'more file')} (see `status`)")
         self._reasons = reasons
+
+    def _came_to_an_end(self, entry: InboxFile) -> bool:
+        """Whether a file was cancelled, or found to be known, before our eyes; else that is history."""
+        before = self._states.get(entry.path)
+        if entry.state == "cancelled":
+            return before in ("queued", "running", "blocked")
+        return before in ("waiting", "preparing") and entry.reason.startswith(SAME)
 
     def _tell_jobs(self, snapshot: Snapshot) -> None:
         now = self._clock()

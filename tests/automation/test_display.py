@@ -71,7 +71,11 @@ class Stage:
         self.seen: list[Snapshot] = []
         self.folder = folder
         self.display = Display(
-            lambda: self.state, SnapshotWriter(folder), lambda shown: self.view(shown), lambda: self.now
+            lambda: self.state,
+            SnapshotWriter(folder),
+            lambda shown: self.view(shown),
+            lambda shown: None,
+            lambda: self.now,
         )
 
     def view(self, shown: Snapshot) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
-from snapshots import BUSY, NOON, ROOT
+from snapshots import BASE, BUSY, NOON, ROOT
 
 from facefusion.automation.snapshot import InboxFile, JobView, Snapshot
 from facefusion.launcher.dashboard import Dashboard, bar
@@ -230,6 +230,22 @@ class TestLines:
         told = self.told(replace(BUSY, files=flood))
         assert len([line for line in told if line.startswith("waiting")]) == 21
         assert "waiting: 4,980 more files (see `status`)" in told
+
+    def test_what_is_cancelled_or_known_already_is_told_when_that_happens_and_not_at_a_start(self) -> None:
+        waiting = InboxFile("videos/a.mp4", "video", "queued", "in the queue, face alice")
+        new = InboxFile("videos/b.mp4", "video", "preparing", "being read")
+        paired = replace(new, state="waiting", reason="being paired")
+        over = (
+            replace(waiting, state="cancelled", reason="cancelled by request"),
+            replace(new, state="done", reason="same content as videos/c.mp4: result: c__alice.mp4"),
+        )
+        self.told(replace(BASE, files=(waiting, new)))
+        assert self.told(replace(BASE, files=(waiting, paired))) == ["waiting videos/b.mp4: being paired"]
+        assert self.told(replace(BASE, files=over)) == [f"{entry.path}: {entry.reason}" for entry in over]
+        assert self.told(replace(BASE, files=(*over,))) == []
+        self.setup_method()
+        self.told(replace(BASE, files=(paired,)))
+        assert self.told(replace(BASE, files=over)) == []
 
     def test_no_line_holds_control_characters(self) -> None:
         job = JobView("9", "a\nb\x1b[2J.mp4", "f\r", "video", "running")
