@@ -78,7 +78,7 @@ class Attempt:
         if inspector is not None and not isinstance(inspector, RememberingInspector):
             return  # it would not know what it saw
         every = keeping.every or plan.encode.gop
-        if info.frames is not None and info.frames < LEAST_PARTS * every:
+        if not worth_keeping(info, every):
             return
         self._identity = lambda: engine.identity
         fingerprint = json.dumps(_facts(self.request, plan, engine.identity, tools, every), sort_keys=True)
@@ -115,6 +115,11 @@ class Attempt:
 
     def _provider(self) -> str:
         return "" if self._identity is None else self._identity().provider
+
+
+def worth_keeping(info: MediaInfo, every: int) -> bool:
+    """Whether a video with parts of so many pictures is long enough to be done in parts."""
+    return info.frames is None or info.frames >= LEAST_PARTS * every
 
 
 def _facts(

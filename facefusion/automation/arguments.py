@@ -111,10 +111,13 @@ def _add_queue(add: Callable[..., argparse.ArgumentParser]) -> None:
 def _add_installation(add: Callable[..., argparse.ArgumentParser]) -> None:
     add(
         "doctor",
-        "examine the installation",
-        "Examines everything that a job needs, and says for each finding what to do. Exit status 1 where\n"
-        "something is wrong.",
-    )
+        "examine the installation, and files that are to be processed",
+        "Examines everything that a job needs, and says for each finding what to do. Of each FILE it says\n"
+        "what it is, whether it can be processed here, and how long that takes, where earlier jobs tell.\n"
+        "Exit status 1 where something is wrong.",
+        "doctor",
+        "doctor holiday.mp4 portrait.jpg",
+    ).add_argument("file", type=Path, nargs="*", help="a video or photo, wherever it lies; it is left alone")
     model = add(
         "models",
         "list, install, check or remove model files",

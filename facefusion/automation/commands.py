@@ -91,7 +91,8 @@ def show_status(given: argparse.Namespace, processor: SimpleAutoProcessor) -> in
 
 
 def doctor(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
-    """Examine the installation."""
+    """Examine the installation, and files that are to be processed."""
+    from facefusion.automation.speeds import measured_speeds
     from facefusion.checkup.doctor import run_checks
 
     processor.settings.require_good()
@@ -102,12 +103,15 @@ def doctor(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
         outbox=workspace.outbox,
         state_dir=workspace.state_dir,
         models_dir=workspace.models_dir,
+        used=workspace.database.exists(),
+        targets=given.file,
+        speeds=measured_speeds(workspace, processor.settings.current.quality_preset),
     )
     width = terminal_width()
     column = max(len(check.name) for check in checks)
     for check in checks:
         head = f"{'ok ' if check.ok else 'BAD'}  {check.name:<{column}}  "
-        told = [check.text, *([f"-> {check.remedy}"] if check.remedy else [])]
+        told = [printable(text) for text in (check.text, check.remedy and f"-> {check.remedy}") if text]
         rows = [row for text in told for row in (wrap(text, max(30, width - len(head))) if width else [text])]
         for number, row in enumerate(rows):
             print((" " * len(head) if number else head) + row)

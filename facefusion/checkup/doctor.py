@@ -14,9 +14,11 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from facefusion.config import AutomationConfig
 from facefusion.errors import FaceFusionError
@@ -24,6 +26,13 @@ from facefusion.system.device import device_for
 from facefusion.system.hardware import detect_gpu_capability, detect_hardware, find_gpus
 from facefusion.system.health import SystemHealthMonitor
 from facefusion.system.providers import prove_providers
+from facefusion.wording import count, duration
+
+if TYPE_CHECKING:
+    from facefusion.media.probe import MediaInfo
+
+Speeds = Callable[[str, str], Sequence[float]]
+"""Pixels per second of earlier jobs, by engine and kind of target (`video`, `photo`, `animation`)."""
 
 _PROGRAM = Path(__file__).resolve().parents[2]
 _REINSTALL = "Run `python launch_automation.py`; it repairs the installation."
@@ -55,7 +64,15 @@ class Check:
 
 
 def run_checks(
-    config: AutomationConfig, *, inbox: Path, outbox: Path, state_dir: Path, models_dir: Path
+    config: AutomationConfig,
+    *,
+    inbox: Path,
+    outbox: Path,
+    state_dir: Path,
+    models_dir: Path,
+    used: bool = True,
+    targets: Sequence[Path] = (),
+    speeds: Speeds = lambda engine, kind: (),
 ) -> list[Check]:
     """Examine everything that a job needs.
 
@@ -64,6 +81,9 @@ def run_checks(
         inbox, outbox: folders of one root.
         state_dir: its private folder.
         models_dir: installed model files.
+        used: the program has worked on this root before, so its folders are to be there.
+        targets: videos and photos that may be processed.
+        speeds: measured on this root.
 
     Returns:
         Findings in an order that puts causes before effects. A check that breaks is a finding itself.
@@ -72,7 +92,7 @@ def run_checks(
         ("python", check_python),
         ("packages", lambda: check_packages(_PROGRAM / "requirements.txt")),
         ("hardware", lambda: check_hardware(outbox)),
-        ("inbox", lambda: check_inbox(inbox)),
+        ("inbox", lambda: check_inbox(inbox, used=used)),
         ("outbox", lambda: check_writable("outbox", outbox)),
         ("state", lambda: check_writable("state", state_dir)),
         ("disk and memory", lambda: check_resources(outbox, config)),
@@ -82,6 +102,10 @@ def run_checks(
         ("providers", lambda: check_providers(state_dir, config)),
         ("hardware encoders", lambda: check_hardware_encoders(config)),
         ("use policy", lambda: check_policy(state_dir, config)),
+        *(
+            ("target", partial(check_target, target, outbox, models_dir, config, speeds))
+            for target in targets
+        ),
     ]
     return [_examine(name, examination) for name, examination in examinations]
 
@@ -136,18 +160,20 @@ def check_hardware(folder: Path) -> Check:
         f"{report.cpu_name}, {report.usable_cores} usable cores, "
         f"{report.memory_total / 2**30:.1f} GiB of memory. {capability.reason}"
     )
-    return Check("hardware", True, " ".join([text, *report.notes]))
+    drivers = dict.fromkeys(f"Driver {gpu.driver}." for gpu in report.gpus if gpu.driver)
+    return Check("hardware", True, " ".join([text, *drivers, *report.notes]))
 
 
-def check_inbox(folder: Path) -> Check:
-    """Whether the inbox can be read."""
+def check_inbox(folder: Path, *, used: bool = True) -> Check:
+    """Whether the inbox can be read; before the first start it need not be there."""
     try:
         with os.scandir(folder) as entries:
             next(entries, None)
     except FileNotFoundError:
-        return Check(
-            "inbox", False, f"{folder} does not exist.", "Start the program once; it makes the folder."
-        )
+        if not used:
+            return Check("inbox", True, f"There is no inbox at {folder} yet; the first start makes it.")
+        remedy = "Bring it back (is its disk mounted?), or set `inbox` in automation_config.json."
+        return Check("inbox", False, f"{folder} does not exist any more.", remedy)
     except OSError as error:
         return Check("inbox", False, f"{folder} cannot be read ({error.strerror}).", "Make it readable.")
     return Check("inbox", True, f"{folder} can be read.")
@@ -266,6 +292,42 @@ def check_policy(state_dir: Path, config: AutomationConfig) -> Check:
         return Check("use policy", True, f"Version {policy.CURRENT_VERSION} is accepted.")
     remedy = policy.not_accepted(state_dir).remedy
     return Check("use policy", False, "Not accepted; every job waits for it.", remedy)
+
+
+def check_target(
+    file: Path, outbox: Path, models_dir: Path, config: AutomationConfig, speeds: Speeds
+) -> Check:
+    """What a video or photo is, how its result is written, and whether and how fast that can be done here."""
+    from facefusion.media.plan import plan_output
+    from facefusion.media.probe import probe
+    from facefusion.models import ModelManager
+    from facefusion.resuming import worth_keeping
+    from facefusion.swap.plan import plan_engine
+
+    if not file.exists():
+        return Check("target", False, f"{file} is not there.", "Check its name and folder.")
+    info = probe(file)
+    plan = plan_output(info, config)
+    engine = plan_engine(config, ModelManager(models_dir)).engine
+    capacity = SystemHealthMonitor(outbox, limits=config.limits).estimate_processing_capacity(
+        info,
+        in_parts=plan.encode is not None and worth_keeping(info, plan.encode.gop),
+        pixels_per_second=speeds(engine, info.kind),
+    )
+    written = f"Result: {plan.container}" + (f", {plan.encode.encoder}." if plan.encode else ".")
+    text = " ".join([f"{file.name}: {_told(info)}. {written}", *plan.warnings, capacity.text])
+    if capacity.possible:
+        return Check("target", True, text)
+    remedy = "Free some space, or close other programs."
+    return Check("target", False, text, remedy)
+
+
+def _told(info: MediaInfo) -> str:
+    facts = [info.kind, f"{info.width}x{info.height}", info.codec or info.container]
+    if info.kind != "photo":
+        facts += [count(info.frames, "frame")] if info.frames else []
+        facts += [duration(info.duration)] if info.duration else []
+    return ", ".join(facts)
 
 
 def _examine(name: str, examination: Callable[[], Check]) -> Check:

@@ -1,11 +1,9 @@
-"""How this machine is doing, whether a video can be processed here, and how long that will take."""
+"""How this machine is doing, whether a target can be processed here, and how long that will take."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,20 +12,21 @@ import psutil  # type: ignore[import-untyped]
 
 from facefusion.config import LimitSettings
 from facefusion.system.cgroups import process_limits
-from facefusion.system.disk import replace_text
 from facefusion.system.hardware import available_memory, detect_cores, free_disk
-
-SPEEDS_FILE = "speeds.json"
+from facefusion.wording import duration, size
 
 _MEGABYTE = 1 << 20
-_KEPT_SPEEDS = 20
 # A worker with its libraries and the embedded engine's models, before the first frame.
 _WORKER_BYTES = 300 * _MEGABYTE
 # Pictures that decoder and encoder keep for reference and look-ahead (measured: 1080p needs 730 MiB in all).
 _CODEC_FRAMES = 90
 _BYTES_PER_PIXEL = 1.5
-# Encoded bytes per pixel at high quality (visually lossless H.264). Only an upper bound is needed.
-_ENCODED_BYTES_PER_PIXEL = 0.04
+# Bytes of a result: less than any setting gives, and what visually lossless H.264 comes to. A target that is
+# itself large for its pixels (noise, little compression) gives a result of about its size.
+_LEAST_PER_PIXEL, _LEAST_OF_TARGET = 0.0005, 0.05
+_MOST_PER_PIXEL, _MOST_OF_TARGET, _MOST_OF_LARGE_TARGET = 0.04, 4.0, 1.5
+# The result, and while it is signed two more of its size; finished parts of a long video are one more.
+_COPIES = 3
 
 
 class MediaFacts(Protocol):
@@ -76,38 +75,35 @@ class ProcessingCapacity:
     """Whether one target can be processed here.
 
     Attributes:
-        possible: memory and disk suffice.
+        possible: memory suffices, and nothing is known that the disk is too small for.
         reasons: why not, in sentences.
         memory_needed: bytes, estimated from picture size and queue.
-        disk_needed: bytes for the work file and the result.
+        disk_least: bytes on the outbox's disk without which there is certainly no result.
+        disk_most: bytes on it that are enough for nearly everything a target may show.
         seconds: expected working time; None where no job of this kind has been measured here.
-        text: the answer in one sentence.
+        text: the answer in a sentence or two.
     """
 
     possible: bool
     reasons: tuple[str, ...]
     memory_needed: int
-    disk_needed: int
+    disk_least: int
+    disk_most: int
     seconds: float | None
     text: str
 
 
 class SystemHealthMonitor:
-    """Watches memory and disk for one outbox, and learns how fast jobs are on this machine.
+    """Watches memory and disk for one outbox.
 
     Args:
         outbox: where results go.
-        state_dir: where measured speeds are kept; None keeps them in memory only.
         limits: memory for queues, disk to be left free.
     """
 
-    def __init__(
-        self, outbox: Path, *, state_dir: Path | None = None, limits: LimitSettings | None = None
-    ) -> None:
+    def __init__(self, outbox: Path, *, limits: LimitSettings | None = None) -> None:
         self._outbox = outbox
         self._limits = limits or LimitSettings()
-        self._speeds_file = state_dir / SPEEDS_FILE if state_dir else None
-        self._speeds = _read_speeds(self._speeds_file)
         psutil.cpu_percent(interval=None)  # the first answer would be meaningless
 
     def check_system_resources(self) -> SystemResources:
@@ -116,12 +112,11 @@ class SystemHealthMonitor:
         memory = available_memory(limits)
         disk = free_disk(self._outbox)
         problems = []
-        wanted_disk = self._limits.free_disk_megabytes * _MEGABYTE
-        if disk < wanted_disk:
-            problems.append(f"The outbox's disk has {_size(disk)} free; {_size(wanted_disk)} are kept free.")
+        if disk < self._reserve:
+            problems.append(f"The outbox's disk has {size(disk)} free; {size(self._reserve)} are kept free.")
         wanted_memory = _WORKER_BYTES + self._limits.queue_megabytes * _MEGABYTE
         if memory < wanted_memory:
-            problems.append(f"{_size(memory)} of memory are free; a worker needs {_size(wanted_memory)}.")
+            problems.append(f"{size(memory)} of memory are free; a worker needs {size(wanted_memory)}.")
         return SystemResources(
             cpu_percent=float(psutil.cpu_percent(interval=None)),
             usable_cores=detect_cores(limits).usable,
@@ -132,98 +127,73 @@ class SystemHealthMonitor:
         )
 
     def estimate_processing_capacity(
-        self, info: MediaFacts, *, engine: str = "mesh", quality_preset: str = "balanced"
+        self, info: MediaFacts, *, in_parts: bool = False, pixels_per_second: Sequence[float] = ()
     ) -> ProcessingCapacity:
         """Can this target be processed here, and how long will it take.
 
         Args:
             info: the target.
-            engine: that will run, `mesh` or `neural`.
-            quality_preset: that will be used.
+            in_parts: its finished parts are kept on the disk until the end.
+            pixels_per_second: of earlier jobs of its kind, with the same engine and quality preset.
         """
         pixels = info.width * info.height
-        frames = _frames(info)
         memory_needed = int(
             _WORKER_BYTES
             + self._limits.queue_megabytes * _MEGABYTE
             + _CODEC_FRAMES * _BYTES_PER_PIXEL * pixels
         )
-        encoded = min(frames * pixels * _ENCODED_BYTES_PER_PIXEL, 4.0 * info.size_bytes)
-        disk_needed = 2 * int(max(encoded, info.size_bytes))
+        least, most = least_disk(info), _most_disk(info, in_parts=in_parts)
         memory, disk = available_memory(), free_disk(self._outbox)
-        reserve = self._limits.free_disk_megabytes * _MEGABYTE
         reasons = []
         if memory_needed > memory:
-            reasons.append(f"It needs about {_size(memory_needed)} of memory; {_size(memory)} are free.")
-        if disk_needed + reserve > disk:
+            reasons.append(f"It needs about {size(memory_needed)} of memory; {size(memory)} are free.")
+        if least > disk:
             reasons.append(
-                f"It needs about {_size(disk_needed)} on the outbox's disk besides the {_size(reserve)} "
-                f"that are kept free; {_size(disk)} are free."
+                f"It needs at least {size(least)} on the outbox's disk; {size(disk)} are free there."
             )
-        seconds = self._expected_seconds(pixels * frames, engine, quality_preset)
+        speeds = [speed for speed in pixels_per_second if speed > 0]
+        seconds = pixels * _frames(info) / statistics.median(speeds) if speeds else None
         if reasons:
             text = "It cannot be processed here: " + " ".join(reasons)
         elif seconds is None:
-            text = "It can be processed here; how long that takes is known after the first job."
+            text = "It can be processed here; how long that takes is known after the first job of its kind."
         else:
-            text = f"It can be processed here, in about {_duration(seconds)}."
+            text = f"It can be processed here, in about {duration(seconds)}."
+        if not reasons and most + self._reserve > disk:
+            text += (
+                f" It may need up to {size(most)} on the outbox's disk besides the {size(self._reserve)} that"
+                f" are kept free, and {size(disk)} are free; where that is too little, work waits for room."
+            )
         return ProcessingCapacity(
             possible=not reasons,
             reasons=tuple(reasons),
             memory_needed=memory_needed,
-            disk_needed=disk_needed,
+            disk_least=least,
+            disk_most=most,
             seconds=seconds,
             text=text,
         )
 
-    def learn(
-        self, info: MediaFacts, seconds: float, *, engine: str = "mesh", quality_preset: str = "balanced"
-    ) -> None:
-        """Take note of how long a finished job took (`seconds` of work, without waiting)."""
-        pixels = info.width * info.height * _frames(info)
-        if seconds <= 0 or pixels <= 0:
-            return
-        key = f"{engine}/{quality_preset}"
-        self._speeds[key] = [*self._speeds.get(key, []), pixels / seconds][-_KEPT_SPEEDS:]
-        if self._speeds_file:
-            with contextlib.suppress(OSError):  # a lost measurement is no reason to fail a job
-                replace_text(self._speeds_file, json.dumps(self._speeds) + "\n")
-
-    def _expected_seconds(self, pixels: int, engine: str, quality_preset: str) -> float | None:
-        speeds = self._speeds.get(f"{engine}/{quality_preset}")
-        return pixels / statistics.median(speeds) if speeds else None
+    @property
+    def _reserve(self) -> int:
+        """Bytes; the settings count as disks are sold."""
+        return self._limits.free_disk_megabytes * 10**6
 
 
-def _read_speeds(file: Path | None) -> dict[str, list[float]]:
-    """Pixels per second of earlier jobs by `engine/preset`; what cannot be read is measured anew."""
-    if file is None:
-        return {}
-    try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(raw, Mapping):
-        return {}
-    return {
-        str(key): [float(value) for value in values if isinstance(value, int | float) and value > 0]
-        for key, values in raw.items()
-        if isinstance(values, list)
-    }
+def least_disk(info: MediaFacts) -> int:
+    """Bytes on the outbox's disk without which there is certainly no result of this target, signed."""
+    encoded = _frames(info) * info.width * info.height * _LEAST_PER_PIXEL
+    return _COPIES * int(min(encoded, info.size_bytes * _LEAST_OF_TARGET))
+
+
+def _most_disk(info: MediaFacts, *, in_parts: bool) -> int:
+    encoded = min(
+        _frames(info) * info.width * info.height * _MOST_PER_PIXEL, info.size_bytes * _MOST_OF_TARGET
+    )
+    return (_COPIES + in_parts) * int(max(encoded, info.size_bytes * _MOST_OF_LARGE_TARGET))
 
 
 def _frames(info: MediaFacts) -> int:
     if info.frames:
         return info.frames
     return max(1, round((info.duration or 0.0) * 30.0))
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 1 << 30 else f"{count / 2**20:.0f} MiB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"

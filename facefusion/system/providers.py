@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,6 @@ class ProviderVerdict:
         deviation: of the probe's result, relative to its largest value.
         seconds: of one run of the probe.
         proved_at: seconds since the epoch.
-        remembered: taken from an earlier proof.
     """
 
     name: str
@@ -53,7 +52,6 @@ class ProviderVerdict:
     deviation: float | None = None
     seconds: float | None = None
     proved_at: float = 0.0
-    remembered: bool = False
 
 
 @dataclass(frozen=True)
@@ -251,7 +249,7 @@ class _Memory:
             return None
         if not verdict.works and not 0 <= time.time() - verdict.proved_at < _REFUSAL_HOLDS_SECONDS:
             return None
-        return replace(verdict, remembered=True)
+        return verdict
 
     def put(self, verdict: ProviderVerdict) -> None:
         self._verdicts[verdict.name] = verdict

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import av
+import numpy as np
 import pytest
+from PIL import Image
 
 from facefusion.checkup import doctor
 from facefusion.checkup.doctor import Check, run_checks
 from facefusion.config import AutomationConfig, LimitSettings, NeuralSettings
 from facefusion.models import ModelManager
+from facefusion.system import health
+from facefusion.system.hardware import Gpu, HardwareReport
 from facefusion.trust import policy
 
 
@@ -20,13 +26,14 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def examined(root: Path, config: AutomationConfig) -> list[Check]:
+def examined(root: Path, config: AutomationConfig, **more: Any) -> list[Check]:
     return run_checks(
         config,
         inbox=root / "inbox",
         outbox=root / "outbox",
         state_dir=root / ".automation",
         models_dir=root / "models",
+        **more,
     )
 
 
@@ -48,12 +55,19 @@ def test_a_complete_installation_is_well(root: Path) -> None:
 def test_an_empty_folder_is_explained_line_by_line(tmp_path: Path) -> None:
     config = AutomationConfig(execution_providers=["cpu"])
     findings = by_name(examined(tmp_path, config))
-    for name in ("inbox", "models", "use policy"):
+    for name in ("models", "use policy"):
         assert not findings[name].ok
         assert findings[name].remedy, name
     assert f"--root {tmp_path} --accept-use-policy 1" in findings["use policy"].remedy, "for this very folder"
     assert "face_landmark_with_attention.tflite" in findings["models"].text
     assert not (tmp_path / "models").exists(), "examining changes nothing"
+
+
+def test_an_inbox_is_missed_only_where_there_was_one(tmp_path: Path) -> None:
+    before = doctor.check_inbox(tmp_path / "inbox", used=False)
+    assert before.ok and before.text.endswith("yet; the first start makes it.")
+    after = doctor.check_inbox(tmp_path / "inbox", used=True)
+    assert not after.ok and "mounted" in after.remedy
 
 
 def test_a_damaged_model_is_named(root: Path) -> None:
@@ -127,3 +141,98 @@ def test_the_engine_that_will_run_and_what_it_leaves_out_are_told(root: Path) ->
         root / "models", AutomationConfig(neural=NeuralSettings(enhancer="codeformer"))
     )
     assert "`neural.enhancer` asks for codeformer" in named.text
+
+
+def test_the_driver_of_a_graphics_processor_is_told_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = (Gpu("nvidia", "H200", 141 << 30, "570.86"), Gpu("nvidia", "H200", 141 << 30, "570.86"))
+    report = HardwareReport("Linux", "x86_64", "a processor", 4, 4, 1 << 34, 1 << 33, 1 << 40, cards)
+    monkeypatch.setattr(doctor, "detect_hardware", lambda folder: report)
+    told = doctor.check_hardware(root).text
+    assert told.count("Driver 570.86.") == 1 and "H200, 141 GiB" in told
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """320 x 240, 25 frames, one second."""
+    path = tmp_path / "clip.avi"
+    with av.open(path, "w") as output:
+        stream = output.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for shade in range(25):
+            picture = np.full((240, 320, 3), shade, np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+    return path
+
+
+def checked(root: Path, target: Path, speed: float | None = None, **settings: Any) -> Check:
+    asked = []
+
+    def speeds(engine: str, kind: str) -> list[float]:
+        asked.append((engine, kind))
+        return [] if speed is None else [speed]
+
+    config = AutomationConfig.model_validate({"limits": {"free_disk_megabytes": 1}, **settings})
+    finding = doctor.check_target(target, root / "outbox", root / "models", config, speeds)
+    assert asked == [("mesh", "photo" if target.suffix == ".png" else "video")]
+    return finding
+
+
+def test_a_target_is_described_with_what_will_differ_and_how_long_it_takes(root: Path, clip: Path) -> None:
+    told = checked(root, clip)
+    assert told.ok and not told.remedy
+    assert told.text.startswith("clip.avi: video, 320x240, mpeg4, 25 frames, 1.0 s. Result: mp4, libx264.")
+    assert "AVI cannot hold H.264 with exact timing" in told.text
+    assert "known after the first job" in told.text
+    assert "in about 8.0 s." in checked(root, clip, speed=320 * 240 * 25 / 8.0).text
+
+
+def test_a_photo_is_described_too(root: Path) -> None:
+    photo = root / "photo.png"
+    Image.new("RGB", (640, 480), "grey").save(photo)
+    told = checked(root, photo, speed=640 * 480 / 2.0)
+    assert told.ok and told.text.startswith("photo.png: photo, 640x480, png. Result: png.")
+    assert "in about 2.0 s." in told.text
+
+
+def test_a_target_that_does_not_fit_is_a_finding(
+    root: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "free_disk", lambda folder: 100)
+    told = checked(root, clip)
+    assert not told.ok and "It cannot be processed here: It needs at least" in told.text
+    assert "Free some space" in told.remedy
+
+
+def test_parts_of_a_long_video_are_counted(root: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = []
+    estimate = health.SystemHealthMonitor.estimate_processing_capacity
+
+    def watched(self: Any, info: Any, *, in_parts: bool, **given: Any) -> Any:
+        counted.append(in_parts)
+        return estimate(self, info, in_parts=in_parts, **given)
+
+    monkeypatch.setattr(health.SystemHealthMonitor, "estimate_processing_capacity", watched)
+    checked(root, clip)
+    with av.open(long := root / "long.mp4", "w") as output:
+        stream = output.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(751):
+            output.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+        output.mux(stream.encode(None))
+    checked(root, long)
+    assert counted == [False, True]
+
+
+def test_targets_that_cannot_be_processed_say_why_and_do_not_end_the_examination(
+    root: Path, clip: Path
+) -> None:
+    damaged = root / "cut.mp4"
+    damaged.write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(5000))
+    config = AutomationConfig(execution_providers=["cpu"])
+    targets = [damaged, root / "nowhere.mp4", root, clip]
+    found = [finding for finding in examined(root, config, targets=targets) if finding.name == "target"]
+    assert [finding.ok for finding in found] == [False, False, False, True]
+    assert all(finding.remedy for finding in found[:3])
+    assert "cut.mp4" in found[0].text
+    assert found[1].text.endswith("nowhere.mp4 is not there.")
