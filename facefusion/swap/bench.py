@@ -98,7 +98,11 @@ class Bench(Protocol):
         ...
 
     def fetch(self, values: Array) -> NDArray[Any]:
-        """As NumPy array. On a device this waits, so it is for what a person's program must know."""
+        """As NumPy array. On a device this waits, so it is for what a person's program must know.
+
+        Raises:
+            EngineError: see `patch`.
+        """
         ...
 
     def tensor(self, crops: Array, pixels: Pixels) -> Array:
@@ -114,7 +118,7 @@ class Bench(Protocol):
         ...
 
     def require_finite(self, tensor: Array, title: str) -> None:
-        """Fail, at the latest in `patch`, if a network (its file name) gave numbers that are none.
+        """Fail, at the latest in `patch` or `fetch`, if a network (its file name) gave numbers that are none.
 
         Raises:
             EngineError: it did.

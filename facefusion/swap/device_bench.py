@@ -98,9 +98,7 @@ class DeviceBench:
         parts += [finite.reshape(1).to(layer.alpha.dtype) for _, finite in self._doubts]
         values = self.device.host(self.torch.cat(parts))
         size = layer.alpha.numel()
-        for (title, _), finite in zip(self._doubts, values[4 * size :], strict=True):
-            if not finite:
-                raise EngineError(f"{title} computed numbers that are not finite.")
+        self._settle_doubts(values[4 * size :])
         shape = tuple(layer.alpha.shape)
         return Patch(
             layer.box, values[: 3 * size].reshape(*shape, 3), values[3 * size : 4 * size].reshape(shape)
@@ -112,6 +110,8 @@ class DeviceBench:
 
     def fetch(self, values: Tensor) -> NDArray[Any]:
         """See `Bench.fetch`."""
+        if self._doubts:
+            self._settle_doubts(self.device.host(self.torch.stack([finite for _, finite in self._doubts])))
         return self.device.host(values)
 
     def tensor(self, crops: Tensor, pixels: Pixels) -> Tensor:
@@ -131,8 +131,14 @@ class DeviceBench:
         return ((tensor.permute(0, 2, 3, 1).float() + shift) / (gain * 255.0)).permute(0, 3, 1, 2)
 
     def require_finite(self, tensor: Tensor, title: str) -> None:
-        """See `Bench.require_finite`: looked at in `patch`, since looking waits."""
+        """See `Bench.require_finite`: looked at where one waits anyway."""
         self._doubts.append((title, tensor.isfinite().all()))
+
+    def _settle_doubts(self, finite: NDArray[Any]) -> None:
+        for (title, _), good in zip(self._doubts, finite, strict=True):
+            if not good:
+                raise EngineError(f"{title} computed numbers that are not finite.")
+        self._doubts.clear()
 
     def mixed(self, before: Tensor, after: Tensor, share: float) -> Tensor:
         """See `Bench.mixed`."""

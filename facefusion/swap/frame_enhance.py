@@ -74,6 +74,7 @@ class FrameEnhancer:
             chosen = places[first : first + _TILES_AT_ONCE]
             tiles = joined([there[None, y : y + contract.tile, x : x + contract.tile] for y, x in chosen])
             output = self._network.run_batch({self._input: bench.tensor(tiles, contract.pixels)})
+            bench.require_finite(output, self._network.title)
             for (y, x), tile in zip(chosen, bench.pictures(output), strict=True):
                 inner = bench.reduced(tile[edge : edge + keep, edge : edge + keep], reduction)
                 result[y * scale : y * scale + side, x * scale : x * scale + side] = inner

@@ -462,6 +462,34 @@ def test_an_enhancer_whose_numbers_are_none_paints_nothing(
             process(frame, view, [enhancer], benches=benches)
 
 
+def test_a_frame_enhancer_whose_numbers_are_none_leaves_the_frame(
+    tmp_path: Path, networks: NetworkFactory, registry: Registry
+) -> None:
+    entry: Any = registry.find("real_esrgan_x2_fp16").contract
+    contract = replace(entry, tile=32, inner_border=4, outer_border=4, half_precision=False)
+    path = tmp_path / "f.onnx"
+    synthetic.shift_picture(path, size=32, offset=float("nan"), output_size=32 * contract.scale)
+    enhancer = FrameEnhancer(networks.open(path), contract)
+    picture = synthetic.rng(1).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    frame = PackedFrame(picture.copy())
+    for benches in (Benches(networks), Benches()):
+        with pytest.raises(EngineError, match=r"f\.onnx computed numbers that are not finite"):
+            enhancer.refine(frame, benches)
+    np.testing.assert_array_equal(frame.pixels, picture)
+    with pytest.raises(EngineError, match="not finite"):
+        enhancer.enlarge(picture)
+
+
+def test_doubts_are_settled_where_something_is_fetched(device: Device) -> None:
+    bench = DeviceBench(device)
+    values = device.array(np.zeros(3, np.float32))
+    bench.require_finite(values, "good.onnx")
+    np.testing.assert_array_equal(bench.fetch(values), np.zeros(3))
+    bench.require_finite(values / 0, "bad.onnx")
+    with pytest.raises(EngineError, match=r"bad\.onnx"):
+        bench.fetch(values)
+
+
 def test_further_parts_of_another_engine_are_proved_too(
     install: Callable[..., Path], device: Device, tmp_path: Path
 ) -> None:
