@@ -277,10 +277,14 @@ def load_config(path: Path) -> AutomationConfig:
 def save_config(config: AutomationConfig, path: Path) -> None:
     """Write settings and, beside them, the JSON Schema they refer to. Both replace atomically.
 
+    A use policy that is not accepted here may be accepted elsewhere, so a 0 is left out.
+
     Raises:
         OSError: one cannot be written; then it is what it was.
     """
     document = config.model_dump(mode="json", by_alias=True)
+    if not config.accept_use_policy:
+        del document["accept_use_policy"]
     _replace(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     write_schema(path.with_name(SCHEMA_FILE))
 

@@ -63,6 +63,9 @@ def watch(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
         processor.workspace.prepare_state()
         policy.accept(processor.workspace.state_dir, given.accept_use_policy, "command line")
         print(f"Use policy (version {given.accept_use_policy}): accepted.")
+        if (pid := holder(processor.workspace.state_dir)) is not None:
+            print(f"The daemon that works on this folder (process {pid}) goes on with it.")
+            return EXIT_DONE
     _install_models(processor)
     log_to_terminal()
     if not given.once:

@@ -55,9 +55,17 @@ class Conversation:
         return default
 
     def typed(self, question: str, wanted: str) -> bool:
-        """Whether exactly these words were typed (case and spaces aside); nobody there means no."""
-        answer = self._ask(Prompt, question, "", show_default=False)
-        return " ".join(answer.casefold().split()) == wanted.casefold()
+        """Whether exactly these words were typed (case, spaces and quotation marks aside).
+
+        Other words are asked about once more; none mean no, and so does nobody there.
+        """
+        for asked in (question, f'That was not "{wanted}". {question} (or Enter to leave)'):
+            answer = " ".join(self._ask(Prompt, asked, "", show_default=False).casefold().split())
+            if answer.strip("\"'. ") == wanted.casefold():
+                return True
+            if not answer:
+                return False
+        return False
 
     def _ask(self, prompt: type[PromptBase[T]], question: str, default: T, **options: Any) -> T:
         if not self.interactive:

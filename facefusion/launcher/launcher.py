@@ -76,7 +76,8 @@ class FaceFusionAutomationLauncher:
         """Lead through the start and stay until the daemon ends.
 
         Returns:
-            Exit status: 0 ended as wished, 1 the demonstration has no result.
+            Exit status: 0 ended as wished (or the use policy was accepted for a daemon that runs already),
+            1 the demonstration has no result.
 
         Raises:
             FaceFusionError: what stands in the way, with its remedy.
@@ -87,7 +88,11 @@ class FaceFusionAutomationLauncher:
         config = self._wished(load_config(config_path))
         workspace = self._workspace(config)
         if (pid := holder(workspace.state_dir)) is not None:
-            raise already_running(workspace.root, pid)
+            if not self._is_about_the_policy(workspace, config):
+                raise already_running(workspace.root, pid)
+            self._agreement(workspace.state_dir, config)
+            self.console.print(f"The daemon that works on this folder (process {pid}) goes on with it.")
+            return 0
         if not self.conversation.interactive:
             self._agreement(workspace.state_dir, config)  # nobody will be asked later either
         manager = ModelManager(workspace.models_dir)
@@ -105,6 +110,11 @@ class FaceFusionAutomationLauncher:
         if self.arguments.demo:
             return run_demo(self.console, workspace, config, self._make_processor)
         return watch(self.console, workspace, self._make_processor)
+
+    def _is_about_the_policy(self, workspace: Workspace, config: AutomationConfig) -> bool:
+        """Whether a start beside a running daemon is to accept the use policy, which that may wait for."""
+        asked = self.arguments.accept_use_policy is not None
+        return not self.arguments.demo and (asked or not policy.is_accepted(workspace.state_dir, config))
 
     def _workspace(self, config: AutomationConfig) -> Workspace:
         workspace = Workspace.of(self.arguments.root, config)
@@ -174,7 +184,7 @@ class FaceFusionAutomationLauncher:
         else:
             self.console.print("\n".join([f"{title}:", *policy.POLICY_TEXT]), markup=False)
         if version is None:
-            question = f"Type [bold]{AGREEMENT}[/bold] to go on"
+            question = f'Type "[bold]{AGREEMENT}[/bold]" to go on'
             if not self.conversation.typed(question, AGREEMENT):
                 raise PolicyNotAcceptedError(
                     "The use policy has not been accepted, so nothing was started.",

@@ -128,7 +128,10 @@ def test_an_unusable_folder_without_a_terminal_is_refused_before_it_is_written_d
 def test_a_second_start_says_that_one_is_running_before_it_invites_to_anything(root: Path) -> None:
     (root / ".automation").mkdir()
     with InstanceLock(root / ".automation"):
-        refused = without_terminal(root, "--yes", "--accept-use-policy", "1")
+        accepted = without_terminal(root, "--yes", "--accept-use-policy", "1")
+        refused = without_terminal(root, "--yes")
+    assert accepted.returncode == 0
+    assert f"(process {os.getpid()}) goes on with it" in accepted.stdout
     assert refused.returncode == 1
     assert f"already being worked on by process {os.getpid()}" in refused.stdout
     assert "status" in refused.stdout
@@ -149,6 +152,21 @@ def test_enter_takes_every_default_but_the_agreement(root: Path, terminal: Termi
     assert terminal.end() == 1
     assert not (root / ".automation" / "use-policy.json").exists()
     assert not (root / "automation_config.json").exists()
+
+
+def test_an_agreement_in_other_words_is_asked_for_once_more(root: Path, terminal: Terminal) -> None:
+    for title in ("Profile", "Inbox", "Outbox"):
+        terminal.wait_for(title)
+        terminal.type("\n")
+    terminal.wait_for(' to go on')
+    terminal.type("yes\n")
+    terminal.wait_for('That was not "I agree"')
+    terminal.type('"i agree"\n')
+    terminal.wait_for("videos/party.mp4")
+    terminal.type("q")
+    assert terminal.end() == 0
+    assert "Type \"" in terminal.shown
+    assert "accept_use_policy" not in settings(root), "a 0 would say that it is not accepted"
 
 
 def test_a_second_start_asks_one_question(root: Path) -> None:
