@@ -11,8 +11,10 @@ from pathlib import Path
 from facefusion.automation.catalogue import Catalogue, Decision
 from facefusion.automation.job import Job, JobRequest, JobState
 from facefusion.automation.jobs import JobQueue
+from facefusion.automation.jobtable import JobTable
 from facefusion.automation.workspace import printable
 from facefusion.config import AutomationConfig
+from facefusion.errors import ErrorCategory
 from facefusion.wording import count
 
 logger = logging.getLogger(__name__)
@@ -68,7 +70,7 @@ class Asking:
         answers = iter(asked)
         noted: list[tuple[Decision, tuple[int, ...]]] = []
         for decision in decisions:
-            ids = tuple(next(answers).job_id for _ in decision.wishes) or self._earlier_jobs(decision)
+            ids = tuple(next(answers).job_id for _ in decision.wishes) or earlier_jobs(decision, self._queue)
             noted.append((decision, ids))
             self._take_back_failures(decision)
         self._catalogue.decided(noted)
@@ -91,14 +93,6 @@ class Asking:
             more = count(len(told) - LOGGED_ONE_BY_ONE, "more file")
             logger.info("%s with content that is known: see `status`.", more)
 
-    def _earlier_jobs(self, decision: Decision) -> tuple[int, ...]:
-        """Jobs of a target that stays with a face that is no longer there."""
-        face = decision.pairing.stays_with
-        if face is None:
-            return ()
-        jobs = self._queue.of_target(decision.target_sha256)
-        return tuple(job.id for job in jobs if job.face_name == face)
-
     def _take_back_failures(self, decision: Decision) -> None:
         """A good file took the place of a target that failed or was refused, or of its face."""
         contents = {wish.face_name: wish.face_sha256 for wish in decision.wishes}
@@ -107,6 +101,27 @@ class Asking:
             other_face = contents.get(job.face_name, job.face_sha256) != job.face_sha256
             if other_target or other_face:
                 self._on_outdated(job)
+
+
+def earlier_jobs(decision: Decision, table: JobTable) -> tuple[int, ...]:
+    """Jobs that say more about a target that waits than its pairing does.
+
+    Those with the face with which it stays and which is no longer there; or, where several faces are there
+    by now, those without a result: which face it is to get would not help a file that cannot be read.
+    """
+    if decision.pairing.faces:
+        return ()
+    face = decision.pairing.stays_with
+    return tuple(
+        job.id
+        for job in table.of_target(decision.target_sha256)
+        if (job.face_name == face if face is not None else _speaks_for_itself(job))
+    )
+
+
+def _speaks_for_itself(job: Job) -> bool:
+    about_the_face = job.failure is not None and job.failure.category == ErrorCategory.FACE_DETECTION
+    return job.state in (JobState.FAILED, JobState.CANCELLED) and not about_the_face
 
 
 def _log_queued(wishes: list[JobRequest]) -> None:

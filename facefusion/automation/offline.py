@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from facefusion.automation.asking import earlier_jobs
 from facefusion.automation.book import JobBook
 from facefusion.automation.catalogue import Catalogue
 from facefusion.automation.database import Database, FileMemory
@@ -91,12 +92,8 @@ def _look(
     noted = []
     for decision in catalogue.decide(config.pairing, queue.is_paired):
         faces = {wish.face_sha256 for wish in decision.wishes}
-        stays_with = decision.pairing.stays_with
-        jobs = tuple(
-            job.id
-            for job in queue.of_target(decision.target_sha256)
-            if job.face_sha256 in faces or job.face_name == stays_with
-        )
+        asked = (job.id for job in queue.of_target(decision.target_sha256) if job.face_sha256 in faces)
+        jobs = tuple(asked) or earlier_jobs(decision, queue)
         noted.append((decision, jobs))
     catalogue.decided(noted, remember=False)
     return catalogue.listing(), None

@@ -169,6 +169,29 @@ def test_a_failed_file_that_is_replaced_loses_its_failure_also_where_the_face_is
         assert not any((bench.outbox / "failed").iterdir())
 
 
+def test_a_file_that_failed_is_not_asked_for_its_face_as_well_once_there_are_two(bench: Bench) -> None:
+    bench.configure(max_retries=0)
+    bench.face()
+    bench.target("bad.mp4", then="engine_error")
+    bench.target("worse.mp4", then="engine_error")
+    assert bench.run_once() == 1
+    bench.face("ben")
+    bench.target("new.mp4")
+    assert bench.run_once() == 1
+    with bench.start() as daemon:
+        daemon.wait_until(lambda: "which face" in bench.file("videos/new.mp4").reason)
+        snapshots = [bench.status()]
+        daemon.stop()
+    snapshots.append(bench.status())
+    for snapshot in snapshots:
+        states = {file.path: file.state for file in snapshot.files if file.kind == "video"}
+        assert states == {
+            "videos/bad.mp4": "failed",
+            "videos/worse.mp4": "failed",
+            "videos/new.mp4": "waiting",
+        }
+
+
 def test_a_refused_file_is_told_once_and_known_at_the_next_start(bench: Bench) -> None:
     bench.face()
     (bench.inbox / "videos" / "empty.mp4").touch()
