@@ -18,12 +18,16 @@ import av
 
 from facefusion import __version__
 from facefusion.bookkeeping import Ledger
+from facefusion.errors import StorageError
 from facefusion.flow import Stopwatch
 from facefusion.jobspec import RememberingInspector, SwapRequest
 from facefusion.media.plan import OutputPlan
 from facefusion.media.probe import MediaInfo
 from facefusion.media.segments import Segments
 from facefusion.swap.contract import EngineIdentity, SwapEngine
+from facefusion.system.hardware import free_disk
+from facefusion.system.health import least_disk
+from facefusion.wording import size
 
 LEAST_PARTS = 3
 """A video of fewer parts is done anew as quickly."""
@@ -83,6 +87,28 @@ class Attempt:
         self._identity = lambda: engine.identity
         fingerprint = json.dumps(_facts(self.request, plan, engine.identity, tools, every), sort_keys=True)
         self.segments = Segments(keeping, fingerprint, every, alive)
+
+    def require_room(self, info: MediaInfo, done: int = 0) -> None:
+        """Return only if the disk is not certainly too small for the result; better now than in an hour.
+
+        Args:
+            info: the target.
+            done: pictures that are finished.
+
+        Raises:
+            StorageError: it is.
+        """
+        output, keeping = self.request.output, self.request.keeping
+        kept = 0 if keeping is None else keeping.size  # given up for the result where room is short
+        written = output.stat().st_size if output.exists() else 0
+        needed = least_disk(info, done=done, written=max(kept, written))
+        there = free_disk(output.parent) + kept + written
+        if needed > there:
+            raise StorageError(
+                f"{self.request.target.name} needs at least {size(needed)} on the disk of the outbox, "
+                f"probably more; there are {size(there)} for it.",
+                remedy="Free some space; it waits, and work goes on by itself.",
+            )
 
     def memory(self) -> dict[str, Any]:
         """What an attempt has to know that goes on here; JSON-able."""

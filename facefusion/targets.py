@@ -74,6 +74,7 @@ def swap_target(
 
     with watch.time("probe"):
         info = probe(request.target)
+        attempt.require_room(info)
         plan = replace(plan_output(info, request.config), label=request.label)
         plan = accelerated(plan, info, request.config, threads=toolbox.threads.encode, alive=alive)
     if should_stop():
@@ -202,6 +203,7 @@ def _swap_video(
         parts = writer if isinstance(writer, VideoWriter) else None  # animations are short
         kept = 0 if parts is None else parts.kept
         attempt.take_up(kept)
+        attempt.require_room(info, kept)
 
         def paint(task: _Task) -> None:
             if task.frame.index < kept:
@@ -221,6 +223,7 @@ def _swap_video(
             if parts is not None and parts.due():
                 with clock.pausing(ledger.frames):  # a slow encoder holds many pictures
                     parts.cut(attempt.memory())
+                attempt.require_room(info, ledger.frames)
             if request.inspector is not None:
                 request.inspector.inspect(task.frame, task.frame.seconds)
             writer.write(task.frame)

@@ -62,6 +62,13 @@ class Keeping:
         except (OSError, ValueError, KeyError, TypeError, struct.error):
             return {}
 
+    @property
+    def size(self) -> int:
+        """Bytes on the disk of what an earlier attempt has left here."""
+        with contextlib.suppress(OSError):
+            return sum(path.stat().st_size for path in self.folder.glob("*.part"))
+        return 0
+
 
 @dataclass(frozen=True)
 class _Part:

@@ -25,6 +25,8 @@ _BYTES_PER_PIXEL = 1.5
 # itself large for its pixels (noise, little compression) gives a result of about its size.
 _LEAST_PER_PIXEL, _LEAST_OF_TARGET = 0.0005, 0.05
 _MOST_PER_PIXEL, _MOST_OF_TARGET, _MOST_OF_LARGE_TARGET = 0.04, 4.0, 1.5
+# From this share of the pictures on their size tells of the others: each needs at least this share of it.
+_TELLING, _LEAST_OF_REST = 0.1, 0.25
 # The result, and while it is signed two more of its size; finished parts of a long video are one more.
 _COPIES = 3
 
@@ -180,10 +182,19 @@ class SystemHealthMonitor:
         return self._limits.free_disk_megabytes * 10**6
 
 
-def least_disk(info: MediaFacts) -> int:
-    """Bytes on the outbox's disk without which there is certainly no result of this target, signed."""
+def least_disk(info: MediaFacts, *, done: int = 0, written: int = 0) -> int:
+    """Bytes on the outbox's disk without which there is certainly no result of this target, signed.
+
+    Args:
+        info: the target.
+        done: pictures of it that are finished.
+        written: bytes of the result that they took.
+    """
     encoded = _frames(info) * info.width * info.height * _LEAST_PER_PIXEL
-    return _COPIES * int(min(encoded, info.size_bytes * _LEAST_OF_TARGET))
+    least = min(encoded, info.size_bytes * _LEAST_OF_TARGET)
+    if info.frames and done >= info.frames * _TELLING:
+        least = max(least, written * (1 + _LEAST_OF_REST * (max(info.frames, done) - done) / done))
+    return _COPIES * int(least)
 
 
 def _most_disk(info: MediaFacts, *, in_parts: bool) -> int:

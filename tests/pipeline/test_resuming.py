@@ -16,9 +16,9 @@ import psutil
 import pytest
 from face_material import Image, read_clip, sound_packets, write_clip
 
-from facefusion import targets
+from facefusion import resuming, targets
 from facefusion.config import AutomationConfig
-from facefusion.errors import CancelledError, EngineError, VerificationError
+from facefusion.errors import CancelledError, EngineError, StorageError, VerificationError
 from facefusion.media import segments
 from facefusion.media.encoding import PictureEncoder
 from facefusion.media.plan import OutputPlan
@@ -451,7 +451,8 @@ def test_a_disk_that_is_nearly_full_is_left_to_the_result(
     attempts: Attempts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     attempts.interrupt(36)
-    monkeypatch.setattr(segments.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10, 10, 0))  # type: ignore[attr-defined]
+    nearly_full = shutil._ntuple_diskusage(10**9, 9 * 10**8, 10**8)  # type: ignore[attr-defined]
+    monkeypatch.setattr(segments.shutil, "disk_usage", lambda folder: nearly_full)
     result = attempts.run()
     assert result.resumed is None
     assert attempts.parts == []
@@ -478,6 +479,51 @@ def test_what_is_kept_makes_room_for_what_publishing_needs(
     attempts.run()
     assert kept == [5]
     assert attempts.parts == [], "signing makes two copies of the result"
+
+
+def test_d3_a_target_that_certainly_does_not_fit_is_not_begun(
+    attempts: Attempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resuming, "free_disk", lambda folder: 1000)
+    with pytest.raises(StorageError, match=r"clip\.mp4 needs at least .* there are .* for it") as raised:
+        attempts.run(keep=False)
+    assert raised.value.retryable and "by itself" in raised.value.remedy
+    assert (attempts.witness.seen, attempts.output.exists()) == ([], False)
+
+
+def test_d3_work_stops_when_what_is_written_tells_that_the_rest_does_not_fit_and_goes_on_there(
+    attempts: Attempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts.run(keep=False)
+    whole = attempts.output.stat().st_size
+
+    def free(folder: Path) -> int:
+        written = attempts.output.stat().st_size if attempts.output.exists() else 0
+        return max(0, disk[0] - written - sum(part.stat().st_size for part in attempts.parts))
+
+    monkeypatch.setattr(resuming, "free_disk", free)
+    disk = [int(1.5 * whole)]
+    with pytest.raises(StorageError):
+        attempts.run()
+    stopped_at = len(attempts.witness.seen)
+    assert stopped_at in range(EVERY, 40, EVERY), "signing needs three times the result"
+    assert not attempts.output.exists()
+
+    with pytest.raises(StorageError):
+        attempts.run()
+    assert attempts.witness.fresh == 0, "it is known from what is kept"
+
+    disk[0] = 4 * whole
+    result = attempts.run()
+    assert result.resumed is not None and result.resumed["frame"] == stopped_at
+    assert result.frames == 40
+
+
+def test_d3_a_disk_that_just_suffices_is_used(attempts: Attempts, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts.run(keep=False)
+    room = int(3.1 * attempts.output.stat().st_size)
+    monkeypatch.setattr(resuming, "free_disk", lambda folder: room)
+    assert attempts.run().outcome == "done"
 
 
 def test_what_cannot_be_kept_costs_nothing_but_the_keeping(
