@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from facefusion.automation.catalogue import Catalogue, Decision
-from facefusion.automation.job import Job, JobRequest, JobState
+from facefusion.automation.job import ENDED, Job, JobRequest, JobState
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.jobtable import JobTable
 from facefusion.automation.workspace import printable
@@ -107,7 +107,7 @@ def earlier_jobs(decision: Decision, table: JobTable) -> tuple[int, ...]:
     """Jobs that say more about a target that waits than its pairing does.
 
     Those with the face with which it stays and which is no longer there; or, where several faces are there
-    by now, those without a result: which face it is to get would not help a file that cannot be read.
+    by now, those that have ended: which face it is to get would not help a file that cannot be read.
     """
     if decision.pairing.faces:
         return ()
@@ -115,13 +115,13 @@ def earlier_jobs(decision: Decision, table: JobTable) -> tuple[int, ...]:
     return tuple(
         job.id
         for job in table.of_target(decision.target_sha256)
-        if (job.face_name == face if face is not None else _speaks_for_itself(job))
+        if (job.face_name == face if face is not None else _speaks_for_itself(job, decision.entry.path))
     )
 
 
-def _speaks_for_itself(job: Job) -> bool:
+def _speaks_for_itself(job: Job, path: str) -> bool:
     about_the_face = job.failure is not None and job.failure.category == ErrorCategory.FACE_DETECTION
-    return job.state in (JobState.FAILED, JobState.CANCELLED) and not about_the_face
+    return job.state in ENDED and job.target == path and not about_the_face
 
 
 def _log_queued(wishes: list[JobRequest]) -> None:

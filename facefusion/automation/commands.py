@@ -8,7 +8,7 @@ import io
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -259,8 +259,9 @@ def purge(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
         raise ConfigError(
             "--discard-unpublished goes with --everything.", remedy="Leave it out, or add that."
         )
-    lines = purge_leftovers(workspace)
-    if given.everything:
+    if not given.everything:
+        lines: Iterable[str] = purge_leftovers(workspace)
+    else:
         if not given.yes and not agreed(f"This removes {EVERYTHING}."):
             print("Nothing was removed.")
             return EXIT_FAILED

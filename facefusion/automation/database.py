@@ -277,6 +277,11 @@ class FileMemory:
         known = self._files.get(path)
         return None if known is None else known.signature
 
+    def suppose(self, files: Iterable[KnownFile]) -> None:
+        """Know files for as long as this object lives, where nothing else is remembered of them."""
+        for file in files:
+            self._files.setdefault(file.path, file)
+
     def put(self, files: Iterable[KnownFile]) -> None:
         """Remember files.
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 
 from facefusion.automation.asking import earlier_jobs
 from facefusion.automation.book import JobBook
 from facefusion.automation.catalogue import Catalogue
-from facefusion.automation.database import Database, FileMemory
+from facefusion.automation.database import Database, FileMemory, KnownFile
 from facefusion.automation.facecheck import PictureMemory
 from facefusion.automation.inbox import EMPTY, Inbox
+from facefusion.automation.job import ENDED, Job
+from facefusion.automation.jobdesk import UNREAD
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.kinds import worth_entering
 from facefusion.automation.settings import Settings
@@ -66,6 +69,7 @@ def _look(
     workspace: Workspace, database: Database, book: JobBook, config: AutomationConfig
 ) -> tuple[tuple[InboxFile, ...], str | None]:
     queue, memory = JobQueue(database), FileMemory(database)
+    memory.suppose(file for job in queue.in_state(*ENDED) for file in _files_of(job))
     pictures = PictureMemory(database)
     inbox = Inbox(config.limits.settle_seconds, memory.signature)
     catalogue = Catalogue(inbox, memory, book.brief, lambda picture: pictures.get(picture.sha256) or "")
@@ -97,3 +101,12 @@ def _look(
         noted.append((decision, jobs))
     catalogue.decided(noted, remember=False)
     return catalogue.listing(), None
+
+
+def _files_of(job: Job) -> Iterator[KnownFile]:
+    """What a job tells about files whose content has been forgotten (`purge`)."""
+    target, *pictures = job.inputs
+    if not job.target_sha256.startswith(UNREAD):
+        yield KnownFile(*target, job.target_sha256, job.queued_at)
+    if len(pictures) == 1:
+        yield KnownFile(*pictures[0], job.face_sha256, job.queued_at)

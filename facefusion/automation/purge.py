@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from facefusion.automation.database import Database
 from facefusion.automation.finishing import work_name
-from facefusion.automation.job import ENDED, JobState
+from facefusion.automation.job import ENDED, Job, JobState
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.kinds import worth_entering
 from facefusion.automation.publish import Outbox
@@ -23,19 +23,27 @@ from facefusion.wording import count
 EVERYTHING = "the queue with the history of all jobs, the statistics, the log and outbox/analytics/"
 
 
-def purge_leftovers(workspace: Workspace) -> Iterator[str]:
+def purge_leftovers(workspace: Workspace) -> list[str]:
     """Remove content hashes, unfinished work, and the history of jobs whose target is no longer in the inbox.
 
     Jobs of targets that still lie there are kept: without them these would be processed again. So are
     results that are finished and wait to be published. Results and their reports stay where they are; the
-    audit log stays, but its lines can no longer be matched to a face. Yields what was done.
+    audit log stays, but its lines can no longer be matched to a face. Returns what was done.
 
     Raises:
         StorageError: the queue cannot be written.
     """
+    return _forget(workspace) or ["There is nothing to remove."]
+
+
+def _forget(workspace: Workspace, *, history_goes: bool = False) -> list[str]:
+    """Do what `purge_leftovers` says; the sentences about it.
+
+    Args:
+        history_goes: the history of all jobs is removed afterwards, so nothing is said about it.
+    """
     if not workspace.database.exists():
-        yield "There is nothing to remove."
-        return
+        return []
     database = Database(workspace.database)
     try:
         queue = JobQueue(database)
@@ -54,20 +62,26 @@ def purge_leftovers(workspace: Workspace) -> Iterator[str]:
     for name in (STATUS_FILE, INBOX_FILE):
         (workspace.state_dir / name).unlink(missing_ok=True)
     forget_faces(workspace.state_dir)
-    yield f"Forgot the content of {count(removed, 'file')}; it is read again at the next start."
+    told = [f"Forgot the content of {count(removed, 'file')}; it is read again at the next start."]
+    if not history_goes:
+        told += _about_history(gone, kept=len(ended) - len(gone), readable=present is not None)
+    told.append("The audit log stays, but its lines can no longer be matched to a face.")
+    if waiting and not history_goes:
+        unpublished = count(len(waiting), "finished result")
+        told.append(f"Kept {unpublished} not published yet: start the program to get them.")
+    return told
+
+
+def _about_history(gone: list[Job], kept: int, readable: bool) -> Iterator[str]:
     if gone:
         kinds = Counter(STATE_WORDS[job.state] for job in gone)
         told = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items())
         what = f"{count(len(gone), 'ended job')} ({told})"
         yield f"Forgot {what}, because the target is no longer in the inbox."
-    if kept := len(ended) - len(gone):
+    if kept:
         yield f"Kept {count(kept, 'ended job')} whose target is still there, or it would be processed again."
-    if present is None:
+    if not readable:
         yield "The inbox cannot be read, so the history of all jobs was kept."
-    yield "The audit log stays, but its lines can no longer be matched to a face."
-    if waiting:
-        unpublished = count(len(waiting), "finished result")
-        yield f"Kept {unpublished} not published yet: start the program to get them."
 
 
 def purge_everything(workspace: Workspace, *, discard_unpublished: bool = False) -> Iterator[str]:
@@ -88,7 +102,7 @@ def purge_everything(workspace: Workspace, *, discard_unpublished: bool = False)
             f"{count(waiting, 'finished result')} not published yet would be lost.",
             remedy="Start the program once to get them, or add --discard-unpublished.",
         )
-    yield from purge_leftovers(workspace)
+    yield from _forget(workspace, history_goes=True)
     _discard_work(workspace)
     for name in (workspace.database.name, DATABASE_FILE):
         for suffix in ("", "-wal", "-shm"):

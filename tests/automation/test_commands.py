@@ -293,6 +293,7 @@ def test_purge_forgets_hashes_and_the_history_of_what_is_gone_and_keeps_results(
     assert "Forgot 1 ended job (1 done), because the target is no longer in the inbox." in printed
     assert "Kept 1 ended job" in printed
     assert "The audit log stays" in printed
+    assert bench.file("videos/kept.mp4").state == "done", "its job is still known"
     assert bench.results() == ["gone__alice.mp4", "kept__alice.mp4"]
     assert bench.run_once() == 0
     assert bench.results() == ["gone__alice.mp4", "kept__alice.mp4"], "what is there is not made again"
@@ -301,6 +302,9 @@ def test_purge_forgets_hashes_and_the_history_of_what_is_gone_and_keeps_results(
     assert "Add --yes" in capsys.readouterr().err
     assert (bench.root / ".automation" / "queue.sqlite3").exists()
     assert run(bench, "purge", "--everything", "--yes") == 0
+    printed = capsys.readouterr().out
+    assert "Removed the queue with the history of all jobs" in printed
+    assert "Kept" not in printed
     assert not (bench.root / ".automation" / "queue.sqlite3").exists()
     assert not (bench.root / ".automation" / "log").exists()
 
