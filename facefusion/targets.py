@@ -33,6 +33,9 @@ from facefusion.swap.contract import Canvas, FramePainter, Painter, SwapEngine
 from facefusion.swap.lacking import left_out, unheeded
 from facefusion.system.threads import ThreadPlan
 
+ROOM_EVERY = 100
+"""Pictures of a video after which the disk is looked at again."""
+
 
 @dataclass(frozen=True)
 class Toolbox:
@@ -223,6 +226,7 @@ def _swap_video(
             if parts is not None and parts.due():
                 with clock.pausing(ledger.frames):  # a slow encoder holds many pictures
                     parts.cut(attempt.memory())
+            if index % ROOM_EVERY == 0:
                 attempt.require_room(info, ledger.frames)
             if request.inspector is not None:
                 request.inspector.inspect(task.frame, task.frame.seconds)

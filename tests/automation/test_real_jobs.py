@@ -15,6 +15,7 @@ import pytest
 from workbench import REPOSITORY, Bench
 
 from facefusion.automation.snapshot import read_snapshot
+from facefusion.automation.speeds import measured_speeds
 from facefusion.automation.workspace import program_dir
 from facefusion.checkup.benchmark_media import make_clip
 from facefusion.models.manager import ModelManager
@@ -108,8 +109,16 @@ def test_videos_photos_and_failures_side_by_side(tmp_path: Path, samples: Sample
     }
     assert failures == {"cut off__astronaut": "format_error", "a picture__astronaut": "format_error"}
     assert bench.leftovers() == []
+    check_speeds(bench)
     check_marks(bench)
     check_that_no_picture_is_left(bench, samples.astronaut)
+
+
+def check_speeds(bench: Bench) -> None:
+    """What results say of themselves is enough to estimate others by."""
+    speeds = measured_speeds(bench.processor().workspace, "fast")
+    assert len(speeds("mesh", "video")) == 2
+    assert len(speeds("mesh", "photo")) == 1
 
 
 def check_marks(bench: Bench) -> None:

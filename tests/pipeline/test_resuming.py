@@ -501,6 +501,7 @@ def test_d3_work_stops_when_what_is_written_tells_that_the_rest_does_not_fit_and
         written = attempts.output.stat().st_size if attempts.output.exists() else 0
         return max(0, disk[0] - written - sum(part.stat().st_size for part in attempts.parts))
 
+    monkeypatch.setattr(targets, "ROOM_EVERY", EVERY)
     monkeypatch.setattr(resuming, "free_disk", free)
     disk = [int(1.5 * whole)]
     with pytest.raises(StorageError):
