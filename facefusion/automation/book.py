@@ -28,7 +28,7 @@ class Summary:
     """What a snapshot says about the queue.
 
     Attributes:
-        failures_gone: how many of the latest failures are left out because their file is gone.
+        failures_gone: how many of the latest failed jobs are left out because their file is gone.
         seconds_queued: estimate for all waiting jobs on one worker.
     """
 
@@ -93,7 +93,7 @@ class JobBook:
         return replace(
             self._summary,
             failures=tuple(map(failure_view, current[:SHOWN])),
-            failures_gone=len(self._failed) - len(current),
+            failures_gone=_failed(self._failed) - _failed(current),
         )
 
     def _seconds_for_queue(self) -> float | None:
@@ -105,6 +105,10 @@ class JobBook:
                 return None
             total += size * median(rates)
         return total
+
+
+def _failed(jobs: list[Job]) -> int:
+    return sum(job.state is JobState.FAILED for job in jobs)
 
 
 def _waits_for_policy(job: Job) -> bool:

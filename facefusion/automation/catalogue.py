@@ -359,13 +359,15 @@ class Catalogue:
         return state == "waiting" and entry.phase == "settled" and entry.path in self._stuck
 
     def _say(self, entry: Entry) -> tuple[FileState, str]:
+        jobs = self._jobs.get(entry.path, ())
+        if entry.phase == "refused" and jobs:  # its job has failed, and one file is in one state
+            return "failed", f"cannot be used ({entry.reason})"
         if entry.phase != "settled":
             return entry.phase, entry.reason
         if entry.path not in self._contents:
             return "preparing", "being read"
         if entry.path in self._face_paths:
             return _say_face(self._verdict(self._contents[entry.path]))
-        jobs = self._jobs.get(entry.path, ())
         briefs = [brief for job_id in jobs if (brief := self._brief(job_id)) is not None]
         if not briefs:
             return "waiting", self._reasons.get(entry.path) or BEING_PAIRED

@@ -362,6 +362,6 @@ class Intake:
             asked = self._queue.refuse(path, entry.signature, target_kind, failure)
             self._catalogue.refused_as(path, asked.job_id)
             if asked.started and (job := self._queue.job(asked.job_id)) is not None:
-                logger.warning("Refused %s: %s.", printable(path), entry.reason)
+                logger.error("Failed %s: it cannot be used (%s).", printable(path), entry.reason)
                 self._on_refused(job)
         self._refusals.clear()

@@ -198,7 +198,7 @@ class Snapshot:
             there are. Held back ones come last.
         seconds_left: estimate for the whole queue; None while it cannot be said.
         results, failures: the latest first (at most 20 each).
-        failures_gone: how many of the latest failures are left out because their file is no longer there.
+        failures_gone: how many of the latest failed jobs are left out because their file is no longer there.
         paused: why no job is started at the moment.
         config_problem: what is wrong with the settings file; the last good settings stay in force.
         notices: anything else a person should know, in sentences.
@@ -228,6 +228,11 @@ class Snapshot:
     provider: str = ""
     quality_preset: str = ""
     version: int = SNAPSHOT_VERSION
+
+    @property
+    def failed(self) -> int:
+        """Failed jobs that still concern somebody: their file is there."""
+        return self.counts.failed - self.failures_gone
 
     @property
     def left_out(self) -> tuple[str, ...]:

@@ -18,7 +18,6 @@ from facefusion.automation.snapshot import (
     FailureView,
     InboxFile,
     JobView,
-    QueueCounts,
     ResultView,
     Snapshot,
 )
@@ -74,7 +73,7 @@ def status_lines(snapshot: Snapshot, *, all_files: bool, width: int | None = Non
 
 def summary_lines(snapshot: Snapshot, *, all_files: bool, width: int | None = None) -> Iterator[str]:
     """Jobs and files, without the daemon. See `status_lines`."""
-    yield from _rows("", f"Jobs: {_counts(snapshot.counts)}{_estimate(snapshot)}", width)
+    yield from _rows("", f"Jobs: {_counts(snapshot)}{_estimate(snapshot)}", width)
     queued = [job for job in snapshot.waiting if job.state == "queued"]
     held = [job for job in snapshot.waiting if job.state == "blocked"]
     # Blocked jobs stand in both lists of the snapshot.
@@ -87,12 +86,12 @@ def summary_lines(snapshot: Snapshot, *, all_files: bool, width: int | None = No
         "Failed (`retry` tries all again, `retry NUMBER` one)",
         map(_failure, failed[:SHOWN]),
         width,
-        counts.failed - snapshot.failures_gone - SHOWN,
+        snapshot.failed - SHOWN,
     )
     if snapshot.failures_gone:
         gone = count(snapshot.failures_gone, "failed job")
         whose = "whose file is" if snapshot.failures_gone == 1 else "whose files are"
-        yield from _rows("", f"Left out: {gone} {whose} no longer in the inbox", width)
+        yield from _rows("", f"Not counted: {gone} {whose} no longer in the inbox", width)
     yield from _section(
         f"Latest results in {near(snapshot.outbox)}",
         (_result(result, Path(snapshot.outbox)) for result in snapshot.results[:SHOWN]),
@@ -121,12 +120,13 @@ def _start_command(root: str) -> str:
     return f"python simple_auto_processor.py{place}"
 
 
-def _counts(counts: QueueCounts) -> str:
+def _counts(snapshot: Snapshot) -> str:
+    counts = snapshot.counts
     named = {
         "in work": counts.running,
         "waiting": counts.queued,
         "held back": counts.blocked,
-        "failed": counts.failed,
+        "failed": snapshot.failed,
         "done": counts.done,
         "without a face": counts.no_face,
         "cancelled": counts.cancelled,

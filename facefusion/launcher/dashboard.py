@@ -136,8 +136,8 @@ def _facts(snapshot: Snapshot) -> Iterable[str]:
     yield count(counts.done, "result")
     if counts.no_face:
         yield f"{counts.no_face:,} without a face"
-    if counts.failed:
-        yield f"{counts.failed:,} failed"
+    if snapshot.failed:
+        yield f"{snapshot.failed:,} failed"
     if counts.blocked:
         yield f"{counts.blocked:,} held back"
 

@@ -76,7 +76,8 @@ def watch(console: Console, workspace: Workspace, make_processor: MakeProcessor 
     if last.snapshot is not None:
         counts = last.snapshot.counts
         told += (
-            f" {count(counts.done, 'result')}, {counts.failed:,} failed, {counts.open:,} still to be done."
+            f" {count(counts.done, 'result')}, {last.snapshot.failed:,} failed,"
+            f" {counts.open:,} still to be done."
         )
     console.print(told)
     _print_places(console, [("Results", workspace.outbox), _report(workspace)])

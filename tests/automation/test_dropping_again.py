@@ -204,7 +204,7 @@ def test_a_refused_file_is_told_once_and_known_at_the_next_start(bench: Bench) -
 
     bench.configure(limits={"settle_seconds": 30})
     with bench.start() as daemon:
-        daemon.wait_for_state("videos/empty.mp4", "refused")
+        daemon.wait_for_state("videos/empty.mp4", "failed")
         assert bench.file("videos/empty.mp4").jobs == (failure.id,)
 
 
@@ -223,7 +223,8 @@ def test_a_failure_whose_file_was_taken_away_is_history(bench: Bench, running: b
         snapshot = bench.status()
     assert [failure.target for failure in snapshot.failures] == ["videos/worse.mp4"]
     assert snapshot.failures_gone == 1
+    assert snapshot.failed == 1, "as many as are listed"
     assert (bench.outbox / "failed" / "bad__alice.json").exists(), "its report stays"
-    assert "Left out: 1 failed job whose file is no longer in the inbox" in status_lines(
+    assert "Not counted: 1 failed job whose file is no longer in the inbox" in status_lines(
         snapshot, all_files=False
     )

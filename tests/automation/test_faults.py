@@ -125,7 +125,8 @@ def test_f6_a_target_that_is_refused_is_reported_and_mended_by_replacing_it(benc
     failure = bench.report("failed/clip.json")["failure"]
     assert failure["category"] == "input_error"
     assert "symbolic link" in failure["message"]
-    assert bench.file("videos/clip.mp4").state == "refused"
+    assert bench.file("videos/clip.mp4").state == "failed", "like its job: one file, one job, one word"
+    assert bench.status().failed == 1
 
     link.unlink()
     bench.target("clip.mp4")
