@@ -242,16 +242,12 @@ class PortraitContract:
     """One of the networks that together animate a portrait.
 
     Attributes:
-        role: of this network.
         size: side of its input picture in pixels; 0 if it takes none.
         pixels: of that picture.
-        output_size: side of the picture it gives; 0 if it gives none.
     """
 
-    role: Literal["features", "motion", "stitcher", "generator"]
     size: int = 0
     pixels: Pixels | None = None
-    output_size: int = 0
 
 
 Contract = (

@@ -1,4 +1,4 @@
-"""Frame enhancers: whole pictures enlarged in overlapping tiles."""
+"""Frame enhancers: the detail of whole pictures that were enlarged in overlapping tiles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from facefusion.faces.five_points import Image
 from facefusion.models.contracts import FrameEnhancerContract
 from facefusion.swap.bench import Bench
 from facefusion.swap.contract import Canvas
-from facefusion.swap.cpu_bench import CPU
 from facefusion.swap.layers import Benches
 from facefusion.system.device import joined
 from facefusion.system.networks import Network
@@ -19,7 +18,7 @@ _TILES_AT_ONCE = 8
 
 
 class FrameEnhancer:
-    """Enlarges pictures `scale` times; `refine` gives a frame the enlarged picture's detail at its own size.
+    """Enlarges frames `scale` times and gives them the enlarged picture's detail at their own size.
 
     Args:
         network: one tile in, the enlarged tile out.
@@ -38,16 +37,12 @@ class FrameEnhancer:
     def refine(self, frame: Canvas, benches: Benches | None = None) -> None:
         """Enhance a frame in place; its size stays. Done on the processor if no benches are given."""
         box = (0, 0, frame.width, frame.height)
-        image, scale = frame.read(box), self._contract.scale
-        picture = (benches or Benches()).work(lambda bench: self._enlarged(bench, image, reduction=scale))
+        image = frame.read(box)
+        picture = (benches or Benches()).work(lambda bench: self._refined(bench, image))
         frame.blend(box, picture, np.full((frame.height, frame.width), 255, np.uint8))
 
-    def enlarge(self, image: Image) -> Image:
-        """(h, w, 3) uint8 BGR as (h * scale, w * scale, 3)."""
-        return self._enlarged(CPU, image, reduction=1)
-
-    def _enlarged(self, bench: Bench, image: Image, *, reduction: int) -> Image:
-        """A picture enlarged, then averaged down by a factor, which divides the scale.
+    def _refined(self, bench: Bench, image: Image) -> Image:
+        """A picture (h, w, 3) uint8 BGR enlarged, and averaged down to its own size.
 
         The picture is mirrored beyond its edges; of every tile the inner border is thrown away, so that
         no seam shows.
@@ -66,18 +61,17 @@ class FrameEnhancer:
             cv2.BORDER_REFLECT_101 if min(height, width) > contract.tile else cv2.BORDER_REPLICATE,
         )
         places = [(row * step, column * step) for row in range(rows) for column in range(columns)]
-        scale, keep, edge = contract.scale // reduction, step * contract.scale, border * contract.scale
+        keep, edge = step * contract.scale, border * contract.scale
         there = bench.put(np.asarray(wide, np.uint8))
-        result = bench.put(np.empty((rows * step * scale, columns * step * scale, 3), np.uint8))
-        side = step * scale
+        result = bench.put(np.empty((rows * step, columns * step, 3), np.uint8))
         for first in range(0, len(places), _TILES_AT_ONCE):
             chosen = places[first : first + _TILES_AT_ONCE]
             tiles = joined([there[None, y : y + contract.tile, x : x + contract.tile] for y, x in chosen])
             output = self._network.run_batch({self._input: bench.tensor(tiles, contract.pixels)})
             bench.require_finite(output, self._network.title)
             for (y, x), tile in zip(chosen, bench.pictures(output), strict=True):
-                inner = bench.reduced(tile[edge : edge + keep, edge : edge + keep], reduction)
-                result[y * scale : y * scale + side, x * scale : x * scale + side] = inner
-        start = (outer - border) * scale
-        part = result[start : start + height * scale, start : start + width * scale]
+                inner = bench.reduced(tile[edge : edge + keep, edge : edge + keep], contract.scale)
+                result[y : y + step, x : x + step] = inner
+        start = outer - border
+        part = result[start : start + height, start : start + width]
         return np.ascontiguousarray(bench.fetch(part))

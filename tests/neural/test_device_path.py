@@ -476,8 +476,6 @@ def test_a_frame_enhancer_whose_numbers_are_none_leaves_the_frame(
         with pytest.raises(EngineError, match=r"f\.onnx computed numbers that are not finite"):
             enhancer.refine(frame, benches)
     np.testing.assert_array_equal(frame.pixels, picture)
-    with pytest.raises(EngineError, match="not finite"):
-        enhancer.enlarge(picture)
 
 
 def test_doubts_are_settled_where_something_is_fetched(device: Device) -> None:

@@ -210,17 +210,18 @@ def test_tiles_fit_together_without_seams(
         output_size=small.tile * small.scale,
     )
     picture = synthetic.rng(1).integers(0, 256, (171, 233, 3)).astype(np.uint8)
-    large = FrameEnhancer(networks.open(path), small).enlarge(picture)
-    expected = picture.repeat(small.scale, axis=0).repeat(small.scale, axis=1)
-    np.testing.assert_array_equal(large, expected)
+    frame = PackedFrame(picture.copy())
+    FrameEnhancer(networks.open(path), small).refine(frame)
+    np.testing.assert_array_equal(frame.pixels, picture)
 
 
-def test_a_picture_smaller_than_a_tile_is_enlarged_too(tmp_path: Path, networks: NetworkFactory) -> None:
+def test_a_picture_smaller_than_a_tile_is_refined_too(tmp_path: Path, networks: NetworkFactory) -> None:
     contract = FrameEnhancerContract(2, 64, 8, 4, PIXELS)
     path = synthetic.shift_picture(tmp_path / "up.onnx", size=64, offset=0.0, output_size=128)
     picture = synthetic.rng(1).integers(0, 256, (9, 20, 3)).astype(np.uint8)
-    large = FrameEnhancer(networks.open(path), contract).enlarge(picture)
-    np.testing.assert_array_equal(large, picture.repeat(2, axis=0).repeat(2, axis=1))
+    frame = PackedFrame(picture.copy())
+    FrameEnhancer(networks.open(path), contract).refine(frame)
+    np.testing.assert_array_equal(frame.pixels, picture)
 
 
 def test_a_frame_keeps_its_size(tmp_path: Path, networks: NetworkFactory) -> None:
