@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from workbench import FACTORY, REPOSITORY, Bench, Running
 
 from facefusion.automation.commands import COMMANDS, main
@@ -397,3 +398,22 @@ def test_counts_agree_with_their_nouns(bench: Bench, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         run(bench, "report", "--days", "0")
     assert "a whole number, 1 or more" in capsys.readouterr().err
+
+
+def test_the_doctor_examines_a_folder_that_was_never_used_and_names_each_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "fresh"
+    root.mkdir()
+    words = tmp_path / "words\x1b[2J.mp4"
+    words.write_text("no video")
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (512, 512), "grey").save(photo)
+    assert main(["doctor", str(words), str(photo), "--root", str(root)]) == 1, "the policy and a bad file"
+    told = capsys.readouterr().out.splitlines()
+    assert [line for line in told if line.startswith("ok   inbox ") and "first start makes it" in line]
+    (bad,) = [line for line in told if line.startswith("BAD  target ")]
+    assert r"words\x1b[2J.mp4" in bad
+    (good,) = [line for line in told if line.startswith("ok   target ")]
+    assert "photo.png: photo, 512x512" in good and "known after the first job of its kind" in good
+    assert [path.name for path in root.iterdir() if path.name != ".automation"] == []
