@@ -15,6 +15,7 @@ from facefusion.faces.recent import PerTrack
 from facefusion.faces.topology import INNER_LIPS
 from facefusion.swap.contract import Canvas, EngineIdentity, Patch
 from facefusion.swap.masks import add_polygon, fading_silhouette, grown_hull
+from facefusion.swap.mesh.fringe import fringe
 from facefusion.swap.mesh.geometry import (
     LIPS,
     MeshTables,
@@ -232,6 +233,9 @@ class MeshPainter:
             own, spare, eyes, openings, manner.light.depth, manner.light.tone, source.tint, colour, alpha,
         )  # fmt: skip
         np.minimum(alpha, fading_silhouette(ids >= 0, size), out=alpha)
+        hair = fringe(target, old, manner.light.skin, spare)
+        if hair is not None:
+            np.minimum(alpha, 255 - hair, out=alpha)
         return Patch(box, colour, alpha)
 
     def _set_eyes(self, face: Face, moved: Floats, manner: Manner) -> Floats:

@@ -92,6 +92,9 @@ class LightTransfer:
         # Where hair hardly ever lies: the first look at what skin is like here.
         sure = trusted & (tables.edge_zone < 0.3)
         self._skin = sure.astype(np.float32) + 1e-6
+        # Hair lies at the edge; farther inside, what is dark or deep is mostly skin in the shade.
+        inner = np.clip((tables.outline_rings - 2) / 2, 0.0, 1.0) * (tables.edge_zone < 0.3)
+        self._doubting = (0.995 * (1.0 - 0.7 * inner)).astype(np.float32)
         self.trusted, self._sure = np.flatnonzero(trusted), np.flatnonzero(sure)
         # At the edge the light must meet its surroundings; inside, broad light leaves the face its features.
         reaches = reach * np.interp(tables.outline_rings, (1, 3), (0.4, 1.0))
@@ -116,7 +119,7 @@ class LightTransfer:
     def confidence(self, colours: Floats) -> Floats:
         """(468,) how far each point shows bare skin: 0 where hair, a hand or a hat's shadow lies over it."""
         doubt = foreign(_contiguous(colours)[None], self.bare_skin(colours)[None])[0]
-        return np.asarray(1.0 - 0.995 * doubt, np.float32)
+        return np.asarray(1.0 - self._doubting * doubt, np.float32)
 
     def transfer(
         self, source: Floats, source_confidence: Floats, target: Floats, usual: UsualColours
