@@ -155,7 +155,7 @@ def _add_installation(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     bench.add_argument("--clip", type=Path, help="a video of your own (default: one is made)")
     bench.add_argument("--face", type=Path, help="a picture of a face (default: a sample picture)")
-    bench.add_argument("--repeats", type=int, default=3, help="runs of each measurement (default: 3)")
+    bench.add_argument("--repeats", type=_positive, default=3, help="runs of each measurement (default: 3)")
     bench.add_argument("--no-batches", action="store_true", help="leave out the part about many clips")
 
 
@@ -167,7 +167,7 @@ def _add_records(add: Callable[..., argparse.ArgumentParser]) -> None:
         "A running daemon does so by itself.",
         "report --days 7",
     )
-    report.add_argument("--days", type=_days, default=30, help="how far back (default: 30)")
+    report.add_argument("--days", type=_positive, default=30, help="how far back (default: 30)")
     check = add(
         "verify",
         "whether files are marked as altered, and intact",
@@ -210,8 +210,8 @@ def _add_records(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
 
 
-def _days(word: str) -> int:
-    days = int(word) if word.isdecimal() else 0
-    if days < 1:
+def _positive(word: str) -> int:
+    number = int(word) if word.isdecimal() else 0
+    if number < 1:
         raise argparse.ArgumentTypeError("a whole number, 1 or more")
-    return days
+    return number

@@ -18,7 +18,15 @@ from facefusion.automation.daemon import Options
 from facefusion.automation.lock import holder
 from facefusion.automation.processor import EXIT_DONE, EXIT_FAILED, EXIT_NO_FACE, SimpleAutoProcessor
 from facefusion.automation.statustext import status_lines, summary_lines
-from facefusion.automation.terminal import InstallLines, agreed, log_to_terminal, say_error, terminal_width
+from facefusion.automation.terminal import (
+    InstallLines,
+    agreed,
+    log_to_terminal,
+    own_words,
+    say_error,
+    terminal_width,
+    terminated_like_interrupted,
+)
 from facefusion.automation.worker import DEFAULT_FACTORY
 from facefusion.automation.workspace import printable
 from facefusion.errors import ConfigError, FaceFusionError
@@ -211,17 +219,18 @@ def benchmark(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
     processor.settings.require_good()
     if given.clip or given.face:
         policy.require_accepted(processor.workspace.state_dir, processor.settings.current)
-    found = run_benchmark(
-        processor.workspace.models_dir.parent,
-        processor.settings.current,
-        clip=given.clip,
-        face=given.face,
-        repeats=given.repeats,
-        sizes=() if given.no_batches else BATCH_SIZES,
-        say=lambda text: print(text, file=sys.stderr, flush=True),
-    )
+    with own_words() as say, terminated_like_interrupted():
+        found = run_benchmark(
+            processor.workspace.models_dir.parent,
+            processor.settings.current,
+            clip=given.clip,
+            face=given.face,
+            repeats=given.repeats,
+            sizes=() if given.no_batches else BATCH_SIZES,
+            say=say,
+        )
     print(found.text())
-    return EXIT_DONE
+    return EXIT_FAILED if found.interrupted else EXIT_DONE
 
 
 def verify(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:

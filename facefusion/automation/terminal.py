@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import shutil
+import signal
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facefusion.automation.logs import DiscreetFormatter
@@ -48,6 +53,38 @@ def log_to_terminal() -> None:
     root = logging.getLogger("facefusion")
     root.addHandler(handler)
     root.setLevel(logging.INFO)
+
+
+@contextlib.contextmanager
+def own_words() -> Iterator[Callable[[str], None]]:
+    """Yields what writes a line on standard error; meanwhile native libraries say nothing there."""
+    sys.stderr.flush()
+    try:
+        ours = os.dup(2)
+    except OSError:  # it is closed
+        yield lambda text: None
+        return
+    with Path(os.devnull).open("wb") as nowhere, os.fdopen(ours, "w", errors="backslashreplace") as stream:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield lambda text: print(text, file=stream, flush=True)
+        finally:
+            stream.flush()
+            os.dup2(ours, 2)
+
+
+@contextlib.contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """Have SIGTERM do what Ctrl-C does, so that what is to be cleaned up is cleaned up."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class InstallLines:

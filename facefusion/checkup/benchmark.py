@@ -7,13 +7,17 @@ saves to run many clips of one face in a batch.
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import psutil
 
 from facefusion.checkup.benchmark_media import make_clip, transcode
 from facefusion.checkup.benchmark_report import BatchTiming, BenchmarkReport, JobOverTranscode
@@ -23,12 +27,15 @@ from facefusion.jobspec import ProgressCallback, StopRequested, SwapProgress, Sw
 from facefusion.media.plan import plan_output
 from facefusion.media.probe import probe
 from facefusion.system.hardware import detect_cores
-from facefusion.system.measure import alternate, machine_line
+from facefusion.system.measure import Run, Series, alternate, machine_line
 from facefusion.trust import claim
 from facefusion.trust.gate import ContentGate
 from facefusion.trust.watermark import Watermark
+from facefusion.wording import count, duration
 
 BATCH_SIZES = (1, 5, 10, 20)
+WORK_PREFIX = "facefusion-benchmark-"
+"""Of the work folder's name; the process id follows."""
 
 Say = Callable[[str], None]
 
@@ -54,6 +61,10 @@ class PerformanceBenchmark:
         config: settings of the jobs.
         work_dir: for results; they are removed as soon as they are measured.
         say: told what is going on.
+
+    Attributes:
+        jobs, timings: what was measured, also where a measurement was interrupted.
+        outlook: how long it will take; to be told first what is to come.
     """
 
     def __init__(
@@ -70,6 +81,9 @@ class PerformanceBenchmark:
         self._config = config
         self._work_dir = work_dir
         self._say = say or (lambda _: None)
+        self.outlook = Outlook()
+        self.jobs: list[JobOverTranscode] = []
+        self.timings: list[BatchTiming] = []
         content = b"".join(face.read_bytes() for face in self._faces)
         self._digest = hashlib.sha256(content).hexdigest()
 
@@ -100,23 +114,36 @@ class PerformanceBenchmark:
             )
             floor.unlink()
 
+        runs: dict[str, list[Run]] = {"transcode": [], "job": []}
+
+        def on_run(name: str, run: Run) -> None:
+            runs[name].append(run)
+            number, speed = f"{name} {len(runs[name])} of {repeats}", f"{frames / run.wall:.0f} frames/s"
+            self._say(f"  {number}: {run.wall:.2f} s, {speed}{self.outlook.text()}")
+
+        length = f" ({duration(info.duration)})" if info.duration else ""
+        plan_of_work = f"{repeats} jobs and {repeats} plain transcodes after a warm-up"
+        self._say(f"{clip.name}, {info.width}x{info.height}{length}: {plan_of_work}")
         session = self._make_session()
         try:
-            series = alternate(
+            alternate(
                 {"transcode": run_transcode, "job": lambda: self._swap(session, clip)},
                 repeats=repeats,
                 warmups=warmups,
-                on_run=lambda name, run: self._say(f"{clip.name}: {name} {run.wall:.2f} s"),
+                on_run=on_run,
             )
         finally:
             session.close()
-        return JobOverTranscode(
-            clip=f"{info.width}x{info.height}, {frames} frames",
-            frames=frames,
-            encoder=f"{encode.encoder} {encode.preset} crf {encode.crf:g}",
-            job=series["job"],
-            transcode=series["transcode"],
-        )
+            if all(runs.values()):
+                found = JobOverTranscode(
+                    clip=f"{info.width}x{info.height}, {frames} frames",
+                    frames=frames,
+                    encoder=f"{encode.encoder} {encode.preset} crf {encode.crf:g}",
+                    job=Series("job", tuple(runs["job"])),
+                    transcode=Series("transcode", tuple(runs["transcode"])),
+                )
+                self.jobs.append(found)
+        return found
 
     def batches(self, clips: Sequence[Path], sizes: Sequence[int] = BATCH_SIZES) -> tuple[BatchTiming, ...]:
         """Run batches of short clips of one face, and the same clips one by one.
@@ -125,7 +152,7 @@ class PerformanceBenchmark:
             clips: at least one; they are taken in turn.
             sizes: how many clips make a batch.
         """
-        timings = []
+        first = len(self.timings)
         for size in sizes:
             batch = [clips[index % len(clips)] for index in range(size)]
             started = time.perf_counter()
@@ -150,9 +177,10 @@ class PerformanceBenchmark:
                 pure=sum(job.swapping for job in jobs),
                 second_start=jobs[1].until_first_frame if size > 1 else None,
             )
-            self._say(f"{size} clips: together {timing.together:.2f} s, one by one {timing.one_by_one:.2f} s")
-            timings.append(timing)
-        return tuple(timings)
+            times = f"together {timing.together:.2f} s, one by one {timing.one_by_one:.2f} s"
+            self._say(f"{count(size, 'short clip')}: {times}{self.outlook.text()}")
+            self.timings.append(timing)
+        return tuple(self.timings[first:])
 
     def _swap(self, session: Session, clip: Path) -> _JobTimes:
         from facefusion.pipeline import planned_suffix
@@ -172,7 +200,43 @@ class PerformanceBenchmark:
                 f"No face was found in {clip.name}, so there is nothing to measure.",
                 remedy="Give a video in which a face can be seen.",
             )
+        self.outlook.passed(clip)
         return times
+
+
+class Outlook:
+    """How long a benchmark will still take, by the pixels that its jobs have been through.
+
+    Args:
+        clock: seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._sizes: dict[Path, float] = {}
+        self._expected = self._done = 0.0
+
+    def expect(self, clip: Path, jobs: int) -> None:
+        """So many jobs with this clip are to come."""
+        self._expected += jobs * self._pixels(clip)
+
+    def passed(self, clip: Path) -> None:
+        """A job with this clip is done."""
+        self._done += self._pixels(clip)
+
+    def text(self) -> str:
+        """`; about 3 min 05 s left`, or nothing where that cannot be said."""
+        left = self._expected - self._done
+        if not self._done or left <= 0.0:
+            return ""
+        return f"; about {duration((self._clock() - self._began) * left / self._done)} left"
+
+    def _pixels(self, clip: Path) -> float:
+        if clip not in self._sizes:
+            info = probe(clip)
+            self._sizes[clip] = float(info.width * info.height) * (info.duration or 1.0)
+        return self._sizes[clip]
 
 
 @dataclass(frozen=True)
@@ -221,6 +285,9 @@ def run_benchmark(
         sizes: of the batches; empty leaves that part out.
         say: told what is going on.
 
+    Returns:
+        What was measured; interrupted (Ctrl-C), what was measured until then.
+
     Raises:
         ContentBlockedError: the content gate refuses clip or face, or cannot judge.
         FaceFusionError: models or samples cannot be installed, or a clip cannot be processed.
@@ -232,13 +299,10 @@ def run_benchmark(
     look_at(models_dir, config, clip, face)
     samples = ensure_samples(models_dir)
     cores = detect_cores().usable
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+    _remove_leftovers()
+    interrupted = False
+    with tempfile.TemporaryDirectory(prefix=f"{WORK_PREFIX}{os.getpid()}-") as folder:
         work_dir = Path(folder)
-        clips = [clip] if clip else []
-        if clip is None:
-            for width, height in ((1280, 720), (1920, 1080)):
-                clips.append(work_dir / f"{height}p.mp4")
-                make_clip(samples.group, clips[-1], width=width, height=height)
         bench = PerformanceBenchmark(
             lambda: SwapSession(models_dir, threads=cores),
             [face or samples.astronaut],
@@ -246,18 +310,47 @@ def run_benchmark(
             work_dir,
             say=say,
         )
-        jobs = tuple(bench.job_over_transcode(target, repeats=repeats) for target in clips)
-        batches: tuple[BatchTiming, ...] = ()
-        if sizes:
-            short = [work_dir / f"short{seed}.mp4" for seed in range(3)]
-            for seed, target in enumerate(short):
-                make_clip(samples.group, target, frames=50, seed=seed)
-            batches = bench.batches(short, sizes)
+        try:
+            clips = [clip] if clip else _made_clips(samples.group, work_dir)
+            short = _short_clips(samples.group, work_dir) if sizes else []
+            for target in clips:
+                bench.outlook.expect(target, repeats + 1)
+            for size in sizes:
+                for index in range(size):
+                    bench.outlook.expect(short[index % len(short)], 2)
+            for target in clips:
+                bench.job_over_transcode(target, repeats=repeats)
+            bench.batches(short, sizes)
+        except KeyboardInterrupt:  # what was measured until then holds all the same
+            interrupted = True
     settings = (
         f"profile {config.quality_preset}, engine {config.engine}, faces {config.face_selector_mode}; "
         f"{repeats} runs of each kind in turn after a warm-up"
     )
-    return BenchmarkReport(machine_line(), settings, jobs, batches)
+    return BenchmarkReport(machine_line(), settings, tuple(bench.jobs), tuple(bench.timings), interrupted)
+
+
+def _made_clips(picture: Path, folder: Path) -> list[Path]:
+    clips = []
+    for width, height in ((1280, 720), (1920, 1080)):
+        clips.append(folder / f"{height}p.mp4")
+        make_clip(picture, clips[-1], width=width, height=height)
+    return clips
+
+
+def _short_clips(picture: Path, folder: Path) -> list[Path]:
+    clips = [folder / f"short{seed}.mp4" for seed in range(3)]
+    for seed, clip in enumerate(clips):
+        make_clip(picture, clip, frames=50, seed=seed)
+    return clips
+
+
+def _remove_leftovers() -> None:
+    """Work folders of benchmarks that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{WORK_PREFIX}*-*"):
+        pid = folder.name.removeprefix(WORK_PREFIX).partition("-")[0]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def look_at(models_dir: Path, config: AutomationConfig, clip: Path | None, face: Path | None) -> None:

@@ -80,16 +80,21 @@ class BenchmarkReport:
         settings: that were measured, in one line.
         jobs: whole jobs against plain transcodes.
         batches: batches against single runs.
+        interrupted: not everything was measured.
     """
 
     machine: str
     settings: str
     jobs: tuple[JobOverTranscode, ...]
     batches: tuple[BatchTiming, ...]
+    interrupted: bool = False
 
     def text(self) -> str:
         """The report as plain text with tables."""
         parts = [self.machine, self.settings]
+        if self.interrupted:
+            measured = "what was measured until then follows" if self.jobs else "nothing was measured"
+            parts.append(f"Interrupted; {measured}.")
         if self.jobs:
             parts += ["", "Whole job against plain transcode (medians):", job_table(self.jobs)]
         if self.batches:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +18,7 @@ import pytest
 
 from facefusion import pipeline
 from facefusion.automation.commands import main
-from facefusion.checkup.benchmark import PerformanceBenchmark, look_at
+from facefusion.checkup.benchmark import WORK_PREFIX, PerformanceBenchmark, look_at
 from facefusion.checkup.benchmark_media import lengthen, make_clip, transcode
 from facefusion.checkup.benchmark_report import BatchTiming, BenchmarkReport, JobOverTranscode
 from facefusion.config import AutomationConfig
@@ -22,6 +27,29 @@ from facefusion.media.probe import probe
 from facefusion.pipeline import SwapProgress, SwapRequest, SwapResult
 from facefusion.system import measure
 from facefusion.system.measure import PeakMemory, Run, Series, alternate, measure_run, table
+
+ENDLESS = """
+import os, sys, time
+from pathlib import Path
+import facefusion.models
+from facefusion.automation.commands import main
+from facefusion.checkup import benchmark
+
+def endless(bench, clip, repeats):
+    os.write(2, b"INFO: a library speaks")
+    bench._say("measuring")
+    time.sleep(60)
+
+class Samples:
+    group = astronaut = Path(sys.argv[1], "face.png")
+
+Samples.group.write_bytes(b"face")
+facefusion.models.ensure_samples = lambda folder: Samples
+benchmark._made_clips = lambda picture, folder: [picture]
+benchmark.Outlook.expect = lambda outlook, clip, jobs: None
+benchmark.PerformanceBenchmark.job_over_transcode = endless
+raise SystemExit(main(["--root", sys.argv[1], "benchmark", "--no-batches"]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -215,3 +243,51 @@ def test_before_the_use_policy_is_accepted_only_the_samples_are_measured(
     (tmp_path / "automation_config.json").write_text('{"quality_preset": "fast"}')
     assert main(["--root", str(tmp_path), "benchmark", "--clip", str(clip)]) != 0
     assert "use policy" in capsys.readouterr().err
+
+
+def test_what_was_measured_before_an_interruption_is_summed_up(
+    bench: PerformanceBenchmark, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(bench, "_say", told.append)
+    swap, calls = CopyingSession.swap, []
+
+    def swap_thrice(*given: Any) -> SwapResult:
+        calls.append(given)
+        if len(calls) > 3:
+            raise KeyboardInterrupt
+        return swap(*given)
+
+    monkeypatch.setattr(CopyingSession, "swap", swap_thrice)
+    bench.outlook.expect(clip, 6)
+    with pytest.raises(KeyboardInterrupt):
+        bench.job_over_transcode(clip, repeats=5)
+    (found,) = bench.jobs
+    assert len(found.job.runs) == 2, "after one that does not count"
+    assert told[0].startswith("clip.mp4, 160x96 (1.6 s): 5 jobs and 5 plain transcodes")
+    assert re.search(r"job 1 of 5: .* s, \d+ frames/s; about .* left", "\n".join(told))
+    assert "Interrupted; what was measured until then" in BenchmarkReport("", "", (found,), (), True).text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM to be caught")
+def test_a_benchmark_that_is_ended_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Nor does one that was killed, once another has run."""
+    work = tmp_path / "tmp"
+    work.mkdir()
+    old = work / f"{WORK_PREFIX}{2**30}-old"
+    old.mkdir()
+    words = [sys.executable, "-c", ENDLESS, str(tmp_path)]
+    ended = subprocess.Popen(
+        words, env={**os.environ, "TMPDIR": str(work)}, stderr=subprocess.PIPE, text=True
+    )
+    assert ended.stderr is not None
+    try:
+        assert ended.stderr.readline() == "measuring\n", "and nothing that a library says"
+        assert not old.exists()
+        assert len(list(work.glob(f"{WORK_PREFIX}*"))) == 1
+        ended.terminate()
+        assert ended.wait(20) == 1
+    finally:
+        ended.kill()
+        ended.stderr.close()
+    assert list(work.glob(f"{WORK_PREFIX}*")) == []
