@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from facefusion.checkup.benchmark_media import make_clip, transcode
 from facefusion.checkup.benchmark_report import BatchTiming, BenchmarkReport, JobOverTranscode
