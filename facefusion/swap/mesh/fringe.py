@@ -67,6 +67,8 @@ def fringe(target: Mask, points: Floats, skin: Floats, spare: Mask) -> Mask | No
     if hair.max() < 0.5:
         return None
     hair = np.maximum.accumulate(hair[::-1], axis=0)[::-1]
+    # A narrow gap is a lighter lock; a parting is wider.
+    hair = cv2.morphologyEx(hair, cv2.MORPH_CLOSE, np.ones((1, 9), np.uint8))
     small = cv2.warpAffine(
         (cv2.GaussianBlur(hair, (0, 0), 0.8) * 255).astype(np.uint8),
         cv2.invertAffineTransform(view),
