@@ -22,10 +22,11 @@ from facefusion.automation.snapshot import (
     Snapshot,
 )
 from facefusion.automation.workspace import program_dir
-from facefusion.wording import count, duration, near, progress, wrap
+from facefusion.wording import count, cut, duration, near, progress, wrap
 
 SHOWN = 5
 FILES_SHOWN = 40
+REMARK_WIDTH = 160
 ALIKE = 3
 """So many files with one reason stand below it, instead of each with the same sentence."""
 QUIET_STATES = frozenset({"queued", "running", "done", "ready", "ignored", "vanished"})
@@ -190,7 +191,16 @@ def _result(result: ResultView, outbox: Path) -> str:
         return f"#{result.id} {result.target} with {result.face}: no face in it, so there is no result"
     what = count(result.frames, "frame") if result.frames > 1 else "photo"
     told = f"#{result.id} {near(result.output, outbox)}: {what} in {duration(result.seconds)}"
-    return told + (f"; {count(len(result.warnings), 'remark')} in its report" if result.warnings else "")
+    return "\n".join(filter(None, [told, remarks(result)]))
+
+
+def remarks(result: ResultView) -> str:
+    """What was done differently from what was asked: the first sentence, and how many others."""
+    if not result.warnings:
+        return ""
+    others = len(result.warnings) - 1
+    more = f" (and {count(others, 'more remark')} in its report)" if others else ""
+    return f"Remark: {cut(result.warnings[0], REMARK_WIDTH)}{more}"
 
 
 def _failure(failure: FailureView) -> str:
@@ -227,11 +237,16 @@ def _files(
             for path in paths:
                 yield from _rows("  ", f"{path}: {reason}", width)
         else:
-            yield from _rows("  ", f"{count(len(paths), 'file')} {reason}:", width)
+            yield from _rows("  ", f"{count(len(paths), 'file')}: {_of_each(reason)}", width)
             for path in paths:
                 yield from _rows("      ", path, width)
     if len(shown) > limit:
         yield from _rows("  ", f"and {len(shown) - limit:,} more; `status --all` lists every file", width)
+
+
+def _of_each(reason: str) -> str:
+    """A reason that was worded for one file, above several."""
+    return reason.replace("Move it into", "Move each into").replace("begin its name", "begin each name")
 
 
 def _foreign(files: list[InboxFile], width: int | None) -> Iterator[str]:

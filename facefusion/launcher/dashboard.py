@@ -19,7 +19,7 @@ from facefusion.automation.snapshot import (
     ResultView,
     Snapshot,
 )
-from facefusion.automation.statustext import STAGES, progress_facts
+from facefusion.automation.statustext import STAGES, progress_facts, remarks
 from facefusion.launcher.text import near, safe
 from facefusion.wording import count, cut, duration, listed, wrap
 
@@ -253,14 +253,16 @@ def held_lines(held: Sequence[JobView], width: int) -> list[Text]:
 
 
 def result_lines(results: Sequence[ResultView], outbox: Path, width: int) -> list[Text]:
-    """Finished jobs, one row each."""
+    """Finished jobs, one row each, and one more for what is to be remarked about it."""
     room = width - (FACTS_WIDTH if width < ROOMY_WIDTH else FACTS_WIDTH + SPEED_WIDTH)
     names = [cut(_name(result, outbox), max(16, room)) for result in results]
     column = max(map(cell_len, names), default=0)
-    return [
-        _result_line(result, set_cell_size(name, column), width)
-        for result, name in zip(results, names, strict=True)
-    ]
+    lines = []
+    for result, name in zip(results, names, strict=True):
+        lines.append(_result_line(result, set_cell_size(name, column), width))
+        if result.warnings:
+            lines.append(Text("          " + cut(safe(remarks(result)), width - 11), style=SOFT))
+    return lines
 
 
 def _name(result: ResultView, outbox: Path) -> str:
@@ -277,8 +279,6 @@ def _result_line(result: ResultView, name: str, width: int) -> Text:
     facts.append(f"{duration(result.seconds):>8}")
     if width >= ROOMY_WIDTH and result.frames > 1 and result.seconds > 0:
         facts.append(f"{result.frames / result.seconds:5.0f} frames/s")
-    if result.warnings:
-        facts.append(count(len(result.warnings), "remark"))
     return line.append("  " + "  ".join(facts), style=SOFT)
 
 

@@ -93,7 +93,8 @@ def test_a_file_whose_job_is_listed_is_not_listed_again() -> None:
         "  #2 videos/old.mp4 with anna: It is text.",
         "      -> Drop a video.",
         f"Latest results in {ROOT}/outbox:",
-        "  #1 sea__anna.mp4: 50 frames in 2.0 s; 1 remark in its report",
+        "  #1 sea__anna.mp4: 50 frames in 2.0 s",
+        "      Remark: The picture is small.",
         "Inbox: 1 face picture, 1 refused, 1 failed, 1 done",
         "  videos/link.mp4: refused: symbolic link: copy the file itself",
     ]
@@ -113,9 +114,28 @@ def test_files_that_wait_for_the_same_stand_below_one_sentence() -> None:
         InboxFile(f"videos/{n:02}.mp4", "video", "waiting", "waiting for a face") for n in range(30)
     )
     lines = told(replace(IDLE, files=files))
-    assert "  30 files waiting for a face:" in lines
+    assert "  30 files: waiting for a face" in lines
     assert [line.strip() for line in lines[-30:]] == [file.path for file in files]
     assert "  videos/00.mp4: waiting for a face" in told(replace(IDLE, files=files[:1]))
+
+
+def test_a_reason_above_several_files_speaks_of_each() -> None:
+    ask = (
+        "which face, anna or ben? Move it into a folder with the name of the face, or begin its name with a__"
+    )
+    files = tuple(InboxFile(f"videos/{n}.mp4", "video", "waiting", ask) for n in range(4))
+    above = [line for line in told(replace(IDLE, files=files)) if "which face" in line]
+    assert above == [
+        "  4 files: which face, anna or ben? Move each into a folder with the name of the face, "
+        "or begin each name with a__"
+    ]
+
+
+def test_of_several_remarks_the_first_is_told() -> None:
+    result = replace(DONE, warnings=("A " + "very " * 60 + "long one.", "Another.", "A third."))
+    (row,) = [line for line in told(replace(IDLE, results=(result,))) if "Remark" in line]
+    assert row.startswith("      Remark: A very very") and row.endswith("(and 2 more remarks in its report)")
+    assert len(row) < 220
 
 
 def test_work_that_waits_for_a_daemon_says_how_to_start_it() -> None:

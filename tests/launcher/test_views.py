@@ -44,7 +44,7 @@ def test_the_picture_shows_progress_queue_reasons_results_and_remedies() -> None
         "the face carol is gone",
         f"Latest results in {ROOT}/outbox",
         " done__alice.mp4",
-        "1 remark",
+        "Remark: the subtitles were left out",
         "no face in it, so there is no result",
         "broken.mp4 ends in the middle.",
         "Copy it again.",
