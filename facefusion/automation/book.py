@@ -84,7 +84,7 @@ class JobBook:
             self._failed = [job for job in failed if not _waits_for_policy(job)]
             self._summary = Summary(
                 counts=table.counts(),
-                waiting=tuple(job_view(job, config) for job in table.next_jobs(WAITING_SHOWN)),
+                waiting=tuple(job_view(job, config) for job in self._next_jobs(config)),
                 publishing=tuple(publishing_view(job, config) for job in table.in_state(JobState.PUBLISHING)),
                 results=tuple(map(result_view, table.latest((JobState.DONE, JobState.NO_FACE), SHOWN))),
                 seconds_queued=self._seconds_for_queue(),
@@ -95,6 +95,18 @@ class JobBook:
             failures=tuple(map(failure_view, current[:SHOWN])),
             failures_gone=_failed(self._failed) - _failed(current),
         )
+
+    def _next_jobs(self, config: AutomationConfig) -> list[Job]:
+        """Those that come next, as they will run: by priority, then face by face if that is so set."""
+        jobs = self._table.next_jobs(WAITING_SHOWN)
+        if not config.group_videos_by_face:
+            return jobs
+        running = self._table.in_state(JobState.RUNNING)
+        faces = dict.fromkeys(job.face_sha256 for job in (*running, *jobs))
+        turn = {face: number for number, face in enumerate(faces)}
+        held = [job for job in jobs if job.state is not JobState.QUEUED]
+        queued = [job for job in jobs if job.state is JobState.QUEUED]
+        return [*sorted(queued, key=lambda job: (-job.priority, turn[job.face_sha256])), *held]
 
     def _seconds_for_queue(self) -> float | None:
         """Estimate from the latest results; None without any."""

@@ -207,6 +207,24 @@ def test_first_has_a_job_run_before_all_others(bench: Bench, capsys: pytest.Capt
     assert "runs next" in capsys.readouterr().out
 
 
+def test_the_next_jobs_are_told_in_the_order_in_which_they_run(bench: Bench) -> None:
+    bench.configure(pairing="all")
+    bench.face("anna")
+    bench.face("ben")
+    bench.target("0 long.mp4", seconds=60.0, frames=6000)
+    for number in range(1, 4):
+        bench.target(f"{number}.mp4")
+    with bench.start() as daemon:
+        daemon.wait_until(lambda: any(job.frames_done for job in bench.status().running))
+        daemon.wait_until(lambda: bench.status().counts.queued == 7)
+        faces = [job.face for job in bench.status().waiting]
+        assert faces == ["anna"] * 3 + ["ben"] * 4 or faces == ["ben"] * 3 + ["anna"] * 4
+        bench.configure(group_videos_by_face=False)
+        run(bench, "first", bench.status().waiting[-1].id)  # the list is made anew
+        daemon.wait_until(lambda: bench.status().waiting[0].priority == 1)
+        daemon.wait_until(lambda: bench.status().waiting[1].face != bench.status().waiting[2].face)
+
+
 def test_the_use_policy_can_be_accepted_on_the_command_line_in_its_present_version(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
