@@ -69,7 +69,7 @@ class ModelMissingError(FaceFusionError):
     """A model file is not installed, or is not the file it should be."""
 
     category = ErrorCategory.MODEL_MISSING
-    default_remedy = "Run `python simple_auto_processor.py models install`, then drop the file again."
+    default_remedy = "Run `python3 simple_auto_processor.py models install`, then drop the file again."
 
 
 class OutOfMemoryError(FaceFusionError):
@@ -129,7 +129,7 @@ class PolicyNotAcceptedError(FaceFusionError):
 
     category = ErrorCategory.POLICY
     default_remedy = (
-        "Run `python launch_automation.py` and accept the use policy, or start with --accept-use-policy 1."
+        "Run `python3 launch_automation.py` and accept the use policy, or start with --accept-use-policy 1."
     )
 
 

@@ -118,7 +118,7 @@ def _how(snapshot: Snapshot) -> str:
 
 def _start_command(root: str) -> str:
     place = "" if root == str(program_dir()) else f" --root {shlex.quote(root)}"
-    return f"python simple_auto_processor.py{place}"
+    return f"python3 simple_auto_processor.py{place}"
 
 
 def _counts(snapshot: Snapshot) -> str:

@@ -218,7 +218,7 @@ def oversight_of(factory: Callable[..., Any]) -> Callable[..., Any]:
     except ImportError as error:
         raise SealingError(
             f"What watches over jobs and signs results cannot be loaded ({error}).",
-            remedy="Run `python launch_automation.py` once; it repairs the installation.",
+            remedy="Run `python3 launch_automation.py` once; it repairs the installation.",
         ) from error
     return Oversight
 

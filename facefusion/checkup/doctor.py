@@ -35,7 +35,7 @@ Speeds = Callable[[str, str], Sequence[float]]
 """Pixels per second of earlier jobs, by engine and kind of target (`video`, `photo`, `animation`)."""
 
 _PROGRAM = Path(__file__).resolve().parents[2]
-_REINSTALL = "Run `python launch_automation.py`; it repairs the installation."
+_REINSTALL = "Run `python3 launch_automation.py`; it repairs the installation."
 _MODULES = {
     "opencv-python-headless": "cv2",
     "ai-edge-litert": "ai_edge_litert.interpreter",
@@ -250,7 +250,7 @@ def check_models(folder: Path) -> Check:
             "models",
             False,
             " ".join([*bad, *missing]),
-            "Run `python simple_auto_processor.py models install`.",
+            "Run `python3 simple_auto_processor.py models install`.",
         )
     installed = [status.model.name for status in statuses if status.state == "ok"]
     return Check("models", True, f"{len(installed)} models are installed and intact: {', '.join(installed)}.")

@@ -27,7 +27,7 @@ _STATES = {
     "unknown": "to be checked",
 }
 _EVERY_MEBIBYTES = 16
-_COMMAND = "python simple_auto_processor.py models"
+_COMMAND = "python3 simple_auto_processor.py models"
 
 
 def list_models(manager: ModelManager, config: AutomationConfig) -> str:

@@ -58,7 +58,7 @@ class LicenceBook:
                 raise ModelMissingError(
                     f"{names}: the licence has not been accepted ({licence.title}; {licence.url}).",
                     remedy=(
-                        "Run `python simple_auto_processor.py models install "
+                        "Run `python3 simple_auto_processor.py models install "
                         f"{' '.join(model.name for model in concerned)} --accept-licence`."
                     ),
                 )

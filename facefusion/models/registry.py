@@ -179,7 +179,7 @@ class Registry:
                 return model
         raise ConfigError(
             f"There is no model called {name!r}; the nearest are {', '.join(self._nearest(name))}.",
-            remedy="Run `python simple_auto_processor.py models list --all` to see the names.",
+            remedy="Run `python3 simple_auto_processor.py models list --all` to see the names.",
         )
 
     def _nearest(self, name: str) -> list[str]:

@@ -367,7 +367,7 @@ class NetworkFactory:
             if provider == "cpu":
                 raise ModelMissingError(
                     f"{title} cannot be read as an ONNX model ({first_line(str(error))}).",
-                    remedy="Run `python simple_auto_processor.py models check`, then `models install`.",
+                    remedy="Run `python3 simple_auto_processor.py models check`, then `models install`.",
                 ) from error
             kind = PROVIDERS[provider].title
             following = NEXT_PROVIDER.get(provider, "cpu")

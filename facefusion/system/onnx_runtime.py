@@ -89,7 +89,7 @@ def import_onnxruntime() -> Any:
     except ImportError as error:
         raise ProviderError(
             f"ONNX Runtime does not load here ({error}).",
-            remedy="Start through `python launch_automation.py`, which installs what is needed.",
+            remedy="Start through `python3 launch_automation.py`, which installs what is needed.",
         ) from error
 
 

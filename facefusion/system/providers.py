@@ -134,7 +134,7 @@ def prove_providers(
             return ProviderReport(tuple(wanted), tuple(verdicts), _runtime_version())
     raise ProviderError(
         f"No execution provider works here, not even the CPU: {verdicts[-1].reason}",
-        remedy="Run `python launch_automation.py` again; it repairs the installation.",
+        remedy="Run `python3 launch_automation.py` again; it repairs the installation.",
     )
 
 

@@ -300,6 +300,6 @@ def _around(moments: Iterable[float]) -> list[float]:
 def _unavailable(reason: str) -> ContentBlockedError:
     return ContentBlockedError(
         f"The content gate cannot work, so nothing is processed. {reason}",
-        remedy="Run `python simple_auto_processor.py models install`, then `... retry`.",
+        remedy="Run `python3 simple_auto_processor.py models install`, then `... retry`.",
         detail=GATE_UNAVAILABLE,
     )

@@ -145,7 +145,7 @@ def _read(folder: Path) -> Identity | str | None:
     if now < certificate.not_valid_before_utc:
         raise SealingError(
             f"The clock of this computer stands at {now:%Y-%m-%d}, before its signing identity was made.",
-            remedy="Set the clock, then run `python simple_auto_processor.py retry`. If it is right, it was "
+            remedy="Set the clock, then run `python3 simple_auto_processor.py retry`. If it is right, it was "
             f"wrong before: rename .automation/{FOLDER} to {FOLDER}-former-0, and a new one is made.",
         )
     if now >= certificate.not_valid_after_utc:

@@ -87,8 +87,8 @@ def not_accepted(state_dir: Path) -> PolicyNotAcceptedError:
     root = f"--root {shlex.quote(str(state_dir.parent))}"
     return PolicyNotAcceptedError(
         f"The use policy (version {CURRENT_VERSION}) has not been accepted for this folder.",
-        remedy=f"Run `python launch_automation.py {root}`, which shows it and asks, or "
-        f"`python simple_auto_processor.py {root} --accept-use-policy {CURRENT_VERSION}`.",
+        remedy=f"Run `python3 launch_automation.py {root}`, which shows it and asks, or "
+        f"`python3 simple_auto_processor.py {root} --accept-use-policy {CURRENT_VERSION}`.",
     )
 
 

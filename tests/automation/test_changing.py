@@ -125,7 +125,7 @@ def test_the_use_policy_is_asked_for_once_with_words_that_accept_it_for_this_fol
         capsys.readouterr()
         assert run(bench, "status") == 0
         assert capsys.readouterr().out.count("has not been accepted") == 1
-    (command,) = (part for part in said.split("`") if part.startswith("python simple_auto_processor.py"))
+    (command,) = (part for part in said.split("`") if part.startswith("python3 simple_auto_processor.py"))
 
     assert main([*shlex.split(command)[2:], "--once"], options=Options(session_factory=FACTORY)) == 0
     assert len(bench.results()) == 3

@@ -144,7 +144,7 @@ def test_work_that_waits_for_a_daemon_says_how_to_start_it() -> None:
         IDLE, state="stopped", daemon_pid=None, waiting=(job,), counts=QueueCounts(queued=1), seconds_left=65
     )
     lines = told(stopped)
-    assert f"  ! Jobs are waiting: start it with `python simple_auto_processor.py --root {ROOT}`." in lines
+    assert f"  ! Jobs are waiting: start it with `python3 simple_auto_processor.py --root {ROOT}`." in lines
     assert "Jobs: 1 waiting; about 1 min 05 s left" in lines
 
 

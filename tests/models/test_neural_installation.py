@@ -401,7 +401,7 @@ def test_the_list_says_first_what_is_there_what_is_lacking_and_what_there_is(
     manager = ModelManager(folder, registry=load_registry(), patience=PATIENCE)
     text = list_models(manager, AutomationConfig())
     assert "nothing yet" in text
-    assert "mesh is not installed: `python simple_auto_processor.py models install mesh`" in text
+    assert "mesh is not installed: `python3 simple_auto_processor.py models install mesh`" in text
     assert "face_enhancer is not installed" in text and "frame_enhancer is not" not in text
     assert "inswapper_128 " in text and "non-commercial research" in text
     assert "xseg_1" not in text and len(text.splitlines()) < 30

@@ -157,7 +157,7 @@ def choose_recogniser(manager: ModelManager) -> Model:
     if model is None:
         raise ModelMissingError(
             "`face_selector_mode` is `reference`, but no model that recognises people is installed.",
-            remedy="Run `python simple_auto_processor.py models install arcface_w600k_r50`, "
+            remedy="Run `python3 simple_auto_processor.py models install arcface_w600k_r50`, "
             "or set `face_selector_mode` to `largest`.",
         )
     return model
@@ -177,7 +177,7 @@ def choose_detector(manager: ModelManager, name: str) -> Model:
     if manager.status(name).state != "ok":
         raise ModelMissingError(
             f"`face_detector_model` is {name}, which is not installed.",
-            remedy=f"Run `python simple_auto_processor.py models install {name}`, "
+            remedy=f"Run `python3 simple_auto_processor.py models install {name}`, "
             "or set `face_detector_model` to `embedded`.",
         )
     return model
@@ -192,7 +192,7 @@ def _swapper(manager: ModelManager, wanted: str) -> tuple[Model, Model | None, M
     if not candidates:
         raise ModelMissingError(
             "No swap model is installed.",
-            remedy="Run `python simple_auto_processor.py models install inswapper_128 arcface_w600k_r50`.",
+            remedy="Run `python3 simple_auto_processor.py models install inswapper_128 arcface_w600k_r50`.",
         )
     recogniser = _first(manager, "recogniser")
     lacking: list[str] = []
@@ -209,7 +209,7 @@ def _swapper(manager: ModelManager, wanted: str) -> tuple[Model, Model | None, M
             return model, None if contract.source == "face" else recogniser, converter
     raise ModelMissingError(
         f"A swap model is installed, but something that it needs is not: {'; '.join(lacking)}.",
-        remedy="Install it with `python simple_auto_processor.py models install NAME`.",
+        remedy="Install it with `python3 simple_auto_processor.py models install NAME`.",
     )
 
 
