@@ -24,6 +24,8 @@ _SMALL = 110
 _BEST = 250
 _GRAINY = 6.0  # grey levels
 _COLOURLESS = 1.0  # steps of CIELAB
+_ONE_SIDED = 1.3  # brightness of one cheek over the other
+_CHEEKS = ((50, 101, 205, 117, 187, 118, 36), (280, 330, 425, 346, 411, 347, 266))
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,10 @@ def read_portraits(paths: Sequence[Path], detector: Detector, landmarker: Landma
             )
         warnings += _poor(image, face, path.name)
         turn = turned_away(face)
+        if turn < 25 and _one_sidedness(image, face) > _ONE_SIDED:
+            warnings.append(
+                f"The face in {path.name} is lit from one side; some of its shadows stay in the result."
+            )
         if turn > 50:
             warnings.append(
                 f"The face in {path.name} is turned {turn:.0f} degrees away; "
@@ -97,6 +103,16 @@ def _poor(image: NDArray[np.uint8], face: Face, name: str) -> list[str]:
     if colour_spread(part) < _COLOURLESS:
         told.append(f"The face in {name} is black-and-white or strongly tinted; its colours are unknown.")
     return told
+
+
+def _one_sidedness(image: NDArray[np.uint8], face: Face) -> float:
+    """How much brighter one cheek is than the other, at least 1."""
+    luma = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    luma = cv2.GaussianBlur(luma, (0, 0), max(1.0, face.size / 40))
+    height, width = luma.shape
+    x, y = np.clip(face.points[:, :2].round().astype(int), 0, (width - 1, height - 1)).T
+    left, right = (float(np.median(luma[y[list(cheek)], x[list(cheek)]])) + 1.0 for cheek in _CHEEKS)
+    return max(left, right) / min(left, right)
 
 
 def steady(image: NDArray[np.uint8], face: Face, landmarker: Landmarker) -> Face:

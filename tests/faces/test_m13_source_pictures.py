@@ -68,7 +68,13 @@ def test_a_small_face_is_taken_with_a_warning(models: Models, astronaut: Portrai
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"), [("grain", "very grainy"), ("grey", "black-and-white"), ("sepia", "strongly tinted")]
+    ("kind", "told"),
+    [
+        ("grain", "very grainy"),
+        ("grey", "black-and-white"),
+        ("sepia", "strongly tinted"),
+        ("shade", "lit from one side"),
+    ],
 )
 def test_a_poor_picture_is_taken_with_one_sentence(
     models: Models, astronaut: Portrait, tmp_path: Path, kind: str, told: str
@@ -76,7 +82,10 @@ def test_a_poor_picture_is_taken_with_one_sentence(
     picture = _at_size(astronaut, 150)
     grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     grain = np.random.default_rng(1).normal(0, 15, picture.shape)
-    poor = {"grain": picture + grain, "grey": grey, "sepia": grey * (0.7, 0.9, 1.0)}[kind]
+    columns = np.linspace(-1, 1, picture.shape[1])[:, None]
+    shade = picture * (0.75 + 0.3 * np.tanh(6 * columns))
+    sepia = grey * (0.7, 0.9, 1.0)
+    poor = {"grain": picture + grain, "grey": grey, "sepia": sepia, "shade": shade}[kind]
     path = _saved(tmp_path, "old.png", np.clip(poor, 0, 255).astype(np.uint8))
     portraits = _read(models, path)
     assert len(portraits.usable) == 1
