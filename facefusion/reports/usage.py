@@ -35,6 +35,8 @@ NO_SUFFIX = "no extension"
 
 _PATIENCE = 10.0  # seconds for which another process may hold the file
 
+_OUTPUT = 15
+"""Where the path of the result stands in a row."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     job_id       TEXT PRIMARY KEY,
@@ -215,9 +217,21 @@ class UsageAnalytics:
             for stage, seconds in dict(swap.get("timings") or {}).items()
         ]
         with self._explained("written"), self._database:
+            self._keep_earlier_result(record.job_id, row[_OUTPUT])
             self._database.execute("DELETE FROM jobs WHERE job_id = ?", (record.job_id,))
             self._database.execute(f"INSERT INTO jobs VALUES ({','.join('?' * len(row))})", row)
             self._database.executemany("INSERT INTO stages VALUES (?, ?, ?)", timings)
+
+    def _keep_earlier_result(self, job_id: str, output: object) -> None:
+        """A job made anew has another result beside the first, which stays in the outbox and here."""
+        known = "SELECT finished_at FROM jobs WHERE job_id = ? AND outcome = 'done' AND output IS NOT ?"
+        if (found := self._database.execute(known, (job_id, output)).fetchone()) is None:
+            return
+        self._database.execute("PRAGMA defer_foreign_keys = ON")
+        for table in ("stages", "jobs"):
+            self._database.execute(
+                f"UPDATE {table} SET job_id = ? WHERE job_id = ?", (f"{job_id} of {found[0]}", job_id)
+            )
 
     def generate_usage_report(self, days: int = 30) -> UsageReport:
         """Count what happened in the last `days` local calendar days, today included."""

@@ -49,6 +49,22 @@ def usage_at(folder: Path, now: float = NOON + 60) -> UsageAnalytics:
     return UsageAnalytics(folder, clock=lambda: now)
 
 
+def test_a_result_stays_in_the_list_when_its_job_is_made_anew(tmp_path: Path) -> None:
+    usage = usage_at(tmp_path)
+    first = replace(DONE, output=Path("clip__alice.mp4"))
+    usage.track_processing_metrics(first)
+    usage.track_processing_metrics(first)  # told twice after a kill
+    usage.track_processing_metrics(replace(first, output=Path("clip__alice-2.mp4"), finished_at=NOON + 9))
+    report = usage.generate_usage_report(7)
+    assert [Path(job.output or "").name for job in report.latest_results] == [
+        "clip__alice-2.mp4",
+        "clip__alice.mp4",
+    ]
+    assert report.done == 2
+    assert [(stage.stage, stage.seconds) for stage in report.stages] == [("swap", 6.0), ("encode", 2.0)]
+    usage.close()
+
+
 def test_totals_rates_and_shares(tmp_path: Path) -> None:
     usage = usage_at(tmp_path)
     usage.track_processing_metrics(DONE)
