@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from facefusion.swap.mesh.kernels import foreign
 
 Floats = NDArray[np.float32]
-Mask = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 
 _COLUMNS, _ROWS = 72, 44
 _WIDTH = 1.7
@@ -23,7 +23,7 @@ _ABOVE_BROWS = (9, 107, 66, 105, 336, 296, 334)
 _EYE_CORNERS = (33, 263)
 
 
-def fringe(target: Mask, points: Floats, skin: Floats, spare: Mask) -> Mask | None:
+def fringe(target: Image, points: Floats, skin: Floats, spare: Image) -> Image | None:
     """Where hair hangs over the forehead.
 
     Args:
