@@ -72,6 +72,10 @@ class ModelMissingError(FaceFusionError):
     default_remedy = "Run `python3 simple_auto_processor.py models install`, then drop the file again."
 
 
+class LicenceNotAcceptedError(ModelMissingError):
+    """A model would be installed, but its licence has not been accepted."""
+
+
 class OutOfMemoryError(FaceFusionError):
     """Main or device memory ran out."""
 

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from facefusion.automation.suggesting import SuggestingParser
+
 Command = Callable[..., int]
 
 _DESCRIPTION = """\
@@ -37,7 +39,7 @@ def build_parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
         "--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="settings file"
     )
     shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
+    parser = SuggestingParser(
         prog=_PROGRAM,
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -127,7 +129,8 @@ def _add_installation(add: Callable[..., argparse.ArgumentParser]) -> None:
         "models install inswapper_128 arcface_w600k_r50",
         "models check",
     )
-    model.add_argument("action", choices=("list", "install", "check", "remove"))
+    actions = ("list", "install", "check", "remove")
+    model.add_argument("action", choices=actions, nargs="?", default="list", help="default: list")
     model.add_argument(
         "names",
         nargs="*",

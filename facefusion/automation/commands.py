@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from facefusion.automation import jobcommands
 from facefusion.automation.arguments import build_parser
 from facefusion.automation.daemon import Options
+from facefusion.automation.database import Database
+from facefusion.automation.jobs import JobQueue
 from facefusion.automation.lock import holder
 from facefusion.automation.processor import EXIT_DONE, EXIT_FAILED, EXIT_NO_FACE, SimpleAutoProcessor
 from facefusion.automation.statustext import status_lines, summary_lines
@@ -81,7 +83,7 @@ def watch(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
         status = processor.run(on_ready=lambda: print(told, flush=True))
         with contextlib.suppress(OSError):  # the terminal may be gone
             lead = "\n" if sys.stdout.isatty() else ""  # it shows ^C
-            print(f"{lead}Stopped; what was in work goes on at the next start.", flush=True)
+            print(f"{lead}{_farewell(processor)}", flush=True)
         return status
     seen: list[Snapshot] = []
     status = processor.run_once(lambda snapshot: seen.__setitem__(slice(None), [snapshot]))
@@ -304,6 +306,17 @@ def _processor(given: argparse.Namespace, options: Options | None) -> SimpleAuto
     if root is None and settings is not None:
         root = settings.absolute().parent
     return SimpleAutoProcessor(root, settings, options=options)
+
+
+def _farewell(processor: SimpleAutoProcessor) -> str:
+    """What is said when the daemon was stopped."""
+    database = Database(processor.workspace.database)
+    try:
+        left = JobQueue(database).counts().open
+    finally:
+        database.close()
+    going_on = "goes on" if left == 1 else "go on"
+    return f"Stopped; {count(left, 'job')} {going_on} at the next start." if left else "Stopped."
 
 
 def _install_models(processor: SimpleAutoProcessor) -> None:

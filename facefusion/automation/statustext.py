@@ -27,6 +27,8 @@ from facefusion.wording import count, cut, duration, near, progress, wrap
 SHOWN = 5
 FILES_SHOWN = 40
 REMARK_WIDTH = 160
+SOON_SECONDS = 0.5
+"""Less than this is not told as time that is left."""
 ALIKE = 3
 """So many files with one reason stand below it, instead of each with the same sentence."""
 QUIET_STATES = frozenset({"queued", "running", "done", "ready", "ignored", "vanished"})
@@ -136,9 +138,9 @@ def _counts(snapshot: Snapshot) -> str:
 
 
 def _estimate(snapshot: Snapshot) -> str:
-    if not snapshot.counts.open or snapshot.seconds_left is None:
+    if not snapshot.counts.open or (snapshot.seconds_left or 0.0) < SOON_SECONDS:
         return ""
-    return f"; about {duration(snapshot.seconds_left)} left"
+    return f"; about {duration(snapshot.seconds_left or 0.0)} left"
 
 
 def _job(job: JobView) -> str:
@@ -181,7 +183,7 @@ def progress_facts(job: JobView) -> list[str]:
         facts.append(progress(job.frames_done, job.frames_total, "frame"))
     if job.frames_per_second:
         facts.append(f"{job.frames_per_second:.{1 if job.frames_per_second < 10 else 0}f} frames/s")
-    if job.seconds_left:
+    if job.seconds_left and job.seconds_left >= SOON_SECONDS:
         facts.append(f"{duration(job.seconds_left)} left")
     return facts
 

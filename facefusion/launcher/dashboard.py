@@ -19,7 +19,7 @@ from facefusion.automation.snapshot import (
     ResultView,
     Snapshot,
 )
-from facefusion.automation.statustext import STAGES, progress_facts, remarks
+from facefusion.automation.statustext import SOON_SECONDS, STAGES, progress_facts, remarks
 from facefusion.launcher.text import near, safe
 from facefusion.wording import count, cut, duration, listed, wrap
 
@@ -131,7 +131,7 @@ class Dashboard:
 def _facts(snapshot: Snapshot) -> Iterable[str]:
     """The headline, the most urgent first, because a narrow screen cuts its end off."""
     counts = snapshot.counts
-    if snapshot.seconds_left is not None and counts.open:
+    if snapshot.seconds_left is not None and snapshot.seconds_left >= SOON_SECONDS and counts.open:
         yield f"about {duration(snapshot.seconds_left)} left"
     yield count(counts.done, "result")
     if counts.no_face:

@@ -38,10 +38,14 @@ class LineView:
 
     def show(self, snapshot: Snapshot) -> None:
         """Tell what is new."""
-        self._tell_state(snapshot)
+        ends = snapshot.state in ("stopping", "stopped")
+        if not ends:
+            self._tell_state(snapshot)
         self._tell_files(snapshot)
         self._tell_jobs(snapshot)
         self._tell_ends(snapshot)
+        if ends:  # what was done until then comes first
+            self._tell_state(snapshot)
 
     def _tell_state(self, snapshot: Snapshot) -> None:
         if self._changed("state", snapshot.state) and snapshot.state != "paused":

@@ -21,7 +21,7 @@ from facefusion.launcher.demo import make_demo_media
 from facefusion.launcher.installing import install
 from facefusion.launcher.text import near, safe
 from facefusion.launcher.view import ShowSnapshot, watch_daemon
-from facefusion.models.samples import ensure_samples
+from facefusion.models.samples import ensure_samples, samples_installed
 from facefusion.reports.analytics import HTML_FILE
 from facefusion.reports.records import JobRecord
 from facefusion.wording import count, duration
@@ -101,6 +101,8 @@ def run_demo(
     Raises:
         FaceFusionError: samples cannot be fetched, or the daemon cannot start.
     """
+    if not samples_installed(workspace.models_dir):
+        console.print("Fetching sample pictures; they come out of the packages scikit-image and insightface.")
     samples = install(console, lambda tell: ensure_samples(workspace.models_dir, on_progress=tell))
     media = make_demo_media(samples)
     console.print(

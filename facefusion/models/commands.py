@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from facefusion.config import AutomationConfig
-from facefusion.errors import ConfigError
+from facefusion.errors import ConfigError, LicenceNotAcceptedError
 from facefusion.models.contracts import SwapperContract
 from facefusion.models.licences import LicenceQuestion
 from facefusion.models.manager import ModelManager
@@ -99,9 +99,15 @@ def install_models(
 
     wanted = [*(names or ["mesh"])]
     wanted += _recogniser_for(manager, manager.registry.expand(wanted))
-    manager.ensure_models_available(
-        wanted, on_progress=progress_lines(say), ask_licence=answer, should_stop=should_stop
-    )
+    try:
+        manager.ensure_models_available(
+            wanted, on_progress=progress_lines(say), ask_licence=answer, should_stop=should_stop
+        )
+    except LicenceNotAcceptedError as error:
+        words = " ".join(names or ["mesh"])  # as they were typed, not what they stand for
+        raise LicenceNotAcceptedError(
+            error.message, remedy=f"Run `{_COMMAND} install {words} --accept-licence`."
+        ) from error
     say(f"Ready: {', '.join(model.name for model in manager.registry.expand(wanted))}.")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from facefusion.errors import ModelMissingError, StorageError
+from facefusion.errors import LicenceNotAcceptedError, StorageError
 from facefusion.models.registry import Licence, Model
 from facefusion.system.disk import replace_text
 
@@ -55,7 +55,7 @@ class LicenceBook:
         for licence, concerned in open_questions.items():
             if ask is None or not ask(licence, concerned):
                 names = ", ".join(model.name for model in concerned)
-                raise ModelMissingError(
+                raise LicenceNotAcceptedError(
                     f"{names}: the licence has not been accepted ({licence.title}; {licence.url}).",
                     remedy=(
                         "Run `python3 simple_auto_processor.py models install "

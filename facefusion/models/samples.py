@@ -30,3 +30,9 @@ def ensure_samples(models_dir: Path, *, on_progress: InstallCallback | None = No
     """
     paths = ModelManager(models_dir).ensure_models_available(["demo"], on_progress=on_progress)
     return Samples(astronaut=paths["astronaut"], group=paths["group"])
+
+
+def samples_installed(models_dir: Path) -> bool:
+    """Whether the sample pictures are there."""
+    manager = ModelManager(models_dir)
+    return all(manager.status(model.name).state == "ok" for model in manager.registry.expand(["demo"]))

@@ -19,6 +19,16 @@ from facefusion.automation.commands import COMMANDS, main
 from facefusion.automation.daemon import Options
 from facefusion.automation.snapshot import snapshot_from_dict
 
+STOPPED_SOON = """
+import sys
+from facefusion.automation import commands
+from facefusion.automation.daemon import Options
+from facefusion.automation.processor import SimpleAutoProcessor
+
+SimpleAutoProcessor.run = lambda processor, on_ready: (processor.workspace.prepare_state(), on_ready(), 0)[-1]
+commands.main(["--root", sys.argv[1]], options=Options(session_factory="scripted_session:ScriptedSession"))
+"""
+
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
@@ -405,6 +415,45 @@ def test_the_help_of_each_command_says_what_it_does(command: str, capsys: pytest
     told = capsys.readouterr().out
     assert "." in told.split("\n\n")[1], "a sentence"
     assert command == "doctor" or f"simple_auto_processor.py {command}" in told.split("example")[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["statsu"], "status"),
+        (["--onec"], "--once"),
+        (["status", "--al"], "--all"),
+        (["models", "lst"], "list"),
+    ],
+)
+def test_a_misspelt_word_is_answered_with_the_one_that_was_meant(
+    words: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(words)
+    assert f"Did you mean '{meant}'?" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["quite something else"])
+    assert "Did you mean" not in capsys.readouterr().err
+
+
+def test_models_without_a_word_lists_them(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(bench, "models") == 0
+    assert "Swap models that can be installed" in capsys.readouterr().out
+
+
+def test_a_daemon_that_is_stopped_says_whether_something_is_left(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    words = [sys.executable, "-c", STOPPED_SOON, str(tmp_path)]
+    nothing = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True)
+    assert nothing.stdout.splitlines()[-1] == "Stopped."
+    bench.configure(accept_use_policy=0)
+    bench.face()
+    bench.target("clip.mp4")
+    assert bench.run_once() == 1
+    assert main(["--root", str(tmp_path), "retry"]) == 0
+    waiting = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True)
+    assert waiting.stdout.splitlines()[-1] == "Stopped; 1 job goes on at the next start."
 
 
 def test_counts_agree_with_their_nouns(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -146,6 +146,7 @@ def test_work_that_waits_for_a_daemon_says_how_to_start_it() -> None:
     lines = told(stopped)
     assert f"  ! Jobs are waiting: start it with `python3 simple_auto_processor.py --root {ROOT}`." in lines
     assert "Jobs: 1 waiting; about 1 min 05 s left" in lines
+    assert "Jobs: 1 waiting" in told(replace(stopped, seconds_left=0.04)), "and not about 0.0 s"
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])

@@ -203,6 +203,11 @@ class TestLines:
         self.told(BUSY)
         assert self.told(replace(BUSY, files=(*BUSY.files,), written_at=NOON + 1)) == []
 
+    def test_what_was_done_comes_before_the_end(self) -> None:
+        self.told(BASE)
+        told = self.told(replace(BUSY, state="stopping", files=(), running=()))
+        assert told[-1] == "stopping" and len(told) == 4
+
     def test_progress_is_told_now_and_then(self) -> None:
         self.told(BUSY)
         self.now += 5
