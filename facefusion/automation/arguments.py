@@ -33,7 +33,7 @@ def build_parser(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     Args:
         run: function of each command by its name; `watch` is that without a name.
     """
-    common = argparse.ArgumentParser(add_help=False)
+    common = SuggestingParser(add_help=False)
     common.add_argument("--root", type=Path, metavar="DIR", default=argparse.SUPPRESS, help=_ROOT_HELP)
     common.add_argument(
         "--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="settings file"
