@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -252,9 +252,22 @@ def parse_config(text: str, *, name: str = CONFIG_FILE) -> AutomationConfig:
     if twice := keys_twice(text):
         raise ConfigError(f"{name}, {twice}")
     try:
-        return AutomationConfig.model_validate(raw)
+        config = AutomationConfig.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(f"{name}, {wrong_values(error.errors(), text, json_schema())}") from error
+    understood = config.model_dump(mode="json", by_alias=True)
+    if other := list(_of_another_kind(raw, understood)):  # the schema that editors go by refuses these, too
+        raise ConfigError(f"{name}, {wrong_values(other, text, json_schema())}")
+    return config
+
+
+def _of_another_kind(given: Any, understood: Any, place: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
+    """Values that were only understood by taking a text or a truth value for a number, or the reverse."""
+    if isinstance(given, dict) and isinstance(understood, dict):
+        for key in given.keys() & understood.keys():
+            yield from _of_another_kind(given[key], understood[key], (*place, key))
+    elif any(isinstance(given, kind) != isinstance(understood, kind) for kind in (str, bool)):
+        yield {"type": "another_kind", "loc": place, "input": given}
 
 
 def load_config(path: Path) -> AutomationConfig:

@@ -22,6 +22,16 @@ def told(text: str) -> str:
     ("text", "sentence"),
     [
         ('{\n"watch_interval": 0}', ", line 2: `watch_interval` is 0; allowed: 1 to 60."),
+        ('{"watch_interval": "5"}', ', line 1: `watch_interval` is "5"; allowed: 1 to 60.'),
+        ('{"max_retries": true}', ", line 1: `max_retries` is true; allowed: 0 to 10."),
+        (
+            '{"group_videos_by_face": "yes"}',
+            ', line 1: `group_videos_by_face` is "yes"; allowed: `true`, `false`.',
+        ),
+        (
+            '{"limits": {"job_minutes": "7"}}',
+            ', line 1: `limits.job_minutes` is "7"; allowed: 0 to 10080.',
+        ),
         ('{"max_retries": 2.5}', ", line 1: `max_retries` is 2.5; allowed: whole numbers 0 to 10."),
         (
             '{"quality_preset": "god"}',

@@ -14,7 +14,7 @@ import pytest
 from bad_server import Site, serve_site
 
 from facefusion.config import AutomationConfig
-from facefusion.errors import ConfigError, ModelMissingError, NetworkError
+from facefusion.errors import ConfigError, LicenceNotAcceptedError, ModelMissingError, NetworkError
 from facefusion.models import InstallProgress, Licence, Model, ModelManager
 from facefusion.models.commands import (
     check_models,
@@ -139,6 +139,16 @@ def test_nothing_is_downloaded_before_the_licence_is_accepted(
     assert "models install known helper --accept-licence" in raised.value.remedy
     with pytest.raises(ModelMissingError):
         manager.ensure_models_available(["known"], ask_licence=lambda licence, models: False)
+    assert site.asked == []
+
+
+def test_the_words_that_accept_a_licence_are_those_that_were_typed(
+    folder: Path, registry: Registry, site: Site
+) -> None:
+    manager = ModelManager(folder, registry=registry, patience=PATIENCE)
+    with pytest.raises(LicenceNotAcceptedError) as raised:
+        install_models(manager, ["face_swapper"], lambda line: None)
+    assert raised.value.remedy.endswith("models install face_swapper --accept-licence`.")
     assert site.asked == []
 
 
