@@ -45,6 +45,9 @@ def test_a_target_without_a_face_waits_and_says_what_to_do() -> None:
     assert several.faces == ()
     assert "which face, alice or bob?" in several.reason
     assert several.reason.endswith("begin its name with alice__")
+    assert not several.soon, "only a person can help"
+    undecided = pair(target("videos/clip.mp4"), faces(ALICE, face("wall", ready=False)), "auto")
+    assert undecided.soon, "perhaps the other one is no face"
 
 
 @pytest.mark.parametrize("wish", [target("carol__clip.mp4"), target("videos/carol/clip.mp4", "carol")])
