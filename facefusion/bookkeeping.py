@@ -10,8 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from facefusion.faces.detect import Detection
+from facefusion.faces.finder_detector import Detector
 from facefusion.flow import signs_of_life
 from facefusion.jobspec import ProgressCallback, SwapProgress
+
+SURE_SCORE = 0.75
+"""From here on a detection counts as a face that was left alone; shadows and patterns score less."""
 
 
 @dataclass
@@ -102,3 +110,35 @@ class ProgressClock:
         """Tell that the end is being worked on, for as long as it really is."""
         with signs_of_life(lambda: self._tell(SwapProgress("finishing", done, done, 0.0, 0.0))):
             yield
+
+
+class Crowd:
+    """A detector that notes when it sees several faces at once, where only one of them is swapped.
+
+    Args:
+        detector: that looks.
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self._looks = 0
+
+    @property
+    def input_size(self) -> int:
+        """See `Detector`."""
+        return self._detector.input_size
+
+    def detect(self, image: NDArray[np.uint8], *, scale: float = 1.0) -> list[Detection]:
+        """See `Detector`."""
+        found = self._detector.detect(image, scale=scale)
+        self._looks += sum(detection.score >= SURE_SCORE for detection in found) > 1
+        return found
+
+    def remarks(self, kind: str) -> list[str]:
+        """What is to be said about faces that were left as they are; once may be a mistake in a video."""
+        if self._looks < (1 if kind == "photo" else 2):
+            return []
+        return [
+            "There are several faces in it; only the largest one of each scene was swapped "
+            '(`face_selector_mode` "all" takes every one).'
+        ]

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Any
 
-from facefusion.bookkeeping import ProgressClock
+from facefusion.bookkeeping import Crowd, ProgressClock
 from facefusion.errors import CancelledError, VerificationError
 from facefusion.faces.align import canonicalise
 from facefusion.faces.chosen import PersonFinder, PersonTracker
@@ -85,6 +85,9 @@ def swap_target(
     painter = engine.painter(prepared.source, request.config)
     attempt.keep(info, plan, engine, (toolbox.detector, toolbox.person), alive)
     work = _swap_photo if info.kind == "photo" else _swap_video
+    crowd = Crowd(toolbox.detector)
+    if request.config.face_selector_mode == "largest":
+        toolbox = replace(toolbox, detector=crowd)
     if not request.again:
         info = on_device(info, request.config, threads=toolbox.threads.decode, alive=alive)
     work(attempt, info, plan, painter, toolbox, on_progress, should_stop)
@@ -93,6 +96,8 @@ def swap_target(
         ledger.warnings.append(toolbox.person.refusal())
     if not done:
         request.output.unlink(missing_ok=True)
+    if done:
+        ledger.warnings += crowd.remarks(info.kind)
     identity = engine.identity
     return SwapResult(
         outcome="done" if done else "no_face",

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from face_material import Image, Models, Portrait, read_picture
+from face_material import Image, Models, Portrait, read_picture, write_clip
 from PIL import Image as Pillow
 
 from facefusion.errors import CancelledError
@@ -42,6 +42,7 @@ def test_a_photo_is_swapped_and_keeps_every_pixel_away_from_the_face(
     x0, y0, x1, y1 = (int(value) for value in astronaut.face.box)
     inside = difference[y0 + 30 : y1 - 20, x0 + 20 : x1 - 20]
     assert inside.mean() > 8
+    assert not any("several faces" in warning for warning in result.warnings)
     difference[y0 - 12 : y1 + 13, x0 - 12 : x1 + 13] = 0
     assert difference.max() == 0
 
@@ -60,6 +61,7 @@ def test_faces_of_a_group_photo(
 ) -> None:
     result = run(samples.group, faces=[samples.astronaut], face_selector_mode=mode)
     assert len(result.tracks) == count
+    assert any("several faces" in warning for warning in result.warnings) == (mode == "largest")
     before, after = read_picture(samples.group), read_picture(tmp_path / "result.jpg")
     difference = _difference(before, after)
     changed = 0
@@ -67,6 +69,20 @@ def test_faces_of_a_group_photo(
         x0, y0, x1, y1 = (int(value) for value in face.box)
         changed += bool(difference[y0 + 25 : y1 - 25, x0 + 25 : x1 - 25].mean() > 12)
     assert changed == count
+
+
+def test_of_a_video_with_several_faces_it_is_said_that_one_was_swapped(
+    run: Run, samples: Samples, tmp_path: Path
+) -> None:
+    picture = read_picture(samples.group)
+    height, width = (side // 2 * 2 for side in picture.shape[:2])
+    clip = write_clip(tmp_path / "group.mp4", [picture[:height, :width]] * 26)
+    result = run(clip, faces=[samples.astronaut])
+    assert result.outcome == "done"
+    assert [warning for warning in result.warnings if "several faces" in warning] == [
+        "There are several faces in it; only the largest one of each scene was swapped "
+        '(`face_selector_mode` "all" takes every one).'
+    ]
 
 
 def test_a_photo_without_a_face_gives_no_file(run: Run, tmp_path: Path) -> None:
