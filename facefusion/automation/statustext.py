@@ -22,7 +22,7 @@ from facefusion.automation.snapshot import (
     Snapshot,
 )
 from facefusion.automation.workspace import program_dir
-from facefusion.wording import count, cut, duration, near, progress, wrap
+from facefusion.wording import count, duration, near, progress, wrap
 
 SHOWN = 5
 FILES_SHOWN = 40
@@ -202,7 +202,8 @@ def remarks(result: ResultView) -> str:
         return ""
     others = len(result.warnings) - 1
     more = f" (and {count(others, 'more remark')} in its report)" if others else ""
-    return f"Remark: {cut(result.warnings[0], REMARK_WIDTH)}{more}"
+    first, *rest = wrap(result.warnings[0], REMARK_WIDTH)
+    return f"Remark: {first}{' ...' if rest else ''}{more}"
 
 
 def _failure(failure: FailureView) -> str:

@@ -253,7 +253,7 @@ def held_lines(held: Sequence[JobView], width: int) -> list[Text]:
 
 
 def result_lines(results: Sequence[ResultView], outbox: Path, width: int) -> list[Text]:
-    """Finished jobs, one row each, and one more for what is to be remarked about it."""
+    """Finished jobs, one row each, and below it what is to be remarked about it."""
     room = width - (FACTS_WIDTH if width < ROOMY_WIDTH else FACTS_WIDTH + SPEED_WIDTH)
     names = [cut(_name(result, outbox), max(16, room)) for result in results]
     column = max(map(cell_len, names), default=0)
@@ -261,7 +261,7 @@ def result_lines(results: Sequence[ResultView], outbox: Path, width: int) -> lis
     for result, name in zip(results, names, strict=True):
         lines.append(_result_line(result, set_cell_size(name, column), width))
         if result.warnings:
-            lines.append(Text("          " + cut(safe(remarks(result)), width - 11), style=SOFT))
+            lines += [Text("          " + row, style=SOFT) for _, row in _rows(remarks(result), width - 12)]
     return lines
 
 

@@ -134,7 +134,9 @@ def test_a_reason_above_several_files_speaks_of_each() -> None:
 def test_of_several_remarks_the_first_is_told() -> None:
     result = replace(DONE, warnings=("A " + "very " * 60 + "long one.", "Another.", "A third."))
     (row,) = [line for line in told(replace(IDLE, results=(result,))) if "Remark" in line]
-    assert row.startswith("      Remark: A very very") and row.endswith("(and 2 more remarks in its report)")
+    assert row.startswith("      Remark: A very very") and row.endswith(
+        "very ... (and 2 more remarks in its report)"
+    )
     assert len(row) < 220
 
 
