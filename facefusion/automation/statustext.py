@@ -249,6 +249,7 @@ def _files(
 
 def _of_each(reason: str) -> str:
     """A reason that was worded for one file, above several."""
+    reason = reason.replace("new: ", "new, ")  # one colon in a sentence is enough
     return reason.replace("Move it into", "Move each into").replace("begin its name", "begin each name")
 
 

@@ -131,6 +131,11 @@ def test_a_reason_above_several_files_speaks_of_each() -> None:
     ]
 
 
+def test_new_files_have_one_colon() -> None:
+    files = tuple(InboxFile(f"videos/{n}.mp4", "video", "waiting", NOT_YET_SEEN) for n in range(4))
+    assert "  4 files: new, looked at when the program runs" in told(replace(IDLE, files=files))
+
+
 def test_of_several_remarks_the_first_is_told() -> None:
     result = replace(DONE, warnings=("A " + "very " * 60 + "long one.", "Another.", "A third."))
     (row,) = [line for line in told(replace(IDLE, results=(result,))) if "Remark" in line]
