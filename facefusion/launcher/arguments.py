@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from facefusion.automation.suggesting import SuggestingParser
-
 _DESCRIPTION = """\
 Guided start: makes its own Python environment, shows what this computer can do,
 asks a few questions and starts the daemon that swaps faces in whatever is dropped
@@ -42,7 +40,7 @@ class LauncherArguments:
 
 def parse_arguments(repository: Path, words: Sequence[str]) -> LauncherArguments:
     """Read the command line; ends the program on `--help` and on mistakes, as argparse does."""
-    parser = SuggestingParser(
+    parser = argparse.ArgumentParser(
         prog="launch_automation.py",
         description=_DESCRIPTION,
         epilog=_EPILOG,
