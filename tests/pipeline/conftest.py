@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from attempts import Attempts
 from face_material import Image, Portrait, moving, write_clip, write_face
 
 from facefusion.config import AutomationConfig
@@ -62,3 +63,8 @@ def run(session: SwapSession, face_file: Path, tmp_path: Path) -> Run:
         return (on or session).swap(request, on_progress, should_stop)
 
     return go
+
+
+@pytest.fixture
+def attempts(session: SwapSession, clip: Path, face_file: Path, tmp_path: Path) -> Attempts:
+    return Attempts(session, clip, face_file, tmp_path)
