@@ -17,13 +17,14 @@ from facefusion.automation.database import Database, FileMemory
 from facefusion.automation.display import Display, SnapshotCallback
 from facefusion.automation.facecheck import FaceCheck, LookProcess, PictureMemory
 from facefusion.automation.facecheck_process import PORTRAITS
-from facefusion.automation.finishing import Finisher, keep_name, work_name
+from facefusion.automation.finishing import Finisher, keep_name
 from facefusion.automation.inbox import Inbox
 from facefusion.automation.intake import Intake
 from facefusion.automation.job import ENDED, Job, JobState, failure_from
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.lock import InstanceLock
 from facefusion.automation.loop import Loop
+from facefusion.automation.outboxes import take_up_work
 from facefusion.automation.presence import InboxPresence
 from facefusion.automation.publish import DiskFree, Outbox
 from facefusion.automation.publisher import Publisher
@@ -307,7 +308,7 @@ class Daemon:
     def _prove_room(self, write: bool) -> None:
         if not self._outbox_ready:
             self._workspace.prepare_outbox()
-            self._outbox.tidy(self._wanted_folders())
+            take_up_work(self._workspace, self._database, self._outbox)
             self._outbox_ready = True
         if write:
             self._outbox.require_room(self._settings.current.limits.free_disk_megabytes)
@@ -319,12 +320,6 @@ class Daemon:
     def _finish_what_waits(self) -> None:
         for job in (*self.queue.in_state(JobState.PUBLISHING), *self.queue.unreported()):
             self._publisher.finish(job)
-
-    def _wanted_folders(self) -> frozenset[str]:
-        """Of results that wait to be published, and of videos that were interrupted and will go on."""
-        publishing = self.queue.in_state(JobState.PUBLISHING)
-        open_jobs = (*publishing, *self.queue.in_state(JobState.QUEUED))
-        return frozenset([*map(work_name, publishing), *map(keep_name, open_jobs)])
 
     # -- jobs -----------------------------------------------------------------------------------------------
 

@@ -103,6 +103,11 @@ class JobQueue(JobDesk):
             )
             return read(connection, job.id) if changed else None
 
+    def moved(self, job: Job, *, work: str) -> None:
+        """Note that the finished work file of a job lies elsewhere."""
+        with self._database.transaction() as connection:
+            update(connection, *fenced(job, S.PUBLISHING), work=os.fsencode(work))
+
     def sealed(self, job: Job, sha256: str, size: int) -> None:
         """Record what the finished work file is, before it gets its final name.
 

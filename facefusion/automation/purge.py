@@ -11,6 +11,7 @@ from facefusion.automation.finishing import work_name
 from facefusion.automation.job import ENDED, Job, JobState
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.kinds import worth_entering
+from facefusion.automation.outboxes import earlier_outboxes
 from facefusion.automation.publish import Outbox
 from facefusion.automation.sightings import sweep
 from facefusion.automation.snapshot import INBOX_FILE, STATE_WORDS, STATUS_FILE
@@ -55,7 +56,9 @@ def _forget(workspace: Workspace, *, history_goes: bool = False) -> list[str]:
             removed = connection.execute("DELETE FROM files").rowcount
             connection.execute("DELETE FROM pictures")
         waiting = frozenset(map(work_name, queue.in_state(JobState.PUBLISHING)))
-        Outbox(workspace, database.fact("installation") or "").tidy(waiting)
+        for outbox in _outboxes(workspace, database):
+            outbox.tidy(waiting)
+            outbox.close()
         database.shrink()
     finally:
         database.close()
@@ -127,11 +130,18 @@ def _discard_work(workspace: Workspace) -> None:
         return
     database = Database(workspace.database)
     try:
-        outbox = Outbox(workspace, database.fact("installation") or "")
+        outboxes = _outboxes(workspace, database)
     finally:
         database.close()
-    outbox.tidy(frozenset())
-    outbox.close()
+    for outbox in outboxes:
+        outbox.tidy(frozenset())
+        outbox.close()
+
+
+def _outboxes(workspace: Workspace, database: Database) -> list[Outbox]:
+    """The one that is named now, and earlier ones in which something may be left."""
+    now = Outbox(workspace, database.fact("installation") or "")
+    return [now, *earlier_outboxes(workspace, database)]
 
 
 def _present(workspace: Workspace) -> set[str] | None:
