@@ -9,23 +9,20 @@ crf 23, as in the figures that other programs are compared with.
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from common import SIZES, parser, tell
+from own_models import add_own_model, copy_models
 
 
 def write_models(folder: Path, embedded: Path, *, enhancer: bool) -> None:
     """A models folder whose neural models give constants of the right sizes."""
     from facefusion.models import load_registry
 
-    for file in embedded.iterdir():
-        if file.is_file() and file.name[0] != "." and file.suffix != ".json":
-            shutil.copy(file, folder / file.name)
+    copy_models(embedded, folder)
     random = np.random.default_rng(0)
     wanted: dict[str, tuple[dict[str, tuple[int, ...]], Any]] = {
         "hyperswap_1a_256": (
@@ -36,7 +33,6 @@ def write_models(folder: Path, embedded: Path, *, enhancer: bool) -> None:
     }
     if enhancer:
         wanted["gfpgan_1.4"] = ({"input": (1, 3, 512, 512)}, random.random((1, 3, 512, 512)))
-    table = ""
     for name, (inputs, output) in wanted.items():
         model = load_registry().find(name)
         content = constant_model(inputs, np.asarray(output, np.float32))
@@ -47,17 +43,8 @@ def write_models(folder: Path, embedded: Path, *, enhancer: bool) -> None:
             model.kind
         ]
         more = 'source = "normalised", denormalise = true' if model.kind == "swapper" else ""
-        table += f"""
-[models."{name}"]
-kind = "{model.kind}"
-file = "{model.file}"
-purpose = "A constant"
-licence = "mit"
-urls = ["https://localhost/none"]
-accepted = [{{ size = {len(content)}, sha256 = "{hashlib.sha256(content).hexdigest()}" }}]
-contract = {{ template = "{template}", size = {size}, pixels = "{pixels}"{", " + more if more else ""} }}
-"""
-    (folder / "own_models.toml").write_text(table)
+        contract = f'template = "{template}", size = {size}, pixels = "{pixels}"{", " + more if more else ""}'
+        add_own_model(folder, name, model.kind, model.file, content, contract)
 
 
 def constant_model(inputs: dict[str, tuple[int, ...]], output: Any) -> bytes:

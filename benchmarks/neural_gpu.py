@@ -12,8 +12,6 @@ shows that it works and says nothing about speed. Where torch is missing only th
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -27,6 +25,7 @@ import numpy as np
 from common import SIZES, parser, tell
 from neural_constants import constant_model
 from neural_cpu import Generator
+from own_models import add_own_model, copy_models
 
 WAYS = ("device, graphs", "device", "plain")
 
@@ -38,9 +37,7 @@ def write_models(folder: Path, embedded: Path, *, channels: int) -> float:
     from facefusion.models import load_registry
 
     folder.mkdir()
-    for file in embedded.iterdir():
-        if file.is_file() and file.name[0] != "." and file.suffix != ".json":
-            shutil.copy(file, folder / file.name)
+    copy_models(embedded, folder)
     random = np.random.default_rng(0)
     model = Generator(channels).model()
     model.graph.initializer.append(numpy_helper.from_array(np.eye(512, dtype=np.float32), "emap"))
@@ -54,21 +51,10 @@ def write_models(folder: Path, embedded: Path, *, channels: int) -> float:
         'source = "projected", denormalise = false',
         "arcface_w600k_r50": 'template = "arcface_112_v2", size = 112, pixels = "rgb_arcface"',
     }
-    table = ""
     for name, content in contents.items():
         entry = load_registry().find(name)
         (folder / entry.file).write_bytes(content)
-        table += f"""
-[models."{name}"]
-kind = "{entry.kind}"
-file = "{entry.file}"
-purpose = "Random weights"
-licence = "mit"
-urls = ["https://localhost/none"]
-accepted = [{{ size = {len(content)}, sha256 = "{hashlib.sha256(content).hexdigest()}" }}]
-contract = {{ {contracts[name]} }}
-"""
-    (folder / "own_models.toml").write_text(table)
+        add_own_model(folder, name, entry.kind, entry.file, content, contracts[name])
     return len(contents["inswapper_128"]) / 1e6
 
 

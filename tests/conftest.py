@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from facefusion.swap.mesh.engine import MeshEngine
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+# Benchmarks and tests make models in the same way (`own_models`).
+sys.path.append(str(REPOSITORY / "benchmarks"))
 
 
 @pytest.fixture(scope="session")

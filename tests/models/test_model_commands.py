@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from model_site import PATIENCE, SWAP, again
+from own_models import add_own_model
 
 from facefusion.config import AutomationConfig
 from facefusion.errors import ConfigError, ModelMissingError
@@ -20,30 +20,16 @@ from facefusion.models.commands import (
     remove_models,
     wanted_names,
 )
-from facefusion.models.registry import OWN_TABLE, Registry, load_registry
-
-
-def write_own_table(folder: Path, name: str, kind: str, content: bytes, contract: str) -> None:
-    """A table of a person's own with one model."""
-    (folder / OWN_TABLE).write_text(
-        f"""
-        [models.{name}]
-        kind = "{kind}"
-        file = "{name}.onnx"
-        purpose = "Trained at home"
-        licence = "mit"
-        urls = ["https://example.org/{name}.onnx"]
-        accepted = [{{ size = {len(content)}, sha256 = "{hashlib.sha256(content).hexdigest()}" }}]
-        contract = {{ {contract} }}
-        """
-    )
+from facefusion.models.registry import Registry, load_registry
 
 
 def test_a_swapper_of_ones_own_counts_as_installed(tmp_path: Path) -> None:
     """With a table of their own, a person may use a file that nobody else knows."""
     own = b"trained at home"
-    contract = 'template = "arcface_128", size = 128, pixels = "rgb_unit", source = "projected"'
-    write_own_table(tmp_path, "inswapper_128", "swapper", own, f"{contract}, denormalise = false")
+    contract = (
+        'template = "arcface_128", size = 128, pixels = "rgb_unit", source = "projected", denormalise = false'
+    )
+    add_own_model(tmp_path, "inswapper_128", "swapper", "inswapper_128.onnx", own, contract)
     assert ModelManager(tmp_path).installed("swapper") == ()
     (tmp_path / "inswapper_128.onnx").write_bytes(own)
     assert [model.name for model in ModelManager(tmp_path).installed("swapper")] == ["inswapper_128"]
@@ -98,7 +84,7 @@ def test_what_a_processor_needs_is_served_by_any_installed_model_of_its_kind(fol
     content = b"an enhancer of one's own"
     (folder / "own.onnx").write_bytes(content)
     contract = 'template = "ffhq_512", size = 512, pixels = "rgb_signed"'
-    write_own_table(folder, "own", "enhancer", content, contract)
+    add_own_model(folder, "own", "enhancer", "own.onnx", content, contract)
     text = list_models(ModelManager(folder), AutomationConfig())
     assert "face_enhancer is not installed" not in text and "own " in text
 

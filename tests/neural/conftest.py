@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import synthetic
+from own_models import add_own_model
 
 from facefusion.models.contracts import SwapperContract
 from facefusion.models.registry import Registry, load_registry
@@ -99,20 +99,7 @@ def put(registry: Registry, folder: Path, name: str, changes: dict[str, Any]) ->
         for key, value in vars(contract).items()
         if value is not None
     )
-    content = path.read_bytes()
-    facts = f'{{ size = {len(content)}, sha256 = "{hashlib.sha256(content).hexdigest()}" }}'
-    entry = f'''
-[models."{name}"]
-kind = "{model.kind}"
-file = "{model.file}"
-purpose = "For tests"
-licence = "mit"
-urls = ["https://localhost/none"]
-accepted = [{facts}]
-contract = {{ {body} }}
-'''
-    with (folder / "own_models.toml").open("a", encoding="utf-8") as table:
-        table.write(entry)
+    add_own_model(folder, name, model.kind, model.file, path.read_bytes(), body)
 
 
 def _pixels() -> dict[str, Any]:
