@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from workbench import Bench
 
 from facefusion.automation.processor import SimpleAutoProcessor
 from facefusion.automation.snapshot import Snapshot
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 def test_a_batch_of_given_pairs_is_processed_wherever_the_files_lie(bench: Bench, tmp_path: Path) -> None:

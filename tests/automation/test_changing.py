@@ -12,11 +12,6 @@ from facefusion.automation.commands import main
 from facefusion.automation.daemon import Options
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
 def run(bench: Bench, *words: str) -> int:
     return main([*words, "--root", str(bench.root)], options=Options(session_factory=FACTORY))
 

@@ -10,11 +10,6 @@ from workbench import Bench
 from facefusion.automation.statustext import status_lines
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
 def test_a_second_run_has_nothing_to_do(bench: Bench) -> None:
     bench.face()
     bench.target("clip.mp4")

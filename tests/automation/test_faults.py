@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
-import pytest
 from workbench import Bench
 
 from facefusion.automation.snapshot import Snapshot
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 def test_f1_a_file_that_changes_while_it_is_processed_is_started_over(bench: Bench) -> None:

@@ -16,11 +16,6 @@ from workbench import Bench
 from facefusion.automation.snapshot import Snapshot
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
 def test_d3_too_little_room_pauses_the_queue_and_it_goes_on_by_itself(bench: Bench) -> None:
     bench.configure(limits={"free_disk_megabytes": 100})
     free = [50_000_000]

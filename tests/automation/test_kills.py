@@ -15,11 +15,6 @@ from workbench import Bench
 STEPS = ["sealing", "placing", "placed", "published", "reported", "counted"]
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
 def drop_a_mixture(bench: Bench, good: int = 4) -> dict[str, bytes]:
     """Some good targets, one without a face, one that fails; the content of all."""
     bench.face()

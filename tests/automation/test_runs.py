@@ -7,15 +7,9 @@ import json
 import signal
 import time
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 from workbench import Bench
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 def test_a_face_and_a_video_become_a_result_with_its_report(bench: Bench) -> None:

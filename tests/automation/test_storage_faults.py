@@ -26,11 +26,6 @@ from facefusion.automation.snapshot import Snapshot
 from facefusion.errors import StorageError
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
 @contextlib.contextmanager
 def full_after_the_claim(seconds: float) -> Iterator[list[float]]:
     """The disk fills between the claim of a job and its start, and has room again after a while."""

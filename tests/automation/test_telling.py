@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from workbench import Bench
@@ -14,11 +13,6 @@ from facefusion.automation.statustext import status_lines
 from facefusion.automation.telling import FILES_IN_FULL, REST_SECONDS, Telling
 
 IDLE = Snapshot(0.0, "watching", "/swaps", "/swaps/inbox", "/swaps/outbox")
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 def logged(bench: Bench) -> list[str]:

@@ -20,11 +20,6 @@ from facefusion.config import AutomationConfig
 from facefusion.errors import JobTimeoutError
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("fault", "category", "attempts"),
     [

@@ -79,6 +79,12 @@ class Bench:
     def run_once(self, **options: Any) -> int:
         return self.processor(**options).run_once()
 
+    def command(self, *words: str) -> int:
+        """The command line on this root; its exit status."""
+        from facefusion.automation.commands import main
+
+        return main([*words, "--root", str(self.root)], options=Options(session_factory=FACTORY))
+
     def run_until(
         self,
         condition: Callable[[], bool],
