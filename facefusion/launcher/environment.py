@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from facefusion.errors import FaceFusionError, StorageError
-from facefusion.launcher.pip_runs import clean_environment, run_pip
+from facefusion.launcher.pip_runs import INSTALLING, clean_environment, run_pip
 
 RUNTIME = "requirements.txt"
 TESTS = "requirements-test.txt"
@@ -35,6 +35,8 @@ STAMP_FILE = "facefusion-setup.json"
 LOG_FILE = "facefusion-setup.log"
 LOCK_FILE = "setup.lock"
 NEEDED_MEGABYTES = 1500
+CUDA_MEGABYTES = 9000
+"""6 GB stay; while they are installed pip has their files as it got them besides."""
 STAMP_VERSION = 1
 
 _RE_EXECUTED = "FACEFUSION_LAUNCHED"
@@ -84,7 +86,7 @@ class Environment:
             StorageError: no room, or the folder cannot be written.
             FaceFusionError: Python or pip are incomplete; with the way out.
         """
-        if RUNTIME in requirements and (self.repository / CUDA).is_file() and has_nvidia_driver():
+        if RUNTIME in requirements and self._wants_cuda():
             requirements = (*requirements, CUDA)
         if self.is_ready(*requirements):
             return
@@ -131,9 +133,17 @@ class Environment:
         kept = {key: value for key, value in stamp["installed"].items() if key not in missing}
         self._write_stamp(kept, working=True)
         self._pip_install([name for name in missing if name != CUDA])
+        wanted = 0
         if CUDA in missing:
-            self._install_cuda()
-        self._write_stamp(kept | {name: self._digest(name) for name in missing}, working=False)
+            free = self._free_megabytes()
+            if not self._install_cuda():
+                # What pip leaves half done nothing can undo: it takes the place of packages that were whole.
+                missing, kept, wanted = [name for name in (*kept, *missing) if name != CUDA], {}, 2 * free
+                self._make_empty()
+                self._pip_install(missing)
+        self._write_stamp(
+            kept | {name: self._digest(name) for name in missing}, working=False, cuda_megabytes=wanted
+        )
         self._announce(f"Set-up finished after {time.monotonic() - began:.0f} s.")
 
     def _make(self, *, interrupted: bool) -> None:
@@ -150,15 +160,20 @@ class Environment:
                 else "The Python that .venv was made with has changed; it is made again."
             )
             self._clear()
-        free = shutil.disk_usage(self.repository).free // 2**20
+        free = self._free_megabytes()
         if free < NEEDED_MEGABYTES:
             raise StorageError(
                 f"The set-up needs about {NEEDED_MEGABYTES} MB; {self.repository} has {free} MB free.",
                 remedy="Free some space, then start again.",
             )
+        self._make_empty()
+
+    def _make_empty(self) -> None:
+        """Make the environment anew, with nothing but pip in it."""
         self.folder.mkdir(exist_ok=True)
         # First of all the stamp: what lies here from now on is ours to clear away.
         self._write_stamp({}, working=True)
+        self._clear(leave_stamp=True)
         has_ensurepip = importlib.util.find_spec("ensurepip") is not None
         if not has_ensurepip and importlib.util.find_spec("pip") is None:
             self._clear()
@@ -173,7 +188,7 @@ class Environment:
         except subprocess.CalledProcessError as error:
             raise _no_ensurepip() from error
 
-    def _clear(self) -> None:
+    def _clear(self, *, leave_stamp: bool = False) -> None:
         """Empty the folder; the stamp goes last, so that an interrupted clearing is still known as ours."""
         for entry in self.folder.iterdir():
             if entry.name == STAMP_FILE:
@@ -182,7 +197,8 @@ class Environment:
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
-        self._stamp_file.unlink(missing_ok=True)
+        if not leave_stamp:
+            self._stamp_file.unlink(missing_ok=True)
 
     def _pip_install(self, requirements: Sequence[str]) -> None:
         command = [str(self.python), "-I", "-m", "pip", "install", "--only-binary", ":all:"]
@@ -192,26 +208,65 @@ class Environment:
             if files:
                 run_pip([*command, *options, *files], self._log_file)
 
-    def _install_cuda(self) -> None:
-        """The packages for NVIDIA, leaving one of the two onnxruntimes; without them all runs on the CPU."""
+    def _wants_cuda(self) -> bool:
+        """Whether there is an NVIDIA driver, and room for what its processor needs or that is there."""
+        if not (self.repository / CUDA).is_file() or not has_nvidia_driver():
+            return False
+        stamp = self._read_stamp() or {"installed": {}}
+        tried = stamp.get("cuda_megabytes", 0)
+        free = self._free_megabytes()
+        if CUDA in stamp["installed"] or free >= max(CUDA_MEGABYTES, tried):
+            return True
+        why = (
+            "did not work when it was tried. Deleting the folder .venv has it tried again"
+            if tried
+            else f"takes about {CUDA_MEGABYTES / 1000:.0f} GB, and {free / 1000:.1f} GB are free here"
+        )
+        if not os.environ.get(_RE_EXECUTED):  # else it was said a moment ago
+            self._announce(
+                f"There is an NVIDIA driver, but installing what its processor needs {why}; "
+                "so the processor does all the work."
+            )
+        return False
+
+    def _install_cuda(self) -> bool:
+        """The packages for NVIDIA, leaving one of the two onnxruntimes; without them all runs on the CPU.
+
+        Returns:
+            False if the environment is of no use any more.
+        """
         pip = [str(self.python), "-I", "-m", "pip"]
         install = [*pip, "install", "--only-binary", ":all:"]
         file = self.repository / CUDA
         lines = file.read_text(encoding="utf-8").splitlines()
         runtime = [line for line in lines if line.startswith("onnxruntime-gpu")]
         self._announce("There is an NVIDIA driver: installing what its processor needs (about 6 GB) ...")
+        untouched = True
         try:
             try:
                 run_pip([*install, "--requirement", str(file)], self._log_file)
             except FaceFusionError as error:  # what comes beside it may be missing for this computer
-                run_pip([*install, *runtime], self._log_file)
-                self._announce(f"Only onnxruntime-gpu could be installed of that. {error.message}")
+                if untouched := not self._has_begun():
+                    run_pip([*install, *runtime], self._log_file)
+                    self._announce(f"Only onnxruntime-gpu could be installed of that. {error.message}")
+                else:
+                    raise
+            untouched = False
+            # Both lie in one folder: removing the one takes files of the other with it.
+            run_pip([*pip, "uninstall", "--yes", "onnxruntime"], self._log_file)
+            run_pip([*install, "--force-reinstall", "--no-deps", *runtime], self._log_file)
         except FaceFusionError as error:
+            untouched = untouched and not self._has_begun()
             self._announce(f"That did not work, so the processor does all the work. {error.message}")
-            return
-        # Both lie in one folder: removing the one takes files of the other with it.
-        run_pip([*pip, "uninstall", "--yes", "onnxruntime"], self._log_file)
-        run_pip([*install, "--force-reinstall", "--no-deps", *runtime], self._log_file)
+            return untouched
+        return True
+
+    def _has_begun(self) -> bool:
+        """Whether the last run of pip got as far as changing what is installed."""
+        return INSTALLING in self._log_file.read_text(encoding="utf-8")
+
+    def _free_megabytes(self) -> int:
+        return shutil.disk_usage(self.repository).free // 10**6
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -246,9 +301,16 @@ class Environment:
             return {"working": True, "installed": {}, "python": ""}
         return stamp
 
-    def _write_stamp(self, installed: dict[str, str], *, working: bool) -> None:
+    def _write_stamp(self, installed: dict[str, str], *, working: bool, cuda_megabytes: int = 0) -> None:
+        """Note what is installed, and with how much room CUDA is tried again where that failed."""
         python = str(self.python.resolve()) if self.python.exists() else ""
-        stamp = {"version": STAMP_VERSION, "python": python, "working": working, "installed": installed}
+        stamp = {
+            "version": STAMP_VERSION,
+            "python": python,
+            "working": working,
+            "installed": installed,
+            "cuda_megabytes": cuda_megabytes,
+        }
         temporary = self._stamp_file.with_suffix(".part")
         temporary.write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")
         temporary.replace(self._stamp_file)

@@ -16,6 +16,9 @@ from facefusion.errors import FaceFusionError, NetworkError, StorageError
 # Settings that would make pip install somewhere else, or Python import from somewhere else.
 _MISLEADING = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_HASHES", "PYTHONHOME")
 
+INSTALLING = "Installing collected packages"
+"""What pip says before it changes anything."""
+
 
 def run_pip(command: Sequence[str], log_file: Path) -> None:
     """Run pip, showing on a terminal what it does; all that it says goes to the log.
@@ -64,7 +67,7 @@ def pip_step(line: str) -> str | None:
         return f"looking for {match.group(1)}"
     if match := re.match(r"\s*Downloading (?:.*/)?([\w.]+)-.* \(([\d.]+ \w?B)\)", line):
         return f"downloading {match.group(1).replace('_', '-')} ({match.group(2)})"
-    if line.startswith("Installing collected packages"):
+    if line.startswith(INSTALLING):
         return f"installing {line.count(',') + 1} packages (about a minute) ..."
     return None
 
