@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from facefusion.automation.snapshot import (
     FailureView,
@@ -82,6 +83,14 @@ BUSY = replace(
     failures=(FAILURE,),
 )
 
+
+SMALL = "The face in anna.png is small."
+
+
+def shown(number: str, output: str, **more: Any) -> ResultView:
+    return replace(RESULT, id=number, output=f"{ROOT}/outbox/{output}", left_out=("face_enhancer",), **more)
+
+
 README_PICTURE = replace(
     BASE,
     files=(
@@ -110,23 +119,8 @@ README_PICTURE = replace(
     waiting=(JobView("5", "videos/garden.mp4", "anna", "video", "queued"),),
     seconds_left=8.9,
     results=(
-        replace(
-            RESULT,
-            id="3",
-            output=f"{ROOT}/outbox/interview__anna.mp4",
-            seconds=1.8,
-            frames=60,
-            warnings=("The face in anna.png is small.",),
-            left_out=("face_enhancer",),
-        ),
-        replace(
-            RESULT,
-            id="1",
-            output=f"{ROOT}/outbox/friends__anna.jpg",
-            seconds=0.6,
-            frames=1,
-            left_out=("face_enhancer",),
-        ),
+        shown("3", "interview__anna.mp4", seconds=1.8, frames=60, warnings=(SMALL,)),
+        shown("1", "friends__anna.jpg", seconds=0.6, frames=1),
     ),
     failures=(
         replace(
