@@ -70,7 +70,7 @@ class SwapRequest:
         marker: marks every frame after it was painted.
         inspector: sees every frame after it was painted and marked, before it is written.
         keeping: where finished parts of a long video are kept for another attempt; None to keep nothing.
-        again: an earlier attempt has failed; so the software reads the target, whatever a device could do.
+        again: an earlier attempt has failed; so the software reads and writes, whatever a device could do.
     """
 
     target: Path

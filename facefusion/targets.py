@@ -79,7 +79,8 @@ def swap_target(
         info = probe(request.target)
         attempt.require_room(info)
         plan = replace(plan_output(info, request.config), label=request.label)
-        plan = accelerated(plan, info, request.config, threads=toolbox.threads.encode, alive=alive)
+        threads = toolbox.threads.encode
+        plan = accelerated(plan, info, request.config, threads=threads, again=request.again, alive=alive)
     if should_stop():
         raise CancelledError(f"{request.target.name} was stopped.")
     painter = engine.painter(prepared.source, request.config)

@@ -243,7 +243,7 @@ class Crew:
             config=config,
             keep_dir=self._outbox.keep_dir(keep_name(job)) if job.target_kind == "video" else None,
             target_digest=job.target_sha256,
-            again=job.attempts > 1,
+            again=job.failed_before,
         )
 
     # -- ending ---------------------------------------------------------------------------------------------

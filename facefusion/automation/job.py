@@ -37,6 +37,9 @@ WITHOUT_RESULT = (S.NO_FACE, S.FAILED, S.BLOCKED, S.CANCELLED)
 BY_REQUEST = "by request"
 """Detail of the failure of a job that a person has cancelled."""
 
+WITH_THE_PROGRAM = "the whole program ended"
+"""Detail of the failure of an attempt that ended because everything did."""
+
 Inputs = tuple[tuple[str, Signature], ...]
 
 
@@ -105,6 +108,15 @@ class Job:
             return None
         output = os.fsdecode(bytes.fromhex(self.earlier["output"]))
         return output if os.path.lexists(output) else None
+
+    @property
+    def failed_before(self) -> bool:
+        """An earlier attempt has failed, and a device may be why.
+
+        Where the whole program has ended once that was most likely a power cut.
+        """
+        once = self.failure is not None and self.failure.detail == WITH_THE_PROGRAM
+        return self.attempts > (2 if once else 1)
 
     @property
     def target(self) -> str:

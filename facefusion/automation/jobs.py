@@ -18,6 +18,7 @@ from typing import Any
 
 from facefusion.automation.job import (
     ENDED,
+    WITH_THE_PROGRAM,
     Job,
     JobState,
     failure_from,
@@ -191,7 +192,7 @@ class JobQueue(JobDesk):
                         "state": S.QUEUED,
                         "turn": next_turn(connection),
                         "started_at": None,
-                        "failure": failure_json(failure_from(_ended_with(job))),
+                        "failure": failure_json(failure_from(_ended_with(job), WITH_THE_PROGRAM)),
                     }
                 update(connection, *fenced(job, S.RUNNING), **changes)
 

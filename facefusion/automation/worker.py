@@ -66,7 +66,7 @@ class Order:
         work_dir: exists and is empty; the work file becomes `stem` plus the suffix the pipeline plans.
         keep_dir: for finished parts of a video, also those of earlier attempts; None to keep nothing.
         target_digest: identifies the content of the target, for those.
-        again: an attempt at this job has failed before.
+        again: an attempt at this job has failed before, and a device may be why.
     """
 
     ticket: int

@@ -67,6 +67,7 @@ def accelerated(
     config: AutomationConfig,
     *,
     threads: int = 1,
+    again: bool = False,
     prove: Prove | None = None,
     alive: Alive = lambda: None,
 ) -> OutputPlan:
@@ -77,6 +78,7 @@ def accelerated(
         info: the target.
         config: the settings in force.
         threads: that the software encoder would have.
+        again: an earlier attempt has failed; the software is used, and that is said where a device would be.
         prove: another way to prove an encoder (tests).
         alive: called again and again while an encoder is proved; may raise to stop.
 
@@ -99,6 +101,10 @@ def accelerated(
         trial = Trial(settings, plan.encode, plan.width, plan.height, threads)
         proof = prove(trial) if prove else proved(trial, alive)
         if proof.works if named else proof.faster:
+            if again:
+                software = plan.encode.encoder
+                note = f"An earlier attempt failed; so {software} writes the video, not {settings.encoder}."
+                return replace(plan, warnings=(*plan.warnings, note))
             return replace(plan, encode=settings)
         reasons.append(f"{settings.encoder} {proof.reason}")
     if not named:
@@ -170,12 +176,12 @@ def known() -> dict[str, Proof]:
 
 
 def refused(settings: EncodeSettings, width: int, height: int, cause: Exception) -> EngineError:
-    """The error of an encoder that was proved and does not start now; from here on it does not work."""
+    """The error of an encoder that was proved and fails in a job; from here on it does not work."""
     key = (settings.encoder, settings.pix_fmt, width, height)
     with _lock:
-        _known[key] = Proof(False, f"did not start in a job ({cause})")
+        _known[key] = Proof(False, f"failed in a job ({cause})")
     return EngineError(
-        f"{settings.encoder} did not start ({cause}).",
+        f"{settings.encoder} failed ({cause}).",
         remedy='The next attempt uses the software. Set `output.hardware_encoder` to "off" to stay there.',
     )
 

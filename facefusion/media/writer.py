@@ -57,6 +57,7 @@ class VideoWriter:
     Raises:
         StorageError: disk full, folder not writable.
         MediaFormatError: the source's other streams cannot be read.
+        EngineError: a device's encoder failed; the next attempt is the software's.
     """
 
     def __init__(
@@ -110,14 +111,14 @@ class VideoWriter:
             self._encoder = self._add_video()
             self._copier = TrackCopier(self._source, self._target, self.plan, self._shift)
             self._copy_description()
-            with self._opening():
+            with self._encoding():
                 self._target.start_encoding()
             if self._segments is not None:
                 self._take_up(self._segments)
 
     @contextlib.contextmanager
-    def _opening(self) -> Iterator[None]:
-        """Tell an encoder that does not start from everything else."""
+    def _encoding(self) -> Iterator[None]:
+        """Tell a device's encoder that fails from everything else."""
         try:
             yield
         except av.error.FFmpegError as error:
@@ -157,7 +158,9 @@ class VideoWriter:
             self._last_duration = picture.duration or self._last_duration
             if self._segments is not None:
                 self._segments.picture(picture.pts)
-            self._mux(self._encoder.encode(picture, self._last_duration))
+            with self._encoding():
+                packets = self._encoder.encode(picture, self._last_duration)
+            self._mux(packets)
             self._copier.pump(float(stamp_of(frame) * self._time_base))
 
     def skip(self, frame: PlanarFrame) -> None:
@@ -203,9 +206,12 @@ class VideoWriter:
         """
         assert self._segments is not None
         with self._storage():
-            self._mux(self._encoder.flush())
+            with self._encoding():
+                packets = self._encoder.flush()
+            self._mux(packets)
             self._segments.finish({**memory, "depth": self._encoder.depth})
-            self._encoder.reopen()
+            with self._encoding():
+                self._encoder.reopen()
 
     def _next(self, frame: PlanarFrame) -> int:
         """Count a frame; its time in the result."""
@@ -229,7 +235,8 @@ class VideoWriter:
         if self.frames == 0:
             raise MediaFormatError(f"{self.info.path.name}: there was no picture to write.")
         with self._storage():
-            last = self._encoder.flush()
+            with self._encoding():
+                last = self._encoder.flush()
             self._set_length(last)
             self._mux(last)
             if self._segments is not None and self.frames > self.kept:
@@ -340,7 +347,7 @@ class VideoWriter:
             # It prints its whole configuration to standard error otherwise, and has no option against it.
             os.environ.setdefault("SVT_LOG", "1")
         wanted = Wanted(self.info, self.plan, self._converter.colour, self._time_base, self._threads)
-        with self._opening():
+        with self._encoding():
             encoder = PictureEncoder(self._target, wanted, parts=self._segments is not None)
         source = self._source.streams[self.info.stream_index]
         for key in ("language", "title", "handler_name", "timecode", "creation_time"):

@@ -259,7 +259,7 @@ def test_an_encoder_that_was_proved_and_does_not_start_is_not_tried_again(clip, 
     info, plan = planned(clip, settings("nvenc"))
     assert plan.encode.encoder == "h264_nvenc"
     out = tmp_path / "out.mp4"
-    with pytest.raises(EngineError, match="h264_nvenc did not start"):
+    with pytest.raises(EngineError, match="h264_nvenc failed"):
         write(info, plan, out)
     assert not out.exists()
     info, plan = planned(clip, settings("nvenc"))
