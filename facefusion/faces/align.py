@@ -29,22 +29,25 @@ class Pose:
         return np.asarray((points - self.offset) @ self.rotation.T / self.scale, np.float32)
 
 
-def fit_pose(canonical: Floats, points: Floats, weights: Floats | None = None) -> Pose:
+_STABLE = np.array(STABLE)
+
+
+def fit_pose(canonical: Floats, points: Floats) -> Pose:
     """Least-squares similarity from canonical to picture coordinates.
 
     Source: Umeyama, "Least-squares estimation of transformation parameters between two point
     patterns" (1991), on the points that expressions hardly move.
     """
-    chosen = list(STABLE)
-    a, b = canonical[chosen].astype(np.float64), points[chosen].astype(np.float64)
-    w = np.ones(len(chosen)) if weights is None else weights[chosen].astype(np.float64)
-    w = (w / w.sum())[:, None]
-    mean_a, mean_b = (a * w).sum(0), (b * w).sum(0)
+    a, b = canonical[_STABLE].astype(np.float64), points[_STABLE].astype(np.float64)
+    mean_a, mean_b = a.mean(0), b.mean(0)
     a, b = a - mean_a, b - mean_b
-    u, values, vt = np.linalg.svd((a * w).T @ b)
-    flip = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    rotation = (u * flip) @ vt
-    scale = float((values * flip).sum() / ((a**2) * w).sum())
+    u, values, vt = np.linalg.svd(a.T @ b)
+    rotation = u @ vt
+    if np.linalg.det(rotation) < 0:
+        u[:, 2] = -u[:, 2]
+        values[2] = -values[2]
+        rotation = u @ vt
+    scale = float(values.sum() / (a * a).sum())
     offset = mean_b - scale * mean_a @ rotation
     return Pose(scale, rotation.astype(np.float32), offset.astype(np.float32))
 

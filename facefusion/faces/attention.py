@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.errors import ModelMissingError
+from facefusion.faces.kernels import close_up
 from facefusion.faces.runtime import Model
 from facefusion.faces.topology import LANDMARK_COUNT
 
@@ -105,8 +106,8 @@ class AttentionMesh:
         rough = points[:, :2] * np.float32(1 / _FEATURE_STEP)
         irises = []
         for region in self._regions:
-            matrix, origin = _close_up(rough, region)
-            found = region.head(_resample(features[0], matrix, origin)[None])
+            matrix, origin = _place(rough, region)
+            found = region.head(close_up(features[0], matrix, origin, _CLOSE_UP)[None])
             own = [
                 answer[0] / _HEAD_STEP @ (matrix * _FEATURE_STEP).T + origin * _FEATURE_STEP
                 for answer in found
@@ -119,7 +120,7 @@ class AttentionMesh:
         return Looked(points, np.array(irises, np.float32), presence)
 
 
-def _close_up(points: Floats, region: _Region) -> tuple[Floats, Floats]:
+def _place(points: Floats, region: _Region) -> tuple[Floats, Floats]:
     """Where to look again: (2, 2) matrix and (2,) origin, from cells of the close-up to the feature map's.
 
     The close-up is the region's bounding box along the line of its ends, made larger.
@@ -132,29 +133,6 @@ def _close_up(points: Floats, region: _Region) -> tuple[Floats, Floats]:
     matrix = axes * ((high - low) * region.scale / _CLOSE_UP)
     centre = axes @ ((low + high) / 2)
     return matrix.astype(np.float32), (centre - matrix @ (_CLOSE_UP / 2, _CLOSE_UP / 2)).astype(np.float32)
-
-
-_CELLS = (np.indices((_CLOSE_UP, _CLOSE_UP), np.float32)[::-1].reshape(2, -1).T + 0.5).astype(np.float32)
-
-
-def _resample(features: Floats, matrix: Floats, origin: Floats) -> Floats:
-    """Bilinear close-up (16, 16, channels) of a feature map (h, w, channels); outside of it lies zero."""
-    at = _CELLS @ matrix.T + origin - 0.5
-    first = np.floor(at).astype(np.int64)
-    share = (at - first)[..., None]
-    padded = np.pad(features, ((1, 1), (1, 1), (0, 0)))
-    limit = np.array(padded.shape[1::-1]) - 1
-
-    def corner(dx: int, dy: int) -> Floats:
-        x, y = np.clip(first + np.array([dx + 1, dy + 1]), 0, limit).T
-        corners: Floats = padded[y, x]
-        return corners
-
-    u, v = share[:, 0], share[:, 1]
-    above = corner(0, 0) * (1 - u) + corner(1, 0) * u
-    below = corner(0, 1) * (1 - u) + corner(1, 1) * u
-    mixed = above * (1 - v) + below * v
-    return np.ascontiguousarray(mixed.reshape(_CLOSE_UP, _CLOSE_UP, -1), np.float32)
 
 
 def _region(graph: _Graph, number: int, points: str, iris: str | None, threads: int) -> _Region:

@@ -142,7 +142,8 @@ class Landmarker:
         crop, inverse = cut(picture, centre, size, roll, INPUT)
         if mirrored:
             crop = crop[:, ::-1]
-        seen = self._network(np.ascontiguousarray(crop[None, :, :, ::-1]).astype(np.float32) / 255.0)
+        rgb = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
+        seen = self._network(np.multiply(rgb, np.float32(1 / 255))[None])
         points, irises = seen.points, seen.irises
         if mirrored:
             points, irises = points[self._mirror], irises[::-1].copy()

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.faces.align import Pose, fit_pose
+from facefusion.faces.kernels import calm
 from facefusion.faces.landmarks import Face, lid_opening
 from facefusion.faces.topology import (
     LANDMARK_COUNT,
@@ -58,13 +60,9 @@ class Smoother:
     """
 
     def __init__(self, groups: Sequence[Sequence[int]]) -> None:
-        taken = np.zeros(LANDMARK_COUNT, bool)
-        self._groups = []
-        for group in groups:
-            members = np.array([i for i in group if not taken[i]], np.int64)
-            taken[members] = True
-            self._groups.append(members)
-        self._groups.append(np.flatnonzero(~taken))
+        self._groups = np.full(LANDMARK_COUNT, len(groups), np.int64)
+        for number, group in reversed(list(enumerate(groups))):
+            self._groups[list(group)] = number
 
     def smooth(self, window: Sequence[PosedFace], centre: int) -> Face:
         """The face at `window[centre]`, calmed by its neighbours of the same track (consecutive frames)."""
@@ -74,13 +72,8 @@ class Smoother:
         offsets = np.arange(len(window), dtype=np.float64) - centre
         nearness = np.exp(-(offsets**2) / (2 * _TIME_SIGMA**2))
         shapes = np.stack([posed.shape for posed in window])
-        shape = here.shape.copy()
-        for members in self._groups:
-            part = shapes[:, members]
-            distance = np.sqrt(((part - part[centre]) ** 2).sum(-1).mean(-1))
-            weight = nearness * np.exp(-(distance**2) / (2 * _NOISE**2))
-            shape[members] = np.tensordot(weight / weight.sum(), part, axes=1)
-        pose = _smooth_pose([posed.pose for posed in window], offsets, centre)
+        shape = calm(shapes, centre, nearness, self._groups, _NOISE)
+        pose = _smooth_pose([posed.pose for posed in window], centre)
         points = pose.apply(shape)
         gazes = np.stack([posed.gaze for posed in window])
         distance = np.abs(gazes - gazes[centre]).max(axis=(1, 2))
@@ -89,29 +82,34 @@ class Smoother:
         return replace(here.face, points=points, irises=_irises(points, gaze), lids=lid_opening(points))
 
 
-def _smooth_pose(poses: Sequence[Pose], offsets: NDArray[np.float64], centre: int) -> Pose:
+def _smooth_pose(poses: Sequence[Pose], centre: int) -> Pose:
     here = poses[centre]
-    rows = np.stack(
+    scales = np.array([pose.scale for pose in poses])
+    offsets = np.array([pose.offset for pose in poses])
+    rotations = np.array([pose.rotation for pose in poses])
+    rows = np.concatenate(
         [
-            np.concatenate(
-                [
-                    [np.log(pose.scale / here.scale)],
-                    pose.offset - here.offset,
-                    _log(here.rotation.T @ pose.rotation),
-                ]
-            )
-            for pose in poses
-        ]
+            np.log(scales / here.scale)[:, None],
+            offsets - here.offset,
+            _logs(here.rotation.T @ rotations),
+        ],
+        axis=1,
     )
-    degree = 2 if len(poses) >= 5 else 1
-    weight = np.exp(-(offsets**2) / (2 * (RADIUS * 0.8) ** 2))
-    powers = np.stack([offsets**k for k in range(degree + 1)], axis=1) * weight[:, None]
-    value = np.linalg.lstsq(powers, rows * weight[:, None], rcond=None)[0][0]
+    value = _parabola(len(poses), centre) @ rows
     return Pose(
         here.scale * float(np.exp(value[0])),
         np.asarray(here.rotation @ _exp(value[4:]), np.float32),
         np.asarray(here.offset + value[1:4], np.float32),
     )
+
+
+@cache
+def _parabola(count: int, centre: int) -> NDArray[np.float64]:
+    """(count,) shares of the values in the least-squares parabola through them, at `centre`."""
+    offsets = np.arange(count, dtype=np.float64) - centre
+    weight = np.exp(-(offsets**2) / (2 * (RADIUS * 0.8) ** 2))
+    powers = np.stack([offsets**k for k in range(3 if count >= 5 else 2)], axis=1)
+    return np.asarray(np.linalg.pinv(powers * weight[:, None])[0] * weight)
 
 
 def _gaze(face: Face) -> Floats:
@@ -142,13 +140,13 @@ def _eye_frame(
     return np.array([[x, y], [-y, x]], np.float32), points[list(corners), :2].mean(0), width
 
 
-def _log(rotation: Floats) -> NDArray[np.float64]:
-    """Rotation vector of a small rotation."""
-    r = rotation.astype(np.float64)
-    axis = np.array([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]]) / 2
-    sine = float(np.linalg.norm(axis))
-    angle = np.arctan2(sine, (np.trace(r) - 1) / 2)
-    return axis if sine < 1e-9 else axis * (angle / sine)
+def _logs(rotations: Floats) -> NDArray[np.float64]:
+    """(n, 3) rotation vectors of small rotations (n, 3, 3)."""
+    r = rotations.astype(np.float64)
+    axes = np.stack([r[:, 2, 1] - r[:, 1, 2], r[:, 0, 2] - r[:, 2, 0], r[:, 1, 0] - r[:, 0, 1]], axis=1) / 2
+    sines = np.sqrt((axes**2).sum(axis=1))
+    angles = np.arctan2(sines, (np.trace(r, axis1=1, axis2=2) - 1) / 2)
+    return np.asarray(axes * np.where(sines < 1e-9, 1.0, angles / np.maximum(sines, 1e-9))[:, None])
 
 
 def _exp(vector: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,28 +12,33 @@ Floats = NDArray[np.float32]
 Mask = NDArray[np.uint8]
 
 
-def add_polygon(mask: Mask, outline: Floats, *, sigma: float, share: float = 1.0) -> None:
-    """Add a filled polygon with a soft edge; where something is already, the stronger stays.
+def add_polygons(
+    mask: Mask, outlines: Sequence[Floats], *, sigma: float, shares: Sequence[float] | None = None
+) -> None:
+    """Add filled polygons with a soft edge; where something is already, the stronger stays.
 
     Args:
         mask: (h, w) uint8, changed in place.
-        outline: (n, 2) float32, pixels.
+        outlines: (n, 2) float32 each, pixels. They should lie near one another.
         sigma: of the edge, pixels.
-        share: 0..1 of full strength.
+        shares: 0..1 of full strength for each; full where not given.
     """
-    if share <= 0:
+    strengths = [round(255 * share) for share in shares or [1.0] * len(outlines)]
+    filled = [entry for entry in zip(outlines, strengths, strict=True) if entry[1] > 0]
+    if not filled:
         return
     sigma = max(0.6, sigma)
     margin = int(np.ceil(3 * sigma)) + 1
     height, width = mask.shape
-    low = np.floor(outline.min(0)).astype(int) - margin
-    high = np.ceil(outline.max(0)).astype(int) + margin + 1
+    corners = np.concatenate([outline for outline, _ in filled])
+    low = np.floor(corners.min(0)).astype(int) - margin
+    high = np.ceil(corners.max(0)).astype(int) + margin + 1
     x0, y0, x1, y1 = max(0, low[0]), max(0, low[1]), min(width, high[0]), min(height, high[1])
     if x1 <= x0 or y1 <= y0:
         return
     part = np.zeros((y1 - y0, x1 - x0), np.uint8)
-    corners = np.round((outline - (x0, y0)) * 16).astype(np.int32)
-    cv2.fillPoly(part, [corners], round(255 * share), cv2.LINE_AA, 4)
+    for outline, strength in filled:
+        cv2.fillPoly(part, [np.round((outline - (x0, y0)) * 16).astype(np.int32)], strength, cv2.LINE_AA, 4)
     size = 2 * int(np.ceil(2.5 * sigma)) + 1
     part = np.asarray(cv2.GaussianBlur(part, (size, size), sigma), np.uint8)
     place = mask[y0:y1, x0:x1]

@@ -59,15 +59,6 @@ def test_a_mirrored_face_is_turned_and_not_reflected(shape: NDArray[np.float32])
     assert np.linalg.det(pose.rotation) == pytest.approx(1.0, abs=1e-4)
 
 
-def test_weights_choose_the_points_that_count(shape: NDArray[np.float32]) -> None:
-    points = (100 * shape).astype(np.float32)
-    points[61] += 40
-    weights = np.ones(468, np.float32)
-    weights[61] = 0
-    assert fit_pose(shape, points, weights).scale == pytest.approx(100, rel=1e-4)
-    assert abs(fit_pose(shape, points).scale - 100) > 0.03
-
-
 @pytest.mark.parametrize("angles", [(0, 0, 0), (35, 0, 0), (-50, 0, 0), (20, 0, 60), (-15, 0, 170)])
 def test_the_shape_of_a_turned_head_faces_forward(
     models: Models, shape: NDArray[np.float32], angles: tuple[float, float, float]

@@ -13,7 +13,7 @@ from facefusion.config import AutomationConfig
 from facefusion.faces.align import canonicalise
 from facefusion.faces.picture import fine_detail
 from facefusion.faces.topology import LOWER_LIP, MOUTH_CORNERS
-from facefusion.swap.masks import add_polygon, fading_silhouette, grown_hull
+from facefusion.swap.masks import add_polygons, fading_silhouette, grown_hull
 from facefusion.swap.mesh.engine import MeshEngine
 from facefusion.swap.mesh.geometry import LIPS, mouth_width, shape_difference
 from facefusion.swap.mesh.grain import (
@@ -117,7 +117,7 @@ SQUARE = np.array([[20, 20], [40, 20], [40, 40], [20, 40]], np.float32)
 
 def test_a_polygon_is_full_inside_and_soft_at_its_edge() -> None:
     mask = np.zeros((60, 60), np.uint8)
-    add_polygon(mask, SQUARE, sigma=2.0)
+    add_polygons(mask, [SQUARE], sigma=2.0)
     assert mask[30, 30] == 255
     assert 90 < mask[30, 20] < 170
     assert mask[30, 5] == 0
@@ -126,21 +126,21 @@ def test_a_polygon_is_full_inside_and_soft_at_its_edge() -> None:
 
 def test_the_stronger_of_two_polygons_stays() -> None:
     mask = np.zeros((60, 60), np.uint8)
-    add_polygon(mask, SQUARE, sigma=1.0)
-    add_polygon(mask, SQUARE, sigma=1.0, share=0.4)
+    add_polygons(mask, [SQUARE], sigma=1.0)
+    add_polygons(mask, [SQUARE], sigma=1.0, shares=[0.4])
     assert mask[30, 30] == 255
-    add_polygon(mask, SQUARE + 15, sigma=1.0, share=0.4)
+    add_polygons(mask, [SQUARE + 15], sigma=1.0, shares=[0.4])
     assert mask[50, 50] == round(255 * 0.4)
 
 
 @pytest.mark.parametrize("offset", [-100, -25, 35, 200])
 def test_polygons_may_leave_the_picture(offset: int) -> None:
     mask = np.zeros((60, 60), np.uint8)
-    add_polygon(mask, SQUARE + offset, sigma=2.0)
+    add_polygons(mask, [SQUARE + offset], sigma=2.0)
     wide = np.zeros((400, 400), np.uint8)
-    add_polygon(wide, SQUARE + 150 + offset, sigma=2.0)
+    add_polygons(wide, [SQUARE + 150 + offset], sigma=2.0)
     assert np.abs(mask.astype(int) - wide[150:210, 150:210]).max() <= 8
-    add_polygon(mask, SQUARE, sigma=2.0, share=0.0)
+    add_polygons(mask, [SQUARE], sigma=2.0, shares=[0.0])
 
 
 def test_a_hull_grows_on_all_sides() -> None:

@@ -14,7 +14,7 @@ from facefusion.faces.landmarks import Face
 from facefusion.faces.recent import PerTrack
 from facefusion.faces.topology import INNER_LIPS
 from facefusion.swap.contract import Canvas, EngineIdentity, Patch
-from facefusion.swap.masks import add_polygon, fading_silhouette, grown_hull
+from facefusion.swap.masks import add_polygons, fading_silhouette, grown_hull
 from facefusion.swap.mesh.fringe import fringe
 from facefusion.swap.mesh.geometry import (
     LIPS,
@@ -220,13 +220,12 @@ class MeshPainter:
         # What lies between the lips is the target's, but for two closed mouths.
         parted = max(_rise(mouth_gap(points), 0.02, 0.07) for points in (face.points, source.shape))
         inner_lips = grown_hull(moved[list(INNER_LIPS)], 0.03)
-        add_polygon(own, inner_lips, sigma=size / 260, share=parted)
-        for eye, share in zip(tables.eyes, manner.own_lids, strict=True):
-            lid = grown_hull(moved[list(eye.contour + eye.halo)], 0.10)
-            add_polygon(own, lid, sigma=size / 60, share=float(share))
-            add_polygon(openings, moved[list(eye.contour), :2], sigma=size / 260)
-        for points in tables.dark:
-            add_polygon(spare, grown_hull(old[list(points)], 0.25), sigma=size / 60)
+        add_polygons(own, [inner_lips], sigma=size / 260, shares=[parted])
+        lids = [grown_hull(moved[list(eye.contour + eye.halo)], 0.10) for eye in tables.eyes]
+        add_polygons(own, lids, sigma=size / 60, shares=manner.own_lids.tolist())
+        add_polygons(openings, [moved[list(eye.contour), :2] for eye in tables.eyes], sigma=size / 260)
+        dark = [grown_hull(old[list(points)], 0.25) for points in tables.dark]
+        add_polygons(spare, dark, sigma=size / 60)
         colour, alpha = np.empty_like(target), np.empty((height, width), np.uint8)
         shade(
             ids, weights, tables.triangles, attributes, source.atlas[level][manner.variant], target,

@@ -23,6 +23,7 @@ from facefusion.faces.topology import (
     UPPER_LIP,
     Topology,
 )
+from facefusion.swap.mesh.kernels import facing
 
 Floats = NDArray[np.float32]
 
@@ -267,16 +268,7 @@ def frontness(points: Floats, tables: MeshTables) -> Floats:
         points: (468, 3) in a picture.
         tables: of the mesh.
     """
-    corners = points[tables.triangles]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    cosine = np.maximum(normal[:, 2], 0.0) / (np.linalg.norm(normal, axis=1) + 1e-6)
-    cosine[tables.skin_triangles :] = 1.0  # openings are flat holes; what lies in them faces forward
-    total = np.zeros(LANDMARK_COUNT, np.float64)
-    count = np.zeros(LANDMARK_COUNT, np.float64)
-    for k in range(3):
-        total += np.bincount(tables.triangles[:, k], cosine, LANDMARK_COUNT)
-        count += np.bincount(tables.triangles[:, k], minlength=LANDMARK_COUNT)
-    return np.asarray(total / np.maximum(count, 1), np.float32)
+    return np.asarray(facing(points, tables.triangles, tables.skin_triangles), np.float32)
 
 
 def _strip(ends: tuple[int, int], pairs: tuple[tuple[int, int], ...]) -> list[tuple[int, int, int]]:

@@ -108,28 +108,73 @@ def weighted_means(kernel: Array, values: Array, weights: Array) -> Array:
     return out
 
 
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def facing(points: Array, triangles: Array, skin: int) -> Array:
+    """How far the triangles round each point face the camera, on the mean.
+
+    Args:
+        points: (n, 3) float32.
+        triangles: (m, 3) int32.
+        skin: number of the first triangle that counts as facing forward in any case.
+
+    Returns:
+        (n,) float32: 1 straight, 0 at right angles or away.
+    """
+    total = np.zeros(points.shape[0], np.float32)
+    count = np.zeros(points.shape[0], np.float32)
+    for t in range(triangles.shape[0]):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        cosine = np.float32(1.0)
+        if t < skin:
+            px, py, pz = (
+                points[b, 0] - points[a, 0],
+                points[b, 1] - points[a, 1],
+                points[b, 2] - points[a, 2],
+            )
+            qx, qy, qz = (
+                points[c, 0] - points[a, 0],
+                points[c, 1] - points[a, 1],
+                points[c, 2] - points[a, 2],
+            )
+            nx, ny, nz = py * qz - pz * qy, pz * qx - px * qz, px * qy - py * qx
+            cosine = max(nz, np.float32(0.0)) / (np.sqrt(nx * nx + ny * ny + nz * nz) + np.float32(1e-6))
+        for k in range(3):
+            total[triangles[t, k]] += cosine
+            count[triangles[t, k]] += 1
+    return total / np.maximum(count, np.float32(1.0))
+
+
 @njit(inline="always")
-def _sample(image: Array, x: Any, y: Any, out: Array) -> None:
-    """Bilinear sample of an (h, w, 3) image into out[0:3]; positions are clamped to the border."""
+def _sample(image: Array, x: Any, y: Any) -> tuple[Any, Any, Any]:
+    """Bilinear sample of an (h, w, 3) image; positions are clamped to the border."""
     height, width = image.shape[0], image.shape[1]
     x = min(max(x, np.float32(0.0)), np.float32(width - 1.001))
     y = min(max(y, np.float32(0.0)), np.float32(height - 1.001))
     x0, y0 = int(x), int(y)
     fx, fy = x - np.float32(x0), y - np.float32(y0)
-    w00 = (np.float32(1.0) - fx) * (np.float32(1.0) - fy)
-    w01 = fx * (np.float32(1.0) - fy)
-    w10 = (np.float32(1.0) - fx) * fy
-    w11 = fx * fy
     x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
-    for k in range(3):
-        out[k] = (
-            image[y0, x0, k] * w00 + image[y0, x1, k] * w01 + image[y1, x0, k] * w10 + image[y1, x1, k] * w11
-        )
+    return (
+        _mix(_mix(image[y0, x0, 0], image[y0, x1, 0], fx), _mix(image[y1, x0, 0], image[y1, x1, 0], fx), fy),
+        _mix(_mix(image[y0, x0, 1], image[y0, x1, 1], fx), _mix(image[y1, x0, 1], image[y1, x1, 1], fx), fy),
+        _mix(_mix(image[y0, x0, 2], image[y0, x1, 2], fx), _mix(image[y1, x0, 2], image[y1, x1, 2], fx), fy),
+    )
 
 
 @njit(inline="always")
-def _luma(colour: Array) -> Any:
-    return np.float32(0.114) * colour[0] + np.float32(0.587) * colour[1] + np.float32(0.299) * colour[2]
+def _mix(one: Any, other: Any, share: Any) -> Any:
+    """From `one` (share 0) to `other` (share 1)."""
+    one, other = np.float32(one), np.float32(other)
+    return one + (other - one) * share
+
+
+@njit(inline="always")
+def _luma(b: Any, g: Any, r: Any) -> Any:
+    return np.float32(0.114) * b + np.float32(0.587) * g + np.float32(0.299) * r
+
+
+@njit(inline="always")
+def _byte(value: Any) -> Any:
+    return np.uint8(min(max(value + np.float32(0.5), np.float32(0.0)), np.float32(255.0)))
 
 
 @njit(inline="always")
@@ -204,10 +249,11 @@ def shade(
         alpha: (h, w) uint8, written.
     """
     height, width = ids.shape
-    sample = np.empty(3, np.float32)
-    inner = np.empty(3, np.float32)
     one = np.float32(1.0)
     byte = one / np.float32(255.0)
+    deep, warm = np.float32(depth), np.float32(tint)
+    # Copies: what is written to the pictures could else be these very numbers, for all the compiler knows.
+    brighter, at_mean, rise = np.float32(2.0) / tone[0], tone[1], tone[2] - tone[1]
     for y in range(height):
         for x in range(width):
             t = ids[y, x]
@@ -218,9 +264,9 @@ def shade(
                 continue
             v, w = weights[y, x, 0], weights[y, x, 1]
             u = one - v - w
-            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-            tx = u * attributes[a, 0] + v * attributes[b, 0] + w * attributes[c, 0]
-            ty = u * attributes[a, 1] + v * attributes[b, 1] + w * attributes[c, 1]
+            a, b, c = attributes[triangles[t, 0]], attributes[triangles[t, 1]], attributes[triangles[t, 2]]
+            tx = u * a[0] + v * b[0] + w * c[0]
+            ty = u * a[1] + v * b[1] + w * c[1]
             if openings[y, x] > 0:
                 part = np.float32(openings[y, x]) * byte
                 for e in range(2):
@@ -238,58 +284,52 @@ def shade(
                             s = s * part
                             tx = tx + (eyes[e, 3] + dx * eyes[e, 5] - tx) * s
                             ty = ty + (eyes[e, 4] + dy * eyes[e, 5] - ty) * s
-            _sample(texture, tx, ty, sample)
-            for k in range(3):
-                inner[k] = u * attributes[a, 4 + k] + v * attributes[b, 4 + k] + w * attributes[c, 4 + k]
-            broad = _luma(inner)
-            white = np.float32(0.0)
-            if tint > np.float32(0.05):
-                of_pixel = (sample[2] - sample[0]) / (sample[2] + sample[0] + np.float32(8.0))
-                white = np.float32(1.2) - np.float32(1.8) * of_pixel / np.float32(tint)
-                white = min(max(white, np.float32(0.0)), one) * np.float32(0.5)
-            grey = _luma(sample)
-            for k in range(3):
-                gain = inner[k] + (broad - inner[k]) * white
-                sample[k] = (grey + (sample[k] - grey) * np.float32(depth)) * gain
-            lit = _luma(sample)
-            place = min(
-                max(np.float32(2.0) * lit / tone[0] - np.float32(1.5), np.float32(-0.5)), np.float32(1.5)
-            )
-            deeper = tone[1] + (tone[2] - tone[1]) * place
-            for k in range(3):
-                sample[k] = lit + (sample[k] - lit) * deeper
+            blue, green, red = _sample(texture, tx, ty)
+            gain_b = u * a[4] + v * b[4] + w * c[4]
+            gain_g = u * a[5] + v * b[5] + w * c[5]
+            gain_r = u * a[6] + v * b[6] + w * c[6]
+            if warm > np.float32(0.05):
+                of_pixel = (red - blue) / ((red + blue + np.float32(8.0)) * warm)
+                white = np.float32(0.6) - np.float32(0.9) * of_pixel
+                white = min(max(white, np.float32(0.0)), np.float32(0.5))
+                broad = _luma(gain_b, gain_g, gain_r)
+                gain_b += (broad - gain_b) * white
+                gain_g += (broad - gain_g) * white
+                gain_r += (broad - gain_r) * white
+            grey = _luma(blue, green, red)
+            blue = (grey + (blue - grey) * deep) * gain_b
+            green = (grey + (green - grey) * deep) * gain_g
+            red = (grey + (red - grey) * deep) * gain_r
+            lit = _luma(blue, green, red)
+            place = min(max(brighter * lit - np.float32(1.5), np.float32(-0.5)), np.float32(1.5))
+            deeper = at_mean + rise * place
+            blue = lit + (blue - lit) * deeper
+            green = lit + (green - lit) * deeper
+            red = lit + (red - lit) * deeper
             if own[y, x] > 0:
                 part = np.float32(own[y, x]) * byte
-                mx = u * attributes[a, 2] + v * attributes[b, 2] + w * attributes[c, 2]
-                my = u * attributes[a, 3] + v * attributes[b, 3] + w * attributes[c, 3]
-                _sample(target, mx, my, inner)
-                for k in range(3):
-                    sample[k] += (inner[k] - sample[k]) * part
-            cover = u * attributes[a, 7] + v * attributes[b, 7] + w * attributes[c, 7]
-            zone = u * attributes[a, 11] + v * attributes[b, 11] + w * attributes[c, 11]
+                own_b, own_g, own_r = _sample(
+                    target, u * a[2] + v * b[2] + w * c[2], u * a[3] + v * b[3] + w * c[3]
+                )
+                blue, green, red = _mix(blue, own_b, part), _mix(green, own_g, part), _mix(red, own_r, part)
+            cover = u * a[7] + v * b[7] + w * c[7]
+            zone = u * a[11] + v * b[11] + w * c[11]
             zone *= one - np.float32(spare[y, x]) * byte
             if zone > np.float32(0.02):
-                sb = u * attributes[a, 8] + v * attributes[b, 8] + w * attributes[c, 8]
-                sg = u * attributes[a, 9] + v * attributes[b, 9] + w * attributes[c, 9]
-                sr = u * attributes[a, 10] + v * attributes[b, 10] + w * attributes[c, 10]
                 cover *= one - zone * _foreign(
                     np.float32(target[y, x, 0]),
                     np.float32(target[y, x, 1]),
                     np.float32(target[y, x, 2]),
-                    sb,
-                    sg,
-                    sr,
+                    u * a[8] + v * b[8] + w * c[8],
+                    u * a[9] + v * b[9] + w * c[9],
+                    u * a[10] + v * b[10] + w * c[10],
                 )
-            hidden = u * attributes[a, 12] + v * attributes[b, 12] + w * attributes[c, 12]
+            hidden = u * a[12] + v * b[12] + w * c[12]
             if hidden > np.float32(0.2):
                 hidden = min((hidden - np.float32(0.2)) / np.float32(0.35), one)
                 cover *= one - hidden * hidden * (np.float32(3.0) - np.float32(2.0) * hidden)
-            for k in range(3):
-                value = sample[k] + np.float32(0.5)
-                colour[y, x, k] = np.uint8(min(max(value, np.float32(0.0)), np.float32(255.0)))
-            alpha[y, x] = np.uint8(
-                min(max(cover, np.float32(0.0)), one) * np.float32(255.0) + np.float32(0.5)
-            )
+            colour[y, x, 0], colour[y, x, 1], colour[y, x, 2] = _byte(blue), _byte(green), _byte(red)
+            alpha[y, x] = _byte(min(max(cover, np.float32(0.0)), one) * np.float32(255.0))
 
 
 def warm_up() -> None:
@@ -302,6 +342,7 @@ def warm_up() -> None:
     interpolate(ids, weights, triangles, vertices, 0.0)
     weighted_means(np.ones((3, 3), np.float32), vertices, np.ones(3, np.float32))
     foreign(vertices[None], vertices[None])
+    facing(vertices, triangles, 1)
     attributes = np.zeros((3, 13), np.float32)
     eyes, tone = np.zeros((2, 8), np.float32), np.ones(3, np.float32)
     shade(

@@ -183,12 +183,13 @@ def colour_depth(source: Floats, target: Floats, weights: Floats) -> NDArray[Any
     Returns:
         (1,) 0.3 to 1.3; 1 where the source has hardly any colour.
     """
-    own, wanted = (
-        float(np.average(colours[:, 2] - colours[:, 0], weights=weights)) for colours in (source, target)
-    )
-    brightness = float(np.average(target, axis=0, weights=weights).mean())
-    own *= brightness / (float(np.average(source, axis=0, weights=weights).mean()) + 1e-6)
-    return np.clip([wanted / own], 0.3, 1.3) if own > 0.08 * brightness else np.ones(1)
+    share = weights / (weights.sum() + 1e-12)
+    mean, wanted = share @ source, share @ target
+    brightness = float(wanted.mean())
+    own = float(mean[2] - mean[0]) * brightness / (float(mean.mean()) + 1e-6)
+    if own <= 0.08 * brightness:
+        return np.ones(1)
+    return np.clip([float(wanted[2] - wanted[0]) / own], 0.3, 1.3)
 
 
 def colour_tone(drawn: Floats, target: Floats, weights: Floats) -> Floats:
@@ -205,17 +206,18 @@ def colour_tone(drawn: Floats, target: Floats, weights: Floats) -> Floats:
         (3,) the target's mean brightness; factors for the distance from grey of what is a quarter darker and
         a quarter lighter than that.
     """
-    brightness = float(np.average(target @ _LUMA, weights=weights)) + 1e-3
+    share = weights / (weights.sum() + 1e-12)
+    brightness = float(share @ target @ _LUMA) + 1e-3
     ends = []
     for colours in (target, drawn):
         luma = colours @ _LUMA
         depth = (colours[:, 2] - colours[:, 0]) / (luma + 8.0)
         place = luma / brightness - 1.0
-        middle, mean = (np.average(values, weights=weights) for values in (place, depth))
-        spread = np.average((place - middle) ** 2, weights=weights) + 0.004
-        slope = np.average((place - middle) * (depth - mean), weights=weights) / spread
-        ends.append(np.maximum(mean + slope * (np.array([-0.25, 0.25]) - middle), 0.0))
-    wanted, has = ends
+        middle, mean = float(share @ place), float(share @ depth)
+        off = share * (place - middle)
+        slope = float(off @ (depth - mean)) / (float(off @ (place - middle)) + 0.004)
+        ends.append([max(mean + slope * (end - middle), 0.0) for end in (-0.25, 0.25)])
+    wanted, has = np.array(ends)
     factors = np.clip((wanted + 0.05) / (has + 0.05), 0.75, 1.33)
     return np.array([brightness, *factors], np.float32)
 

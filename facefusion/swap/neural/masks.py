@@ -12,7 +12,7 @@ from facefusion.faces.five_points import Affine, transform
 from facefusion.models.contracts import OccluderContract, ParserContract
 from facefusion.swap.bench import Array, Bench, Mask
 from facefusion.swap.layers import FaceView
-from facefusion.swap.masks import add_polygon, grown_hull
+from facefusion.swap.masks import add_polygons, grown_hull
 from facefusion.system.networks import Network
 
 # Share of the crop over which the box fades.
@@ -88,5 +88,5 @@ class OutlineMask:
         """See `CropMask.mask`."""
         mask = np.zeros((len(before), len(before)), np.uint8)
         hull = grown_hull(transform(affine, view.mesh.points[:, :2]).astype(np.float32), 0.02)
-        add_polygon(mask, hull, sigma=len(before) / 40)
+        add_polygons(mask, [hull], sigma=len(before) / 40)
         return bench.put(mask)
