@@ -21,7 +21,7 @@ from facefusion.flow import ByteBudget, Flow
 from facefusion.jobspec import ProgressCallback, StopRequested, SwapProgress, SwapRequest, SwapResult
 from facefusion.media.frame import PlanarFrame
 from facefusion.media.hardware import accelerated
-from facefusion.media.hardware_decode import on_device
+from facefusion.media.hardware_decode import failure, on_device
 from facefusion.media.open import open_reader, open_writer
 from facefusion.media.photos import read_photo, write_photo
 from facefusion.media.plan import OutputPlan, plan_output
@@ -89,7 +89,9 @@ def swap_target(
     crowd = Crowd(toolbox.detector)
     if request.config.face_selector_mode == "largest":
         toolbox = replace(toolbox, detector=crowd)
-    if not request.again:
+    if request.again:
+        ledger.warnings += failure(info)
+    else:
         info = on_device(info, request.config, threads=toolbox.threads.decode, alive=alive)
     work(attempt, info, plan, painter, toolbox, on_progress, should_stop)
     done = ledger.frames_swapped > 0

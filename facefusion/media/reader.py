@@ -15,7 +15,7 @@ import av.error
 
 from facefusion.errors import MediaFormatError
 from facefusion.media.frame import PlanarFrame
-from facefusion.media.hardware_decode import DECODERS, in_software, refused
+from facefusion.media.hardware_decode import DECODERS, Promises, in_software, refused
 from facefusion.media.normalise import Normaliser
 from facefusion.media.probe import MediaInfo
 from facefusion.media.source import open_decoder, open_input, read_packets, translated
@@ -89,19 +89,26 @@ class VideoReader:
         return next(self._frames)
 
     def _decode(self) -> Iterator[PlanarFrame]:
+        promises = Promises() if self.info.decoder in DECODERS.values() else None
         with translated(self.path.name):
             for packet in self._packets():
+                if promises is not None:
+                    promises.packet(packet)
                 try:
                     decoded = self._decoder.decode(packet)
                 except av.error.FFmpegError as error:
-                    if self.info.decoder in DECODERS.values():
+                    if promises is not None:
                         raise refused(self.info, error) from error
                     if not isinstance(error, _DAMAGE):
                         raise
                     self._damaged += 1
                     continue
                 for frame in decoded:
+                    if promises is not None and (wrong := promises.picture(frame.pts)):
+                        raise refused(self.info, wrong)
                     yield self._finish(frame)
+            if promises is not None and (wrong := promises.end()):
+                raise refused(self.info, wrong)
         self._check_end()
 
     def _packets(self) -> Iterator[Any]:
