@@ -7,6 +7,7 @@ an upright face). An *affine* is (2, 3) float64 and takes picture coordinates to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -111,18 +112,27 @@ def cut_aligned(picture: Readable, affine: Affine, size: int) -> Image:
     return np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGRA2BGR), np.uint8)
 
 
+@lru_cache(maxsize=32)
+def normalisation(pixels: Pixels) -> tuple[Floats, Floats]:
+    """Gain and shift by channel, (3,) float32, always the same: a network takes value * gain - shift."""
+    deviation = np.array(pixels.deviation, np.float64)
+    return (
+        (1.0 / (pixels.scale * deviation)).astype(np.float32),
+        (np.array(pixels.mean, np.float64) / deviation).astype(np.float32),
+    )
+
+
 def to_tensor(crops: NDArray[np.uint8], pixels: Pixels) -> Floats:
     """Crops (n, h, w, 3) uint8 BGR as a network's input: float32, normalised, in its order and layout."""
     count, height, width, _ = crops.shape
     tensor = np.empty((count, 3, height, width), np.float32)
+    gains, shifts = normalisation(pixels)
     for sample, crop in zip(tensor, crops, strict=True):
         planes = cv2.split(crop)
         for place, channel in enumerate((2, 1, 0) if pixels.order == "rgb" else (0, 1, 2)):
-            gain = np.float32(1.0 / (pixels.scale * pixels.deviation[place]))
-            shift = np.float32(pixels.mean[place] / pixels.deviation[place])
-            np.multiply(planes[channel], gain, out=sample[place])
-            if shift:
-                sample[place] -= shift
+            np.multiply(planes[channel], gains[place], out=sample[place])
+            if shifts[place]:
+                sample[place] -= shifts[place]
     if pixels.layout == "nhwc":
         return np.ascontiguousarray(tensor.transpose(0, 2, 3, 1))
     return tensor
@@ -140,6 +150,5 @@ def to_pictures(tensor: NDArray[np.floating]) -> Image:
 
 def denormalised(tensor: NDArray[np.floating], pixels: Pixels) -> Floats:
     """Tensor (n, 3, h, w) on the scale of a normalised input, back to 0 to 1 in the same order."""
-    mean = np.array(pixels.mean, np.float32).reshape(3, 1, 1)
-    deviation = np.array(pixels.deviation, np.float32).reshape(3, 1, 1)
-    return np.asarray((tensor * deviation + mean) * np.float32(pixels.scale / 255.0), np.float32)
+    gain, shift = (values.reshape(3, 1, 1) for values in normalisation(pixels))
+    return np.asarray((tensor + shift) / (gain * np.float32(255.0)), np.float32)

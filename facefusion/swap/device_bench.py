@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.errors import EngineError
-from facefusion.faces.five_points import Affine, Image, invert, plan_cut
+from facefusion.faces.five_points import Affine, Image, invert, normalisation, plan_cut
 from facefusion.models.contracts import Pixels
 from facefusion.swap.bench import Layer, plan_stamp
 from facefusion.swap.contract import Patch
@@ -212,23 +212,13 @@ class DeviceBench:
         )
 
     def _norm(self, pixels: Pixels) -> tuple[Tensor, Tensor]:
-        gain, shift = _norm(pixels)
+        gain, shift = normalisation(pixels)
         return self.device.constant(gain), self.device.constant(shift)
 
 
 def _to_unit(width: int, height: int) -> NDArray[np.float64]:
     """(3, 3) from pixels to torch's -1 to 1 between the edges."""
     return np.array([[2 / width, 0, 1 / width - 1], [0, 2 / height, 1 / height - 1], [0, 0, 1]])
-
-
-@lru_cache(maxsize=32)
-def _norm(pixels: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Gain and shift by channel: a network takes value * gain - shift. Always the same arrays."""
-    deviation = np.array(pixels.deviation, np.float64)
-    return (
-        (1.0 / (pixels.scale * deviation)).astype(np.float32),
-        (np.array(pixels.mean, np.float64) / deviation).astype(np.float32),
-    )
 
 
 @lru_cache(maxsize=8)
