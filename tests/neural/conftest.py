@@ -12,13 +12,22 @@ from own_models import add_own_model
 
 from facefusion.models.contracts import SwapperContract
 from facefusion.models.registry import Registry, load_registry
+from facefusion.swap.neural.workshop import CACHE_FOLDER
+from facefusion.system.hardware import find_gpus
 from facefusion.system.networks import NetworkFactory
 from facefusion.system.providers import ProviderReport, prove_providers
 
 
 @pytest.fixture(scope="session")
-def processor() -> ProviderReport:
-    return prove_providers(["cpu"], gpus=())
+def proved(tmp_path_factory: pytest.TempPathFactory) -> tuple[ProviderReport, Path]:
+    """The processor is proved once; the report, and the folder in which that is remembered."""
+    folder = tmp_path_factory.mktemp("proved")
+    return prove_providers(["cpu"], state_dir=folder, gpus=find_gpus()), folder
+
+
+@pytest.fixture(scope="session")
+def processor(proved: tuple[ProviderReport, Path]) -> ProviderReport:
+    return proved[0]
 
 
 @pytest.fixture
@@ -35,7 +44,9 @@ Installed = Callable[..., Path]
 
 
 @pytest.fixture
-def install(tmp_path: Path, models_dir: Path, registry: Registry) -> Installed:
+def install(
+    tmp_path: Path, models_dir: Path, registry: Registry, proved: tuple[ProviderReport, Path]
+) -> Installed:
     """Makes a models folder with the mesh's models and synthetic neural ones: `install(NAME, ...)`.
 
     The folder's own table tells the hash of each, so they count as verified.
@@ -44,7 +55,7 @@ def install(tmp_path: Path, models_dir: Path, registry: Registry) -> Installed:
     def make(*names: str, changes: Mapping[str, Any] | None = None) -> Path:
         folder = tmp_path / "models"
         if not folder.exists():
-            folder.mkdir()
+            shutil.copytree(proved[1], folder / CACHE_FOLDER)
             for model in registry.expand(["mesh"]):
                 shutil.copy(models_dir / model.file, folder / model.file)
         for name in names:
