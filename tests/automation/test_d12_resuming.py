@@ -20,12 +20,10 @@ from facefusion.automation.finishing import keep_name
 from facefusion.automation.job import JobState
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.statustext import STAGES
-from facefusion.automation.workspace import program_dir
 from facefusion.checkup.benchmark_media import make_clip
 from facefusion.jobspec import SwapProgress
 from facefusion.media.segments import Keeping
-from facefusion.models.manager import ModelManager
-from facefusion.models.samples import Samples, ensure_samples
+from facefusion.models.samples import Samples
 from facefusion.trust.identity import known_authorities
 from facefusion.trust.verify import Verdict, examine
 
@@ -35,39 +33,41 @@ REPORT = "clip__astronaut.json"
 
 
 @pytest.fixture(scope="module")
-def samples() -> Samples:
-    models = program_dir() / "models"
-    ModelManager(models).ensure_models_available(["mesh"])
-    return ensure_samples(models)
-
-
-@pytest.fixture(scope="module")
 def clip(samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clips") / "clip.mp4"
     make_clip(samples.group, path, width=320, height=180, frames=FRAMES)
     return path
 
 
-@pytest.fixture
-def bench(tmp_path: Path, samples: Samples, clip: Path) -> Bench:
-    made = Bench(tmp_path, quality_preset="fast", engine="mesh")
+def prepared(root: Path, samples: Samples, clip: Path) -> Bench:
+    made = Bench(root, quality_preset="fast", engine="mesh")
     shutil.copy(samples.astronaut, made.inbox / "faces" / "astronaut.png")
     shutil.copy(clip, made.inbox / "videos" / "clip.mp4")
     return made
+
+
+@pytest.fixture
+def bench(tmp_path: Path, samples: Samples, clip: Path) -> Bench:
+    return prepared(tmp_path, samples, clip)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, samples: Samples, clip: Path) -> Bench:
     """The same job, never interrupted."""
-    made = Bench(tmp_path_factory.mktemp("undisturbed"), quality_preset="fast", engine="mesh")
-    shutil.copy(samples.astronaut, made.inbox / "faces" / "astronaut.png")
-    shutil.copy(clip, made.inbox / "videos" / "clip.mp4")
+    made = prepared(tmp_path_factory.mktemp("undisturbed"), samples, clip)
     run_once(made)
     return made
 
 
 def blow(bench: Bench, frame: int, whom: str) -> None:
+    """Hold out a blow at this frame, or at the end (-1): see `resuming_session`."""
     (bench.root / "blow.json").write_text(f'{{"frame": {frame}, "whom": "{whom}"}}')
+
+
+def kill(bench: Bench, frame: int) -> None:
+    """Kill the whole program there."""
+    blow(bench, frame, "program")
+    run_once(bench, -signal.SIGKILL)
 
 
 def kept(bench: Bench) -> list[Path]:
@@ -98,6 +98,11 @@ def run_once(bench: Bench, expected: int = 0) -> None:
 
 
 def check(bench: Bench, undisturbed: Bench, resumed_at: int | None) -> dict[str, Any]:
+    """The result is that of the undisturbed job, to the last bit of its pictures; its report.
+
+    How often the gate looks depends on its scores, and these a little on the mark in the pictures, which is
+    another for each result. So both jobs name their first result alike (`resuming_session`).
+    """
     assert bench.results() == ["clip__astronaut.mp4"]
     assert bench.leftovers() == [], "what was kept is gone with the job"
     report, other = bench.report(REPORT), undisturbed.report(REPORT)
@@ -105,11 +110,13 @@ def check(bench: Bench, undisturbed: Bench, resumed_at: int | None) -> dict[str,
     for key in ("frames", "frames_swapped", "tracks", "media", "models", "engine", "provider"):
         assert report["swap"][key] == other["swap"][key], key
     assert report["swap"]["frames"] == FRAMES
-    seen, expected = report["gate"], other["gate"]
-    assert (seen["verdict"], seen["target"]) == ("passed", expected["target"])
-    # Four looks in the first second, one after it; more where another mark makes the model suspicious.
-    assert min(seen["output"]["frames"], expected["output"]["frames"]) >= 5
-    assert seen["output"]["highest"].keys() == expected["output"]["highest"].keys()
+    assert report["gate"] == other["gate"], (
+        "it has seen what it would have seen in one go, and thought the same"
+    )
+    assert report["gate"]["verdict"] == "passed"
+    # Four looks in the first second and one after it, if none of them is suspicious.
+    assert report["gate"]["output"]["frames"] >= 5
+    assert report["provenance"]["result_id"] == other["provenance"]["result_id"], "it keeps its first name"
     said = [warning for warning in report["warnings"] if "interrupted and went on at frame" in warning]
     if resumed_at is None:
         assert report["swap"]["resumed"] is None
@@ -125,8 +132,8 @@ def check(bench: Bench, undisturbed: Bench, resumed_at: int | None) -> dict[str,
         decoded(undisturbed.outbox / "clip__astronaut.mp4"),
     )
     assert (len(frames), times, sound) == (FRAMES, before_times, before_sound)
-    for one, two in zip(frames, before, strict=True):  # but for the mark, which is another in each result
-        assert np.abs(one.astype(int) - two.astype(int)).mean() < 4.0
+    for one, two in zip(frames, before, strict=True):
+        np.testing.assert_array_equal(one, two)
     found = examine(result, known_authorities(bench.root / ".automation"))
     assert found.verdict is Verdict.INTACT
     assert found.mark is not None
@@ -159,8 +166,7 @@ def test_d12_stopped_and_killed_while_the_file_is_closed_nothing_finished_is_pai
     assert all(path.stat().st_mode & 0o77 == 0 for path in kept(bench))
     begun = Keeping(folder).earlier_facts()["result_id"]
 
-    blow(bench, -1, "program")
-    run_once(bench, -signal.SIGKILL)
+    kill(bench, -1)
     assert len([path for path in kept(bench) if path.suffix]) == 5
     before = painted(bench)
 
@@ -177,8 +183,7 @@ def test_d12_stopped_and_killed_while_the_file_is_closed_nothing_finished_is_pai
 def test_a_damaged_part_and_what_follows_is_made_anew_and_that_is_in_the_log(
     bench: Bench, undisturbed: Bench
 ) -> None:
-    blow(bench, 37, "program")
-    run_once(bench, -signal.SIGKILL)
+    kill(bench, 37)
     assert [path.name for path in kept(bench)] == [*(f"00000{n}.part" for n in range(4)), "unfinished"]
     second = kept(bench)[1]
     content = bytearray(second.read_bytes())
