@@ -45,6 +45,18 @@ def after(function: Callable[..., Any], times: int) -> Callable[..., Any]:
     return call
 
 
+def broken_for(name: str) -> Callable[..., Any]:
+    """`Outbox.place` with a fault that shows for the results of one target."""
+    place = Outbox.place
+
+    def broken(self: Outbox, work: Path, base: str, *others: Any) -> object:
+        if base.startswith(name):
+            raise ZeroDivisionError("a fault of ours")
+        return place(self, work, base, *others)
+
+    return broken
+
+
 def test_a_result_that_has_its_name_is_done_even_if_its_report_never_can_be_written(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,15 +128,8 @@ def test_what_cannot_even_be_given_up_does_not_keep_the_program_from_ending(
 ) -> None:
     bench.target("clip.mp4")
     bench.target("good.mp4")
-    place = Outbox.place
-
-    def broken(self: Outbox, work: Path, base: str, *others: Any) -> object:
-        if base.startswith("clip"):
-            raise ZeroDivisionError("a fault of ours")
-        return place(self, work, base, *others)
-
     with monkeypatch.context() as patch:
-        patch.setattr(Outbox, "place", broken)
+        patch.setattr(Outbox, "place", broken_for("clip"))
         patch.setattr(finishing.Finisher, "give_up", faulty(finishing.Finisher.give_up, 100))
         assert bench.run_once() == 1
     assert bench.results() == ["good__alice.mp4"]
@@ -153,14 +158,7 @@ def test_a_fault_of_ours_in_publishing_ends_that_job_and_not_the_daemon(
 ) -> None:
     bench.target("bad.mp4")
     bench.target("good.mp4")
-    place = Outbox.place
-
-    def broken(self: Outbox, work: Path, base: str, *others: Any) -> object:
-        if base.startswith("bad"):
-            raise ZeroDivisionError("a fault of ours")
-        return place(self, work, base, *others)
-
-    monkeypatch.setattr(Outbox, "place", broken)
+    monkeypatch.setattr(Outbox, "place", broken_for("bad"))
     assert bench.run_once() == 1
     assert bench.results() == ["good__alice.mp4"]
     assert bench.file("videos/bad.mp4").state == "failed"

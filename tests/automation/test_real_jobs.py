@@ -16,23 +16,14 @@ from workbench import REPOSITORY, Bench
 
 from facefusion.automation.snapshot import read_snapshot
 from facefusion.automation.speeds import measured_speeds
-from facefusion.automation.workspace import program_dir
 from facefusion.checkup.benchmark_media import make_clip
-from facefusion.models.manager import ModelManager
-from facefusion.models.samples import Samples, ensure_samples
+from facefusion.models.samples import Samples
 from facefusion.trust.claim import LABEL
 from facefusion.trust.credentials import State
 from facefusion.trust.identity import known_authorities
 from facefusion.trust.verify import Verdict, examine
 
 FRAMES = 20
-
-
-@pytest.fixture(scope="module")
-def samples() -> Samples:
-    models = program_dir() / "models"
-    ModelManager(models).ensure_models_available(["mesh"])
-    return ensure_samples(models)
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +164,10 @@ def test_a_running_daemon_swaps_what_is_dropped_and_shows_its_progress(
         deadline_printed = wait(daemon, bench, "dropped__astronaut.json")
     finally:
         daemon.send_signal(signal.SIGINT)
-        printed = daemon.communicate(timeout=15)[0]
+        try:
+            printed = daemon.communicate(timeout=30)[0]
+        finally:
+            daemon.kill()  # nothing where it has ended
     assert deadline_printed
     assert daemon.returncode == 0, printed
     assert "Traceback" not in printed
