@@ -20,6 +20,7 @@ from typing import Protocol
 import psutil  # type: ignore[import-untyped]
 
 from facefusion.checkup.benchmark_media import make_clip, transcode
+from facefusion.checkup.benchmark_outlook import Outlook
 from facefusion.checkup.benchmark_report import BatchTiming, BenchmarkReport, JobOverTranscode
 from facefusion.config import AutomationConfig
 from facefusion.errors import FaceFusionError
@@ -38,6 +39,9 @@ WORK_PREFIX = "facefusion-benchmark-"
 """Of the work folder's name; the process id follows."""
 
 Say = Callable[[str], None]
+
+_FIRST_FRAMES = 50
+"""After so many frames of the very first job, or a quarter of it, its speed tells how long all will take."""
 
 
 class Session(Protocol):
@@ -101,9 +105,11 @@ class PerformanceBenchmark:
         cores = detect_cores().usable
         floor = self._work_dir / f"transcode{plan.suffix}"
         frames = 0
+        alone = 0.0
 
         def run_transcode() -> None:
-            nonlocal frames
+            nonlocal frames, alone
+            began = time.perf_counter()
             frames = transcode(
                 clip,
                 floor,
@@ -113,6 +119,14 @@ class PerformanceBenchmark:
                 options=encode.options(cores, plan.width * plan.height),
             )
             floor.unlink()
+            alone = time.perf_counter() - began
+
+        def first_words(progress: SwapProgress) -> None:
+            known = progress.stage == "swapping" and progress.frames_per_second > 0.0
+            if known and progress.frames_done >= min(_FIRST_FRAMES, frames / 4) and not self.outlook.known:
+                speed = progress.frames_per_second
+                self.outlook.guess(clip, frames / speed + alone)
+                self._say(f"  warm-up: {speed:.0f} frames/s{self.outlook.text()}")
 
         runs: dict[str, list[Run]] = {"transcode": [], "job": []}
 
@@ -122,12 +136,13 @@ class PerformanceBenchmark:
             self._say(f"  {number}: {run.wall:.2f} s, {speed}{self.outlook.text()}")
 
         length = f" ({duration(info.duration)})" if info.duration else ""
-        plan_of_work = f"{repeats} jobs and {repeats} plain transcodes after a warm-up"
+        plan_of_work = f"{count(repeats, 'job')} and {count(repeats, 'plain transcode')} after a warm-up"
         self._say(f"{clip.name}, {info.width}x{info.height}{length}: {plan_of_work}")
+        self._say(f"  warm-up, which does not count: one of each{self.outlook.text()}")
         session = self._make_session()
         try:
             alternate(
-                {"transcode": run_transcode, "job": lambda: self._swap(session, clip)},
+                {"transcode": run_transcode, "job": lambda: self._swap(session, clip, first_words)},
                 repeats=repeats,
                 warmups=warmups,
                 on_run=on_run,
@@ -182,7 +197,9 @@ class PerformanceBenchmark:
             self.timings.append(timing)
         return tuple(self.timings[first:])
 
-    def _swap(self, session: Session, clip: Path) -> _JobTimes:
+    def _swap(
+        self, session: Session, clip: Path, on_progress: ProgressCallback = lambda progress: None
+    ) -> _JobTimes:
         from facefusion.pipeline import planned_suffix
 
         output = self._work_dir / f"result{planned_suffix(clip, self._config)}"
@@ -192,7 +209,12 @@ class PerformanceBenchmark:
         request = SwapRequest(
             clip, self._faces, self._digest, output, self._config, label=claim.LABEL, marker=marker
         )
-        result = session.swap(request, watch.on_progress, lambda: False)
+
+        def both(progress: SwapProgress) -> None:
+            watch.on_progress(progress)
+            on_progress(progress)
+
+        result = session.swap(request, both, lambda: False)
         times = watch.times()
         output.unlink(missing_ok=True)
         if result.outcome != "done":
@@ -202,41 +224,6 @@ class PerformanceBenchmark:
             )
         self.outlook.passed(clip)
         return times
-
-
-class Outlook:
-    """How long a benchmark will still take, by the pixels that its jobs have been through.
-
-    Args:
-        clock: seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
-        self._began = clock()
-        self._sizes: dict[Path, float] = {}
-        self._expected = self._done = 0.0
-
-    def expect(self, clip: Path, jobs: int) -> None:
-        """So many jobs with this clip are to come."""
-        self._expected += jobs * self._pixels(clip)
-
-    def passed(self, clip: Path) -> None:
-        """A job with this clip is done."""
-        self._done += self._pixels(clip)
-
-    def text(self) -> str:
-        """`; about 3 min 05 s left`, or nothing where that cannot be said."""
-        left = self._expected - self._done
-        if not self._done or left <= 0.0:
-            return ""
-        return f"; about {duration((self._clock() - self._began) * left / self._done)} left"
-
-    def _pixels(self, clip: Path) -> float:
-        if clip not in self._sizes:
-            info = probe(clip)
-            self._sizes[clip] = float(info.width * info.height) * (info.duration or 1.0)
-        return self._sizes[clip]
 
 
 @dataclass(frozen=True)
@@ -311,6 +298,8 @@ def run_benchmark(
             say=say,
         )
         try:
+            if say is not None and (sizes or clip is None):
+                say("Making videos of the sample picture ...")
             clips = [clip] if clip else _made_clips(samples.group, work_dir)
             short = _short_clips(samples.group, work_dir) if sizes else []
             for target in clips:
