@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import random
 import signal
 import uuid
 from pathlib import Path
@@ -33,7 +34,7 @@ def numbered_oversight(state_dir: Path, models_dir: Path) -> oversight.Oversight
     def name() -> uuid.UUID:
         with begun.open("a") as stream:
             stream.write("x")
-        return uuid.uuid5(uuid.NAMESPACE_OID, str(begun.stat().st_size))
+        return uuid.UUID(int=random.Random(begun.stat().st_size).getrandbits(128), version=4)
 
     oversight.uuid = SimpleNamespace(uuid4=name, UUID=uuid.UUID)  # type: ignore[assignment]
     return oversight.Oversight(state_dir, models_dir)
