@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from facefusion.automation.catalogue import Catalogue, Decision
 from facefusion.automation.job import ENDED, Job, JobRequest, JobState
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.jobtable import JobTable
+from facefusion.automation.snapshot import RepeatView
 from facefusion.automation.workspace import printable
 from facefusion.config import AutomationConfig
 from facefusion.errors import ErrorCategory
@@ -21,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 BATCH_SECONDS = 0.1
 LOGGED_ONE_BY_ONE = 10
+REPEATS_SHOWN = 20
 
 
 class Asking:
@@ -31,6 +34,9 @@ class Asking:
         config: the settings in force.
         on_outdated: told of failed jobs whose file has been replaced by a good one.
         clock: monotonic seconds.
+
+    Attributes:
+        repeats: what was dropped with content that is known, the latest first.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class Asking:
         self._on_outdated = on_outdated
         self._clock = clock
         self._last = clock()
+        self.repeats: deque[RepeatView] = deque(maxlen=REPEATS_SHOWN)
 
     def decide(self, *, more_to_come: bool) -> None:
         """Decide about what has changed.
@@ -87,11 +94,13 @@ class Asking:
                 )
             elif job.inputs[0][1] != signature and job.state is JobState.DONE:
                 told.append(f"{printable(path)} was dropped again with the same content{_whereabouts(job)}")
-        for sentence in told[:LOGGED_ONE_BY_ONE]:
-            logger.info("%s.", sentence)
+        sentences = told[:LOGGED_ONE_BY_ONE]
         if len(told) > LOGGED_ONE_BY_ONE:
             more = count(len(told) - LOGGED_ONE_BY_ONE, "more file")
-            logger.info("%s with content that is known: see `status`.", more)
+            sentences.append(f"{more} with content that is known: see `status`")
+        for sentence in sentences:
+            logger.info("%s.", sentence)
+            self.repeats.appendleft(RepeatView(sentence, time.time()))
 
     def _take_back_failures(self, decision: Decision) -> None:
         """A good file took the place of a target that failed or was refused, or of its face."""

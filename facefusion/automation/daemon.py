@@ -387,6 +387,7 @@ class Daemon:
             seconds_left=seconds_left(in_hand, summary.seconds_queued, self._staff().workers),
             results=summary.results,
             failures=summary.failures,
+            repeats=self.intake.repeats,
             failures_gone=summary.failures_gone,
             paused=paused,
             config_problem=self._settings.problem,

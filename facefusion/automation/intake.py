@@ -22,6 +22,7 @@ from facefusion.automation.kinds import Entry, worth_entering
 from facefusion.automation.loop import Background, Loop
 from facefusion.automation.presence import InboxPresence
 from facefusion.automation.sightings import Sighting, Signature, Sweep, look, sweep
+from facefusion.automation.snapshot import RepeatView
 from facefusion.automation.watching import InboxWatch
 from facefusion.automation.workspace import Workspace, printable
 from facefusion.config import AutomationConfig
@@ -163,6 +164,11 @@ class Intake:
         """Files that are not complete yet, and why."""
         entries = self._catalogue.inbox.entries
         return [f"{printable(path)}: {entries[path].reason}" for path in self._catalogue.inbox.tracker]
+
+    @property
+    def repeats(self) -> tuple[RepeatView, ...]:
+        """See `Asking.repeats`."""
+        return tuple(self._asking.repeats)
 
     @property
     def notices(self) -> tuple[str, ...]:

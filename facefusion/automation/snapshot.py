@@ -146,6 +146,19 @@ class ResultView:
 
 
 @dataclass(frozen=True, slots=True)
+class RepeatView:
+    """A file that was dropped with content whose job is known, so that nothing was done with it.
+
+    Attributes:
+        told: which, and where the result lies; a sentence without its end, printable.
+        at: seconds since the epoch, UTC.
+    """
+
+    told: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class FailureView:
     """A job that ended without a result, and what can be done about it.
 
@@ -198,6 +211,7 @@ class Snapshot:
             there are. Held back ones come last.
         seconds_left: estimate for the whole queue; None while it cannot be said.
         results, failures: the latest first (at most 20 each).
+        repeats: files that this run has found to be known already, the latest first (at most 20).
         failures_gone: how many of the latest failed jobs are left out because their file is no longer there.
         paused: why no job is started at the moment.
         config_problem: what is wrong with the settings file; the last good settings stay in force.
@@ -220,6 +234,7 @@ class Snapshot:
     seconds_left: float | None = None
     results: tuple[ResultView, ...] = ()
     failures: tuple[FailureView, ...] = ()
+    repeats: tuple[RepeatView, ...] = ()
     failures_gone: int = 0
     paused: str | None = None
     config_problem: str | None = None
@@ -246,7 +261,7 @@ class Snapshot:
         """Plain JSON types, as `status --json` prints them."""
         document = _flat(self)
         document["counts"] = _flat(self.counts)
-        for name in ("files", "running", "waiting", "results", "failures"):
+        for name in ("files", "running", "waiting", "results", "failures", "repeats"):
             document[name] = [_flat(row) for row in document[name]]
         return document
 
@@ -264,6 +279,7 @@ def snapshot_from_dict(document: Mapping[str, Any]) -> Snapshot:
     values["waiting"] = _each(JobView, document.get("waiting", ()))
     values["results"] = _each(ResultView, document.get("results", ()))
     values["failures"] = _each(FailureView, document.get("failures", ()))
+    values["repeats"] = _each(RepeatView, document.get("repeats", ()))
     values["notices"] = tuple(document.get("notices", ()))
     return Snapshot(**values)
 

@@ -16,6 +16,7 @@ from facefusion.automation.snapshot import (
     FailureView,
     InboxFile,
     JobView,
+    RepeatView,
     ResultView,
     Snapshot,
 )
@@ -31,6 +32,7 @@ FACTS_WIDTH, SPEED_WIDTH = 47, 14
 WRAPPED_HEIGHT = 20
 """A screen with fewer rows than this shows the beginning of each hint."""
 FACES_NAMED = 5
+REPEATS_SHOWN = 3
 MOST_ROWS = 100
 """No screen has more rows; the inbox may hold far more files."""
 EMPTY = "Drop a picture of a face and a video; what happens with them is shown here."
@@ -121,7 +123,9 @@ class Dashboard:
         held = [job for job in snapshot.waiting if job.state == "blocked"]
         yield Section("Held back", held_lines(held, width), least=2)
         yield Section(
-            f"Latest results in {near(outbox)}", result_lines(snapshot.results, outbox, width), least=2
+            f"Latest results in {near(outbox)}",
+            result_lines(snapshot.results, snapshot.repeats, outbox, width),
+            least=2,
         )
         failures = [failure_lines(failure, width) for failure in failed]
         least = len(failures[0]) if failures else 0  # what happened is of little use without what helps
@@ -252,17 +256,29 @@ def held_lines(held: Sequence[JobView], width: int) -> list[Text]:
     return lines
 
 
-def result_lines(results: Sequence[ResultView], outbox: Path, width: int) -> list[Text]:
-    """Finished jobs, one row each, and below it what is to be remarked about it."""
+def result_lines(
+    results: Sequence[ResultView], repeats: Sequence[RepeatView], outbox: Path, width: int
+) -> list[Text]:
+    """Finished jobs, one row each, and below it what is to be remarked about it.
+
+    Between them, in one row each, what was dropped last with content that is known.
+    """
     room = width - (FACTS_WIDTH if width < ROOMY_WIDTH else FACTS_WIDTH + SPEED_WIDTH)
     names = [cut(_name(result, outbox), max(16, room)) for result in results]
     column = max(map(cell_len, names), default=0)
-    lines = []
+    entries = [(repeat.at, [_repeat_line(repeat)]) for repeat in repeats[:REPEATS_SHOWN]]
     for result, name in zip(results, names, strict=True):
-        lines.append(_result_line(result, set_cell_size(name, column), width))
+        lines = [_result_line(result, set_cell_size(name, column), width)]
         if result.warnings:
             lines += [Text("          " + row, style=SOFT) for _, row in _rows(remarks(result), width - 12)]
-    return lines
+        entries.append((result.finished_at, lines))
+    entries.sort(key=lambda entry: -entry[0])
+    return [line for _, lines in entries for line in lines]
+
+
+def _repeat_line(repeat: RepeatView) -> Text:
+    line = Text(f"  {_clock(repeat.at)}  ", style=SOFT)
+    return line.append("= ", style="green").append(safe(repeat.told), style=SOFT)
 
 
 def _name(result: ResultView, outbox: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from facefusion.automation.catalogue import BEING_PAIRED, SAME
+from facefusion.automation.catalogue import BEING_PAIRED
 from facefusion.automation.snapshot import STATE_WORDS, InboxFile, Snapshot
 from facefusion.automation.statustext import progress_facts
 from facefusion.launcher.text import near, safe
@@ -68,7 +68,7 @@ class LineView:
         for entry in snapshot.files:
             if entry.state in ("waiting", "refused") and failed.isdisjoint(entry.jobs):
                 reasons[entry.path] = f"{entry.state} {entry.path}: {entry.reason}"
-            elif self._came_to_an_end(entry):
+            elif entry.state == "cancelled" and self._was_open(entry):
                 reasons[entry.path] = f"{entry.path}: {entry.reason}"
         self._states = {
             entry.path: self._states.get(entry.path, "") if entry.reason == BEING_PAIRED else entry.state
@@ -81,12 +81,9 @@ class LineView:
             self._say(f"waiting: {count(len(news) - FILES_IN_FULL, 'more file')} (see `status`)")
         self._reasons = reasons
 
-    def _came_to_an_end(self, entry: InboxFile) -> bool:
-        """Whether a file was cancelled, or found to be known, before our eyes; else that is history."""
-        before = self._states.get(entry.path)
-        if entry.state == "cancelled":
-            return before in ("queued", "running", "blocked")
-        return before in ("waiting", "preparing") and entry.reason.startswith(SAME)
+    def _was_open(self, entry: InboxFile) -> bool:
+        """Whether something was to be done with it a moment ago; else what came of it is history."""
+        return self._states.get(entry.path) in ("queued", "running", "blocked")
 
     def _tell_jobs(self, snapshot: Snapshot) -> None:
         now = self._clock()
@@ -121,6 +118,7 @@ class LineView:
             )
             for failure in snapshot.failures
         ]
+        ends += [(repeat.at, repeat.told, repeat.told) for repeat in snapshot.repeats]
         for finished_at, job_id, told in sorted(ends):
             if (job_id, finished_at) in self._ended:
                 continue

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from snapshots import BASE, BUSY, NOON, ROOT
 
-from facefusion.automation.snapshot import InboxFile, JobView, Snapshot
+from facefusion.automation.snapshot import InboxFile, JobView, RepeatView, Snapshot
 from facefusion.launcher.dashboard import Dashboard, bar
 from facefusion.launcher.lines import LineView
 from facefusion.launcher.text import near
@@ -52,6 +52,21 @@ def test_the_picture_shows_progress_queue_reasons_results_and_remedies() -> None
     ):
         assert told in picture, told
     assert "x.part" not in picture
+
+
+def test_what_was_dropped_again_stands_in_one_row_among_the_results() -> None:
+    told = [RepeatView(f"videos/{n}.mp4 has the same content as videos/c.mp4", NOON + n) for n in range(9)]
+    after = replace(BUSY.results[0], id="60", output=f"{ROOT}/outbox/late__alice.mp4", finished_at=NOON + 99)
+    rows = drawn(replace(BUSY, results=(after, *BUSY.results), repeats=tuple(told[::-1])))
+    start = next(index for index, row in enumerate(rows) if row.startswith("Latest results"))
+    marks = [row.split()[1:3] for row in rows[start + 1 :] if row.split()[1:2] in (["="], ["✓"])]
+    assert marks == [
+        ["✓", "late__alice.mp4"],
+        ["=", "videos/8.mp4"],
+        ["=", "videos/7.mp4"],
+        ["=", "videos/6.mp4"],
+        ["✓", "done__alice.mp4"],
+    ]
 
 
 def test_nothing_is_said_twice() -> None:
@@ -236,21 +251,23 @@ class TestLines:
         assert len([line for line in told if line.startswith("waiting")]) == 21
         assert "waiting: 4,980 more files (see `status`)" in told
 
-    def test_what_is_cancelled_or_known_already_is_told_when_that_happens_and_not_at_a_start(self) -> None:
+    def test_what_is_cancelled_is_told_when_that_happens_and_not_at_a_start(self) -> None:
         waiting = InboxFile("videos/a.mp4", "video", "queued", "in the queue, face alice")
-        new = InboxFile("videos/b.mp4", "video", "preparing", "being read")
-        paired = replace(new, state="waiting", reason="being paired")
-        over = (
-            replace(waiting, state="cancelled", reason="cancelled by request"),
-            replace(new, state="done", reason="same content as videos/c.mp4: result: c__alice.mp4"),
-        )
-        self.told(replace(BASE, files=(waiting, new)))
-        assert self.told(replace(BASE, files=(waiting, paired))) == ["waiting videos/b.mp4: being paired"]
-        assert self.told(replace(BASE, files=over)) == [f"{entry.path}: {entry.reason}" for entry in over]
-        assert self.told(replace(BASE, files=(*over,))) == []
+        over = replace(waiting, state="cancelled", reason="cancelled by request")
+        self.told(replace(BASE, files=(waiting,)))
+        assert self.told(replace(BASE, files=(over,))) == ["videos/a.mp4: cancelled by request"]
+        assert self.told(replace(BASE, files=(replace(over),))) == []
         self.setup_method()
-        self.told(replace(BASE, files=(paired,)))
-        assert self.told(replace(BASE, files=over)) == []
+        assert self.told(replace(BASE, files=(over,))) == ["processing"]
+
+    def test_what_is_known_already_is_told_once(self) -> None:
+        told = "videos/b.mp4 has the same content as videos/c.mp4: its result is c__alice.mp4"
+        again = replace(BASE, repeats=(RepeatView(told, NOON + 1),))
+        self.told(BASE)
+        assert self.told(again) == [told]
+        assert self.told(replace(again, written_at=NOON + 2)) == []
+        later = replace(again, repeats=(RepeatView(told, NOON + 9), *again.repeats))
+        assert self.told(later) == [told]
 
     def test_no_line_holds_control_characters(self) -> None:
         job = JobView("9", "a\nb\x1b[2J.mp4", "f\r", "video", "running")
