@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -68,3 +69,20 @@ def run(session: SwapSession, face_file: Path, tmp_path: Path) -> Run:
 @pytest.fixture
 def attempts(session: SwapSession, clip: Path, face_file: Path, tmp_path: Path) -> Attempts:
     return Attempts(session, clip, face_file, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def left_behind(
+    session: SwapSession, clip: Path, face_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """What an attempt has left that was interrupted at frame 36."""
+    folder = tmp_path_factory.mktemp("left")
+    Attempts(session, clip, face_file, folder).interrupt(36)
+    return folder / "kept"
+
+
+@pytest.fixture
+def interrupted(attempts: Attempts, left_behind: Path) -> Attempts:
+    """Attempts of which the first was interrupted at frame 36."""
+    shutil.copytree(left_behind, attempts.folder / "kept")
+    return attempts

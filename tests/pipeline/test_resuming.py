@@ -116,23 +116,21 @@ def test_a_video_may_be_interrupted_again_and_again(attempts: Attempts) -> None:
     assert result.tracks == ({"id": 0, "first_frame": 0, "last_frame": 39, "frames_swapped": 40},)
 
 
-def test_progress_says_that_finished_frames_are_looked_at_again(attempts: Attempts) -> None:
-    attempts.interrupt(36)
-    attempts.run()
-    stages = list(dict.fromkeys(step.stage for step in attempts.progress))
+def test_progress_says_that_finished_frames_are_looked_at_again(interrupted: Attempts) -> None:
+    interrupted.run()
+    stages = list(dict.fromkeys(step.stage for step in interrupted.progress))
     assert [stage for stage in stages if stage != "resuming"] == ["preparing", "swapping", "finishing"]
-    again = [step for step in attempts.progress if step.stage == "resuming"]
+    again = [step for step in interrupted.progress if step.stage == "resuming"]
     assert again, "told at least once"
     assert all(step.frames_done <= 32 and step.seconds_left is None for step in again)
-    done = [step.frames_done for step in attempts.progress if step.stage != "preparing"]
+    done = [step.frames_done for step in interrupted.progress if step.stage != "preparing"]
     assert done == sorted(done)
 
 
-def test_seconds_and_timings_are_those_of_the_whole(attempts: Attempts) -> None:
-    attempts.interrupt(36)
-    last = attempts.parts[-1].read_bytes()
+def test_seconds_and_timings_are_those_of_the_whole(interrupted: Attempts) -> None:
+    last = interrupted.parts[-1].read_bytes()
     noted = json.loads(last[last.rindex(b'{"fingerprint"') : -36])["memory"]
-    result = attempts.run()
+    result = interrupted.run()
     assert result.resumed is not None
     assert result.resumed["seconds_before"] == noted["seconds"] > 0
     for stage, seconds in noted["timings"].items():

@@ -18,9 +18,8 @@ from facefusion.media.segments import Keeping, Segments
 
 
 def test_a_part_that_cannot_be_removed_keeps_no_other(
-    attempts: Attempts, monkeypatch: pytest.MonkeyPatch
+    interrupted: Attempts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    attempts.interrupt(36)
     unlink = Path.unlink
 
     def stubborn(path: Path, missing_ok: bool = False) -> None:
@@ -30,9 +29,9 @@ def test_a_part_that_cannot_be_removed_keeps_no_other(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", stubborn)
-        kept = Segments(Keeping(attempts.folder / "kept"), "", 8)
+        kept = Segments(Keeping(interrupted.folder / "kept"), "", 8)
         kept.open(b"")
-    assert [path.name for path in attempts.parts] == ["000001.part"]
+    assert [path.name for path in interrupted.parts] == ["000001.part"]
 
 
 def test_what_was_noted_with_earlier_parts_takes_no_memory(attempts: Attempts) -> None:
@@ -53,15 +52,14 @@ class Note(dict[str, int]):
 
 
 def test_a_disk_that_is_nearly_full_is_left_to_the_result(
-    attempts: Attempts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    interrupted: Attempts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    attempts.interrupt(36)
     nearly_full = shutil._ntuple_diskusage(10**9, 9 * 10**8, 10**8)  # type: ignore[attr-defined]
     monkeypatch.setattr(segments.shutil, "disk_usage", lambda folder: nearly_full)
-    result = attempts.run()
+    result = interrupted.run()
     assert result.resumed is None
-    assert attempts.parts == []
-    assert result.frames == len(read_clip(attempts.output)[0]) == 40
+    assert interrupted.parts == []
+    assert result.frames == len(read_clip(interrupted.output)[0]) == 40
     assert caplog.text.count("too full") == 2, "what there was, and what would have been"
 
 
@@ -164,6 +162,5 @@ def test_a_disk_that_is_full_for_what_is_kept_alone_does_not_stop_the_job(
     assert result.frames == len(read_clip(attempts.output)[0]) == 40
 
 
-def test_only_the_user_can_read_what_is_kept(attempts: Attempts) -> None:
-    attempts.interrupt(36)
-    assert (attempts.folder / "kept").stat().st_mode & 0o777 == 0o700
+def test_only_the_user_can_read_what_is_kept(left_behind: Path) -> None:
+    assert left_behind.stat().st_mode & 0o777 == 0o700

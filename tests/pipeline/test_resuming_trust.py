@@ -35,21 +35,19 @@ from facefusion.swap.mesh.engine import MeshEngine
     ids=lambda change: next(iter(change)),
 )
 def test_what_was_made_otherwise_is_thrown_away(
-    attempts: Attempts, change: dict[str, Any], caplog: pytest.LogCaptureFixture
+    interrupted: Attempts, change: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    attempts.interrupt(36)
-    result = attempts.run(**change)
+    result = interrupted.run(**change)
     assert result.resumed is None
-    assert attempts.witness.fresh == result.frames == 40
+    assert interrupted.witness.fresh == result.frames == 40
     assert "made anew" in caplog.text
-    assert attempts.run(**change).resumed is not None, "what is kept now is of the new kind"
+    assert interrupted.run(**change).resumed is not None, "what is kept now is of the new kind"
 
 
 @pytest.mark.parametrize("what", ["plan", "engine"])
 def test_what_another_encoder_or_model_has_made_is_thrown_away(
-    attempts: Attempts, monkeypatch: pytest.MonkeyPatch, what: str
+    interrupted: Attempts, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    attempts.interrupt(36)
     if what == "plan":
 
         def other(plan: OutputPlan, *_: Any, **__: Any) -> OutputPlan:
@@ -61,12 +59,11 @@ def test_what_another_encoder_or_model_has_made_is_thrown_away(
         own = MeshEngine.identity.fget  # type: ignore[attr-defined]
         changed = property(lambda engine: replace(own(engine), models={"mesh": "another"}))
         monkeypatch.setattr(MeshEngine, "identity", changed)
-    assert attempts.run().resumed is None
+    assert interrupted.run().resumed is None
 
 
-def test_settings_that_change_no_picture_do_not_matter(attempts: Attempts) -> None:
-    attempts.interrupt(36)
-    result = attempts.run(max_retries=5, watch_interval=9, workers=2, limits={"stall_seconds": 99})
+def test_settings_that_change_no_picture_do_not_matter(interrupted: Attempts) -> None:
+    result = interrupted.run(max_retries=5, watch_interval=9, workers=2, limits={"stall_seconds": 99})
     assert result.resumed is not None
 
 
@@ -94,22 +91,20 @@ def cut(path: Path) -> None:
     ids=["packet", "checksum", "account", "cut", "empty", "missing", "another"],
 )
 def test_work_goes_on_before_the_first_part_that_is_not_whole(
-    attempts: Attempts, harm: Callable[[Path], Any], caplog: pytest.LogCaptureFixture
+    interrupted: Attempts, harm: Callable[[Path], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    attempts.interrupt(36)
-    harm(attempts.parts[2])
-    result = attempts.run()
+    harm(interrupted.parts[2])
+    result = interrupted.run()
     assert result.resumed is not None
     assert result.resumed["frame"] == 2 * EVERY
-    assert attempts.witness.fresh == 40 - 2 * EVERY
+    assert interrupted.witness.fresh == 40 - 2 * EVERY
     assert "made anew" in caplog.text
-    assert len(read_clip(attempts.output)[0]) == 40
+    assert len(read_clip(interrupted.output)[0]) == 40
 
 
 def test_a_result_that_is_not_what_it_should_be_is_not_made_of_the_same_parts_again(
-    attempts: Attempts, monkeypatch: pytest.MonkeyPatch
+    interrupted: Attempts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    attempts.interrupt(36)
 
     def wrong(*_: Any) -> None:
         raise VerificationError("The result is wrong.")
@@ -117,17 +112,16 @@ def test_a_result_that_is_not_what_it_should_be_is_not_made_of_the_same_parts_ag
     with monkeypatch.context() as patch:
         patch.setattr(targets, "verify_video", wrong)
         with pytest.raises(VerificationError):
-            attempts.run()
-    assert attempts.parts == []
-    assert attempts.run().resumed is None
+            interrupted.run()
+    assert interrupted.parts == []
+    assert interrupted.run().resumed is None
 
 
 def test_a_target_that_is_read_otherwise_than_before_is_noticed(
-    attempts: Attempts, views: list[Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    interrupted: Attempts, views: list[Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    attempts.interrupt(36)
     stamps = [40 * number + 3 * (number == 20) for number in range(40)]
-    attempts.target = write_clip(tmp_path / "other.mp4", views, stamps=stamps, sound=True)
+    interrupted.target = write_clip(tmp_path / "other.mp4", views, stamps=stamps, sound=True)
     remove, opened = Segments._remove, []
 
     def look(kept: Segments, keep: set[Path]) -> None:
@@ -137,10 +131,10 @@ def test_a_target_that_is_read_otherwise_than_before_is_noticed(
     with monkeypatch.context() as patch:
         patch.setattr(Segments, "_remove", look)
         with pytest.raises(VerificationError, match="otherwise than before"):
-            attempts.run()
+            interrupted.run()
     assert opened == [], "what is open cannot be removed everywhere"
-    assert attempts.parts == []
-    assert attempts.run().resumed is None
+    assert interrupted.parts == []
+    assert interrupted.run().resumed is None
 
 
 def test_an_encoder_that_does_not_begin_alike_writes_one_piece(
