@@ -21,6 +21,7 @@ from PIL import Image as Pillow
 from PIL import ImageCms, JpegImagePlugin, UnidentifiedImageError
 
 from facefusion.errors import FaceFusionError, MediaFormatError, OutOfMemoryError
+from facefusion.media import avif
 from facefusion.media import exif as exif_block
 from facefusion.media.frame import PackedFrame
 from facefusion.media.orientation import EXIF_ORIENTATIONS, UPRIGHT, Orientation
@@ -62,6 +63,7 @@ class PhotoMetadata:
         compression: of TIFF, by Pillow's name.
         tags: descriptive text of TIFF (author, copyright ...) by tag number.
         nclx: colour description of HEIF, as its library gives it; None where there is none.
+        primaries: primaries and transfer of AVIF, as they are stored; empty where there are none.
     """
 
     exif: bytes = b""
@@ -75,6 +77,7 @@ class PhotoMetadata:
     compression: str = ""
     tags: dict[int, str] = field(default_factory=dict)
     nclx: dict[str, Any] | None = None
+    primaries: bytes = b""
 
 
 @dataclass
@@ -108,6 +111,8 @@ def read_photo(path: Path) -> Photo:
         orientation = info.orientation
         deep = _deep_pixels(image, data, family) if info.depth > 8 else None
         if deep is None:
+            if info.depth > 8 and image.mode not in _DEEP_MODES:
+                warnings.append(_reduced(info.depth))
             pixels, icc = _pixels(image, warnings)
         else:
             pixels, icc = deep, image.info.get("icc_profile") or b""
@@ -247,9 +252,11 @@ def _describe(path: Path, image: Any, data: bytes, family: str) -> MediaInfo:
     if any("gainmap" in kind or "depth" in kind for kind in image.info.get("aux") or ()):
         warnings.append("The HDR gain map or depth data beside the picture is not carried over.")
     depth = _depth(image, data, family)
-    if depth > 8 and not _can_stay_deep(image, family):
-        warnings.append(f"The picture has {depth} bit a channel; it is processed and written with 8.")
+    if depth > 8 and (moving or not _can_stay_deep(image, family)):
+        warnings.append(_reduced(depth))
         depth = 8
+    if depth > 8 and family == "avif" and avif.full_colour(data):
+        warnings.append(f"AVIF with {depth} bit is written with colour at half its resolution.")
     orientation = UPRIGHT if moving else _orientation(image)
     width, height = orientation.displayed(image.width, image.height)
     return MediaInfo(
@@ -286,9 +293,7 @@ def _depth(image: Any, data: bytes, family: str) -> int:
         bits = image.tag_v2.get(258, (8,))
         return int(max(bits) if isinstance(bits, tuple) else bits)
     if family == "avif":
-        at = data.find(b"av1C", 0, 65536)
-        if at > 0 and data[at + 6] & 0x40:
-            return 12 if data[at + 6] & 0x20 else 10
+        return avif.depth(data)
     if family == "heif":
         return int(image.info.get("bit_depth", 8))
     return 16 if image.mode in _DEEP_MODES else 8
@@ -297,7 +302,13 @@ def _depth(image: Any, data: bytes, family: str) -> int:
 def _can_stay_deep(image: Any, family: str) -> bool:
     if family == "heif":
         return image.mode in ("RGB", "RGBA")
+    if family == "avif":
+        return avif.can_be_deep()
     return family in ("png", "tiff") and image.mode in ("RGB", "RGBA", "RGBX", "LA", *_DEEP_MODES)
+
+
+def _reduced(depth: int) -> str:
+    return f"The picture has {depth} bit a channel; it is processed and written with 8."
 
 
 def _orientation(image: Any) -> Orientation:
@@ -309,7 +320,10 @@ def _deep_pixels(image: Any, data: bytes, family: str) -> npt.NDArray[np.uint16]
     """16-bit BGR or BGRA; Pillow would reduce colour pictures to 8 bit."""
     if family == "heif":
         return _deep_heif(data)
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if family == "avif":
+        decoded: Any = avif.decode(data)
+    else:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16 or decoded.shape[:2] != (image.height, image.width):
         return None
     if decoded.ndim == 2:
@@ -381,6 +395,7 @@ def _metadata(image: Any, data: bytes, icc: bytes, width: int, height: int) -> P
         lossless=webp_is_lossless(data) if image.format == "WEBP" else image.format not in _LOSSY,
         compression=str(image.info.get("compression", "")),
         nclx=image.info.get("nclx_profile"),
+        primaries=avif.colours(data) if image.format == "AVIF" else b"",
         tags={tag: str(image.tag_v2[tag]) for tag in _TIFF_TEXTS if tag in image.tag_v2} if tiff else {},
     )
 

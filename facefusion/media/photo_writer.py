@@ -17,7 +17,7 @@ from PIL import PngImagePlugin
 
 from facefusion.config import AutomationConfig
 from facefusion.errors import MediaFormatError, OutOfMemoryError, StorageError
-from facefusion.media import tiff
+from facefusion.media import avif, tiff
 from facefusion.media.labels import Label, label_box, labelled, png_xmp
 from facefusion.media.photo_reader import Photo, PhotoMetadata
 from facefusion.media.plan import OutputPlan
@@ -111,6 +111,8 @@ def _encode(photo: Photo, plan: OutputPlan) -> bytes:
             )
         if plan.container == "heif":
             return _encode_deep_heif(pixels, photo, _options(photo, plan))
+        if plan.container == "avif":
+            return _encode_deep_avif(_stored(pixels, frame.gray), photo, plan.quality)
         return _encode_deep_png(_stored(pixels, frame.gray), photo)
     image = _image(pixels, frame.gray)
     options = _options(photo, plan)
@@ -237,6 +239,18 @@ def _encode_deep_png(pixels: npt.NDArray[Any], photo: Photo) -> bytes:
         return encoded
     # OpenCV writes XMP into a chunk where nobody looks for it, with two bytes too many.
     return encoded[:_PNG_HEADER] + png_xmp(meta.xmp) + encoded[_PNG_HEADER:]
+
+
+def _encode_deep_avif(pixels: npt.NDArray[Any], photo: Photo, quality: int) -> bytes:
+    """AVIF of 10 or 12 bit, as the source."""
+    meta = photo.metadata
+    blocks = {
+        cv2.IMAGE_METADATA_ICCP: meta.icc,
+        cv2.IMAGE_METADATA_EXIF: meta.exif.removeprefix(b"Exif\0\0"),
+        cv2.IMAGE_METADATA_XMP: meta.xmp,
+    }
+    blocks = {kind: block for kind, block in blocks.items() if block}
+    return avif.encode(pixels, photo.info.depth, quality, meta.primaries, blocks)
 
 
 def _encode_deep_heif(pixels: npt.NDArray[Any], photo: Photo, options: dict[str, Any]) -> bytes:

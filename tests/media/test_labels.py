@@ -23,7 +23,8 @@ from facefusion.media.verify import verify_photo, verify_video
 
 DEEP = b"<a>" * 5000 + b"</a>" * 5000
 LABEL = Label("http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia", "tool 1")
-STILLS = ["a.jpg", "a.png", "a.webp", "a.tif", "a.avif", "a.heic", "a.jp2", "deep.png", "deep.tif"]
+SIXTEEN = ["deep.png", "deep.tif", "deep.avif"]
+STILLS = ["a.jpg", "a.png", "a.webp", "a.tif", "a.avif", "a.heic", "a.jp2", *SIXTEEN]
 OWN_ENTITY = '\ufeff<!DOCTYPE a [<!ENTITY b "c">]><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#">&b;</r:RDF>'
 OWN_WORDS = b"""<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">
 <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -44,7 +45,8 @@ def scene(index: int = 0) -> np.ndarray:
 def still(path: Path, **options: object) -> Path:
     pillow_heif.register_heif_opener()
     if path.stem == "deep":
-        cv2.imwrite(str(path), scene().astype(np.uint16) * 257)
+        step, depth = (4, [cv2.IMWRITE_AVIF_DEPTH, 10]) if path.suffix == ".avif" else (257, [])
+        cv2.imwrite(str(path), scene().astype(np.uint16) * step, depth)
     else:
         Image.fromarray(scene()).save(path, **options)
     return path

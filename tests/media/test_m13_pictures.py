@@ -2,11 +2,9 @@
 
 import io
 
-import av
 import cv2
 import numpy as np
 import pytest
-from media_clips import Clip, make_clip
 from media_job import psnr, settings
 from photo_scenes import BOX, exif_with, rewrite, scene, srgb
 from PIL import Image, JpegImagePlugin
@@ -173,21 +171,6 @@ def test_avif(tmp_path):
     out, _, _ = rewrite(source)
     assert out.suffix == ".avif"
     assert psnr(np.asarray(Image.open(out).convert("RGB")), scene()) > 28
-
-
-def test_deep_avif_is_written_with_eight_bits_and_says_so(tmp_path):
-    source = make_clip(tmp_path / "clip.mp4", Clip(64, 64, 1, codec="libsvtav1", pix_fmt="yuv420p10le"))
-    # A still AVIF of 10 bit, as libav writes it.
-    photo = tmp_path / "photo.avif"
-    with av.open(str(source)) as old, av.open(str(photo), "w", format="avif") as new:
-        stream = new.add_stream_from_template(old.streams.video[0], opaque=True)
-        for packet in old.demux(video=0):
-            if packet.size:
-                packet.stream = stream
-                new.mux(packet)
-    out, read, _ = rewrite(photo)
-    assert any("10 bit" in sentence for sentence in read.warnings)
-    assert Image.open(out).size == (64, 64)
 
 
 def test_several_pages_use_the_first_and_say_so(tmp_path):

@@ -30,7 +30,8 @@ EMBEDDED = {".mp4", ".m4v", ".mov", ".jpg", ".png", ".webp", ".tif", ".gif", ".a
 BESIDE = {".mkv", ".webm", ".ts", ".m2ts", ".mts", ".bmp", ".jp2"}
 WITHOUT_LABEL = {".ts", ".m2ts", ".mts", ".bmp"}
 VIDEOS = ["a.mp4", "a.m4v", "a.mov", "a.mkv", "a.webm", "a.ts", "a.m2ts", "a.avi"]
-PHOTOS = ["a.jpg", "a.png", "a.webp", "a.tif", "a.bmp", "a.avif", "a.heic", "a.jp2", "deep.png", "deep.tif"]
+DEEP = ["deep.png", "deep.tif", "deep.avif"]
+PHOTOS = ["a.jpg", "a.png", "a.webp", "a.tif", "a.bmp", "a.avif", "a.heic", "a.jp2", *DEEP]
 CAPTURED = "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"
 ANIMATIONS = ["moving.gif", "moving.webp", "moving.png"]
 
@@ -44,7 +45,8 @@ def video(path: Path, views: Sequence[Image]) -> Path:
 
 def photo(path: Path, view: Image, **options: object) -> Path:
     if path.stem == "deep":
-        cv2.imwrite(str(path), view.astype(np.uint16) * 257)
+        step, depth = (4, [cv2.IMWRITE_AVIF_DEPTH, 10]) if path.suffix == ".avif" else (257, [])
+        cv2.imwrite(str(path), view.astype(np.uint16) * step, depth)
         return path
     pillow_heif.register_heif_opener()
     Pillow.fromarray(cv2.cvtColor(view, cv2.COLOR_BGR2RGB)).save(path, **options)
