@@ -28,6 +28,8 @@ from facefusion.trust.privacy import share
 from facefusion.trust.sidecars import sidecar_of
 
 WORK_PREFIX = ".facefusion-work-"
+RESERVING = ".reserving"
+"""Suffix of a note beside a file that is getting its name: which name is reserved for it."""
 STEM_BYTES = 150
 FACE_BYTES = 60
 """Together with numbering and suffixes a result's name stays below the 255 bytes that a name may have."""
@@ -143,6 +145,7 @@ class Outbox:
             keep: names of folders whose work is complete, or goes on.
         """
         for folder in _children(self.work_root):
+            self._give_back_names(folder)
             if folder.name not in keep:
                 shutil.rmtree(folder, ignore_errors=True)
         for place in (self.folder, self.failed, self.analytics):
@@ -150,6 +153,17 @@ class Outbox:
                 if file.name.startswith(TEMPORARY_PREFIX) and file.name.endswith(".part"):
                     with contextlib.suppress(OSError):
                         file.unlink()
+
+    def _give_back_names(self, folder: Path) -> None:
+        """Remove the empty files that reserved names for what lies here when the program was killed."""
+        for note in _children(folder):
+            if note.name.endswith(RESERVING):
+                with contextlib.suppress(OSError):
+                    name = Path(os.fsdecode(note.read_bytes()))
+                    if name.parent in (self.folder, self.failed) and name.lstat().st_size == 0:
+                        name.unlink()
+                with contextlib.suppress(OSError):
+                    note.unlink()
 
     def close(self) -> None:
         """Remove the folder for work if nothing is left in it."""
@@ -279,17 +293,28 @@ def storage(folder: Path) -> Iterator[None]:
 
 
 def _move_by_reservation(source: Path, destination: Path) -> bool:
-    """For file systems without hard links (exFAT): reserve the name, then rename over our own reservation."""
+    """For file systems without hard links (exFAT): reserve the name, then rename over our own reservation.
+
+    A note about that comes first, so that a reservation does not outlive a kill; see `Outbox.tidy`.
+    """
+    if os.path.lexists(destination):
+        return False
+    note = source.with_name(f"{source.name}{RESERVING}")
+    note.write_bytes(os.fsencode(destination))
     try:
+        sync_file(note)
         os.close(os.open(destination, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        try:
+            source.replace(destination)
+        except OSError:
+            with contextlib.suppress(OSError):
+                destination.unlink()
+            raise
     except FileExistsError:
         return False
-    try:
-        source.replace(destination)
-    except OSError:
+    finally:
         with contextlib.suppress(OSError):
-            destination.unlink()
-        raise
+            note.unlink()
     return True
 
 
