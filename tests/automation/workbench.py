@@ -23,6 +23,9 @@ REPOSITORY = HERE.parent.parent
 FACTORY = "scripted_session:ScriptedSession"
 LOOK = "scripted_session:scripted_look"
 
+PATIENCE_SECONDS = 60.0
+"""For what should happen at once: a bound for what hangs, also on a machine with much else to do."""
+
 # The daemon's own pace is made for people; tests look more often.
 daemon.HOUSEKEEPING_SECONDS = room.FIRST_PAUSE_SECONDS = 0.1
 room.CHECK_SECONDS = 0.3
@@ -88,7 +91,7 @@ class Bench:
     def run_until(
         self,
         condition: Callable[[], bool],
-        seconds: float = 20.0,
+        seconds: float = PATIENCE_SECONDS,
         on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None,
         **options: Any,
     ) -> list[Snapshot]:
@@ -181,7 +184,7 @@ class Running:
         if not self.process.stdout.closed:
             self.process.communicate()
 
-    def wait_until(self, condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             if self.process.poll() is not None:
@@ -194,20 +197,20 @@ class Running:
                 raise AssertionError(f"did not happen in {seconds} s: {self.bench.status()}\n{where}")
             time.sleep(0.02)
 
-    def wait_for_state(self, path: str, state: str, seconds: float = 15.0) -> InboxFile:
+    def wait_for_state(self, path: str, state: str, seconds: float = PATIENCE_SECONDS) -> InboxFile:
         def reached() -> bool:
             return any(f.path == path and f.state == state for f in self.bench.status().files)
 
         self.wait_until(reached, seconds)
         return self.bench.file(path)
 
-    def wait_for_result(self, name: str, seconds: float = 15.0) -> None:
+    def wait_for_result(self, name: str, seconds: float = PATIENCE_SECONDS) -> None:
         self.wait_until(lambda: (self.bench.outbox / name).exists(), seconds)
 
     def wait_until_watching(self) -> None:
         self.wait_until(lambda: self.bench.status().state == "watching")
 
-    def stop(self, number: int = signal.SIGTERM, seconds: float = 10.0) -> str:
+    def stop(self, number: int = signal.SIGTERM, seconds: float = PATIENCE_SECONDS) -> str:
         """Signal it and wait for its end; what it printed."""
         self.process.send_signal(number)
         return self.process.communicate(timeout=seconds)[0]
@@ -216,7 +219,7 @@ class Running:
         self.process.kill()
         self.process.communicate()
 
-    def ended(self, seconds: float = 30.0) -> tuple[int, str]:
+    def ended(self, seconds: float = 2 * PATIENCE_SECONDS) -> tuple[int, str]:
         """Exit status and what it printed."""
         printed = self.process.communicate(timeout=seconds)[0]
         return self.process.returncode, printed
