@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from face_material import Models, Portrait
 
@@ -21,6 +21,16 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 # Benchmarks and tests make models in the same way (`own_models`).
 sys.path.append(str(REPOSITORY / "benchmarks"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Names that are no text stand in logs, too; processes of a test run tell each other nothing but text."""
+    report = yield
+    report.sections = [
+        (title, content.encode(errors="backslashreplace").decode()) for title, content in report.sections
+    ]
+    return report
 
 
 @pytest.fixture(scope="session")

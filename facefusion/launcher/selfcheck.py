@@ -9,13 +9,17 @@ from collections.abc import Sequence
 from facefusion.launcher.environment import REFERENCE, RUNTIME, TESTS, Environment
 from facefusion.launcher.pip_runs import clean_environment
 
+SIDE_BY_SIDE = ("-n", "logical", "--maxprocesses", "4", "--dist", "worksteal")
+"""Many tests wait for real processes; so one runs on each core, and at most four, for each takes memory."""
+
 
 def run_checks(environment: Environment, pytest_arguments: Sequence[str]) -> int:
     """Install what tests need and run them.
 
     Args:
         environment: where to install and run.
-        pytest_arguments: given, only pytest runs, with these; else ruff, mypy and pytest run.
+        pytest_arguments: given, only pytest runs, with these; else ruff, mypy and pytest run, all tests side
+            by side.
 
     Returns:
         Exit status of the first check that failed; 0 if none did. pytest runs last, so that its closing
@@ -26,7 +30,7 @@ def run_checks(environment: Environment, pytest_arguments: Sequence[str]) -> int
     """
     has_reference = (environment.repository / REFERENCE).is_file()
     environment.ensure(RUNTIME, TESTS, *([REFERENCE] if has_reference else []))
-    checks = [("ruff", ["check", "."]), ("mypy", []), ("pytest", [])]
+    checks = [("ruff", ["check", "."]), ("mypy", []), ("pytest", list(SIDE_BY_SIDE))]
     if pytest_arguments:
         checks = [("pytest", list(pytest_arguments))]
     failed: dict[str, int] = {}

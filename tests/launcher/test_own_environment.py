@@ -17,6 +17,7 @@ from facefusion.errors import FaceFusionError, NetworkError, StorageError
 from facefusion.launcher import environment as environment_module
 from facefusion.launcher.environment import Environment
 from facefusion.launcher.pip_runs import explain_pip, pip_step
+from facefusion.launcher.selfcheck import SIDE_BY_SIDE
 
 
 @pytest.fixture
@@ -270,16 +271,17 @@ class TestSelfCheck:
     def test_all_checks_run_and_the_first_failure_is_the_exit_status(self, tools: SmallCheckout) -> None:
         well = tools.start("test")
         assert well.returncode == 0, well.stderr
+        whole = " ".join(["pytest", *SIDE_BY_SIDE])
         assert [
             line for line in well.stdout.splitlines() if line.split()[0] in ("ruff", "mypy", "pytest")
         ] == [
             "ruff check .",
             "mypy",
-            "pytest",
+            whole,
         ]
         bad = tools.start("test", STATUS_MYPY="3", STATUS_PYTEST="5")
         assert bad.returncode == 3
-        assert bad.stdout.splitlines()[-1] == "pytest"
+        assert bad.stdout.splitlines()[-1] == whole
         assert tools.start("test", STATUS_PYTEST="5").returncode == 5
         only = tools.start("test", "-k", "some thing", "--co", STATUS_RUFF="1")
         assert only.returncode == 0
