@@ -1,17 +1,20 @@
-"""Convolutions rewritten so that they need fewer multiplications, in standard ONNX operators.
+"""Convolutions rewritten so that they need fewer multiplications.
 
 A 4x4 tile of a 3x3 convolution's output costs 144 multiplications for each pair of channels; by way of a
-transform of the 6x6 input window it costs 36 (Winograd's F(4x4, 3x3)). ONNX Runtime's CPU kernels do not do
-that, but its matrix product is fast, so the graph is rewritten: a strided grouped convolution transforms all
-input windows at once, one batched product mixes the channels, one product transforms back, and `DepthToSpace`
-lays out the tiles. Wide convolutions down to a few channels (the last layer of most generators) are turned
-round: as `ConvTranspose` they are one product of matrices.
+transform of its 6x6 input window it costs 36 (Winograd's F(4x4, 3x3)), and with stride 2, by way of a 9x9
+window, 81. ONNX Runtime's CPU kernels do not do that, but its products are fast, so the graph is rewritten: a
+strided grouped convolution transforms all input windows at once, one product for each point mixes the
+channels, one product transforms back, and a transposition lays out the tiles.
 
-Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016).
+A convolution of a picture that was enlarged just before changes places with that: every pixel of the small
+picture is multiplied with the nine taps, and a product for the rows and one for the columns put these
+together to the large picture. Wide convolutions down to a few channels (the last layer of most generators)
+are turned round: as `ConvTranspose` they are one product of matrices.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -19,34 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facefusion.swap.neural.graph_writer import GraphWriter, block_size, in_order
+from facefusion.swap.neural.schemes import SCHEMES, TAPS, TILE, Matrix, Scheme, resized_taps
 from facefusion.system.onnx_file import OnnxFile
-
-_TILE = 4
-_WINDOW = 6  # tile and kernel overlap by two
-_POINTS = _WINDOW * _WINDOW
-
-# Transforms of kernel, input and output for the points 0, 1, -1, 2, -2 and infinity.
-_KERNEL = np.array(
-    [
-        [1 / 4, 0, 0],
-        [-1 / 6, -1 / 6, -1 / 6],
-        [-1 / 6, 1 / 6, -1 / 6],
-        [1 / 24, 1 / 12, 1 / 6],
-        [1 / 24, -1 / 12, 1 / 6],
-        [0, 0, 1],
-    ]
-)
-_INPUT = np.array(
-    [
-        [4, 0, -5, 0, 1, 0],
-        [0, -4, -4, 1, 1, 0],
-        [0, 4, -4, -1, 1, 0],
-        [0, -2, -1, 2, 1, 0],
-        [0, 2, -1, -2, 1, 0],
-        [0, 4, 0, -5, 0, 1],
-    ]
-)
-_OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
+from facefusion.system.onnx_runtime import import_onnxruntime, session_options
 
 # With fewer channels the transforms cost more than the multiplications they save.
 _LEAST_CHANNELS = 64
@@ -57,182 +36,295 @@ _WIDE_KERNEL = 5
 
 
 @dataclass(frozen=True)
-class _Site:
-    """A convolution that can be rewritten: by tiles, or turned round."""
+class _Turned:
+    """A wide convolution to a few channels."""
 
     node: Any
     weight: Any
-    channels_in: int
-    channels_out: int
+    pads: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Tiled:
+    """A 3x3 convolution whose output is a whole number of tiles."""
+
+    node: Any
+    weight: Any
+    pads: tuple[int, ...]
+    scheme: Scheme
     rows: int
     columns: int
-    pads: tuple[int, int, int, int]
     single: bool
-    turned: bool = False
 
 
-def rewrite(file: OnnxFile, *, least_channels: int = _LEAST_CHANNELS) -> int:
+@dataclass(frozen=True)
+class _Enlarged:
+    """A 3x3 convolution of a picture that `resize` enlarged."""
+
+    node: Any
+    weight: Any
+    resize: Any
+    size: tuple[int, int]
+    larger: tuple[int, int]
+
+
+_Site = _Turned | _Tiled | _Enlarged
+
+
+def rewrite(file: OnnxFile, *, least_channels: int = _LEAST_CHANNELS, block: int | None = None) -> int:
     """Rewrite the fitting convolutions of an opened model in memory; the file stays as it is.
 
-    Fitting are those of 3x3 with stride 1, without groups and dilation, of enough channels, whose output
-    is a whole number of tiles; and wide ones to very few channels. What they compute stays the same up to
-    rounding.
+    Fitting are those of 3x3 with stride 1 or 2, without groups and dilation, of enough channels, whose output
+    is a whole number of tiles or whose input was enlarged; and wide ones to very few channels. What they
+    compute stays the same up to rounding.
 
     Args:
         file: the model.
         least_channels: of input and output.
+        block: channels in a block, see `GraphWriter`; what suits this machine if None.
 
     Returns:
         How many were rewritten.
     """
     graph = file.model.graph
-    weights = {constant.name: constant for constant in graph.initializer}
-    shapes = _shapes(file.model)
-    sites = {id(site.node): site for site in _sites(graph, weights, shapes, least_channels)}
+    sites = {id(site.node): site for site in _Finder(file.model, least_channels).sites()}
     if not sites:
         return 0
-    builder = _Builder(graph, file)
+    builder = _Builder(file, block_size() if block is None else block)
     for node in list(graph.node):
         if id(node) in sites:
             builder.replace(sites[id(node)])
         else:
-            builder.nodes.append(node)
-    rewritten = [type(node).FromString(node.SerializeToString()) for node in builder.nodes]
-    del graph.node[:]
-    graph.node.extend(rewritten)
-    graph.initializer.extend(builder.constants)
+            builder.writer.nodes.append(node)
+    builder.finish()
     return len(sites)
 
 
-def _sites(
-    graph: Any, weights: dict[str, Any], shapes: dict[str, list[int]], least_channels: int
-) -> Iterable[_Site]:
-    for node in graph.node:
-        if node.op_type != "Conv" or node.input[1] not in weights:
-            continue
-        weight = weights[node.input[1]]
+class _Finder:
+    """Finds what can be rewritten."""
+
+    def __init__(self, model: Any, least_channels: int) -> None:
+        self._graph = model.graph
+        self._least = least_channels
+        self._weights = {constant.name: constant for constant in model.graph.initializer}
+        self._shapes = _shapes(model)
+        self._makers = {output: node for node in model.graph.node for output in node.output}
+
+    def sites(self) -> Iterable[_Site]:
+        for node in self._graph.node:
+            site = self._site(node) if node.op_type == "Conv" else None
+            if site is not None:
+                yield site
+
+    def _site(self, node: Any) -> _Site | None:
+        weight = self._weights.get(node.input[1])
+        if weight is None or not all(name in self._weights for name in node.input[2:] if name):
+            return None
         outputs, inputs, *kernel = weight.dims
         found = {attribute.name: attribute for attribute in node.attribute}
         pads = tuple(found["pads"].ints) if "pads" in found else (0, 0, 0, 0)
-        shape, result = shapes.get(node.input[0], []), shapes.get(node.output[0], [])
+        strides = set(found["strides"].ints) if "strides" in found else {1}
+        shape, result = self._shapes.get(node.input[0], []), self._shapes.get(node.output[0], [])
         plain = (
             len(kernel) == 2
             and ("group" not in found or found["group"].i == 1)
-            and all(set(found[key].ints) <= {1} for key in ("strides", "dilations") if key in found)
+            and ("dilations" not in found or set(found["dilations"].ints) == {1})
             and ("auto_pad" not in found or found["auto_pad"].s in (b"NOTSET", b""))
             and weight.data_type == 1
         )
         if not plain or len(shape) != 4 or len(result) != 4:
-            continue
-        single = shape[0] == 1
-        if outputs <= _FEW_CHANNELS and inputs >= least_channels and min(kernel) >= _WIDE_KERNEL:
-            if max(pads) < min(kernel):
-                yield _Site(node, weight, inputs, outputs, 0, 0, (*pads,), single, turned=True)
-            continue
-        rows, columns = shape[2] + pads[0] + pads[2] - 2, shape[3] + pads[1] + pads[3] - 2
-        if kernel != [3, 3] or min(inputs, outputs) < least_channels or min(shape[2:]) < 1:
-            continue
-        if rows < _TILE or rows % _TILE or columns < _TILE or columns % _TILE:
-            continue
-        yield _Site(node, weight, inputs, outputs, rows // _TILE, columns // _TILE, (*pads,), single)
+            return None
+        if outputs <= _FEW_CHANNELS and inputs >= self._least and min(kernel) >= _WIDE_KERNEL:
+            return _Turned(node, weight, pads) if strides == {1} and max(pads) < min(kernel) else None
+        if kernel != [TAPS, TAPS] or min(inputs, outputs) < self._least or min(shape[2:]) < 1:
+            return None
+        resize = self._makers.get(node.input[0])
+        if resize is not None and strides == {1} and pads == (1, 1, 1, 1) and self._enlarges(resize):
+            small = self._shapes[resize.input[0]]
+            return _Enlarged(node, weight, resize, (small[2], small[3]), (shape[2], shape[3]))
+        if len(strides) != 1 or not strides <= SCHEMES.keys():
+            return None
+        (stride,) = strides
+        rows, columns = ((shape[2 + i] + pads[i] + pads[i + 2] - TAPS) // stride + 1 for i in (0, 1))
+        if rows < TILE or rows % TILE or columns < TILE or columns % TILE:
+            return None
+        return _Tiled(node, weight, pads, SCHEMES[stride], rows // TILE, columns // TILE, shape[0] == 1)
+
+    def _enlarges(self, resize: Any) -> bool:
+        """Whether a node makes pictures a whole number of times as high and wide, each axis by itself."""
+        if resize.op_type != "Resize" or len(resize.output) != 1:
+            return False
+        if any(attribute.name == "axes" for attribute in resize.attribute):
+            return False
+        small, large = self._shapes.get(resize.input[0], []), self._shapes.get(resize.output[0], [])
+        if len(small) != 4 or len(large) != 4 or min(small[1:]) < 1 or small[:2] != large[:2]:
+            return False
+        return all(b >= 2 * a and b % a == 0 for a, b in zip(small[2:], large[2:], strict=True))
 
 
 class _Builder:
-    """Collects the new nodes, in order, and the constants that they share."""
+    """Writes what computes the same."""
 
-    def __init__(self, graph: Any, file: OnnxFile) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
+    def __init__(self, file: OnnxFile, block: int) -> None:
+        self.writer = GraphWriter(file)
         self._file = file
-        self._names = {constant.name for constant in graph.initializer}
+        self._block = block
+        self._weights = {constant.name: constant for constant in file.model.graph.initializer}
         self._count = 0
 
     def replace(self, site: _Site) -> None:
         """Add what computes the same as `site.node`."""
-        if site.turned:
-            self._turn_round(site)
-        else:
-            self._transform(site)
+        match site:
+            case _Turned():
+                self._turn_round(site)
+            case _Tiled():
+                self._transform(site)
+            case _Enlarged():
+                self._multiply_small(site)
         self._count += 1
 
-    def _turn_round(self, site: _Site) -> None:
+    def _turn_round(self, site: _Turned) -> None:
         """A convolution is the transposed convolution with the kernel mirrored and its axes exchanged."""
         height, width = site.weight.dims[2:]
         top, left, bottom, right = site.pads
         values = self._file.values(site.weight).transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
-        mirrored = self._constant(f"turned{self._count}.kernel", np.ascontiguousarray(values))
+        mirrored = self.writer.constant(f"turned{self._count}.kernel", values)
         pads = [height - 1 - top, width - 1 - left, height - 1 - bottom, width - 1 - right]
         inputs = [site.node.input[0], mirrored, *site.node.input[2:]]
-        self._node("ConvTranspose", inputs, site.node.output[0], kernel_shape=[height, width], pads=pads)
+        result = site.node.output[0]
+        self.writer.node("ConvTranspose", inputs, result, kernel_shape=[height, width], pads=pads)
 
-    def _transform(self, site: _Site) -> None:
-        node, prefix = site.node, f"winograd{self._count}"
-        inputs, outputs = site.channels_in, site.channels_out
-        tiles = site.rows * site.columns
-        # Graphs of one sample stay free of the batch axis: the runtime multiplies those faster.
-        lead = [] if site.single else [-1]
-        move = (1, 0, 2) if site.single else (0, 2, 1, 3)
+    def _transform(self, site: _Tiled) -> None:
+        writer, scheme, prefix = self.writer, site.scheme, f"winograd{self._count}"
+        outputs, inputs = site.weight.dims[:2]
+        points, rows, columns = scheme.points**2, site.rows, site.columns
+        block = self._block_for(outputs, inputs)
 
-        def step(op: str, values: list[str], name: str, **attributes: Any) -> str:
-            return self._node(op, values, f"{prefix}.{name}", **attributes)
-
-        window = np.tile(np.kron(_INPUT, _INPUT).reshape(_POINTS, 1, _WINDOW, _WINDOW), (inputs, 1, 1, 1))
-        windows = step(
+        incoming = _both_axes(scheme.incoming).reshape(points, 1, scheme.window, scheme.window)
+        kernel = writer.constant(f"winograd.in{scheme.stride}_{inputs}", np.tile(incoming, (inputs, 1, 1, 1)))
+        windows = writer.node(
             "Conv",
-            [node.input[0], self._constant(f"winograd.in{inputs}", window)],
-            "windows",
-            kernel_shape=[_WINDOW, _WINDOW],
-            strides=[_TILE, _TILE],
+            [site.node.input[0], kernel],
+            f"{prefix}.windows",
+            kernel_shape=[scheme.window] * 2,
+            strides=[TILE * scheme.stride] * 2,
             pads=list(site.pads),
             group=inputs,
         )
-        windows = step("Reshape", [windows, self._shape([*lead, inputs, _POINTS, tiles])], "split")
-        windows = step("Transpose", [windows], "points", perm=move)
-        kernel = f"{prefix}.kernel"
-        self._file.add(
-            kernel, (_POINTS, outputs, inputs), lambda: _spread(self._file.values(site.weight, borrowed=True))
+        # Tiles of all samples side by side, so that the weights are read once for all of them.
+        high = rows if site.single else -1
+        if site.single:
+            windows = writer.shaped(windows, [inputs, points, rows * columns], f"{prefix}.split")
+            windows = writer.node("Transpose", [windows], f"{prefix}.points", perm=[1, 0, 2])
+        else:
+            windows = writer.shaped(windows, [-1, inputs, points, rows * columns], f"{prefix}.split")
+            windows = writer.node("Transpose", [windows], f"{prefix}.points", perm=[2, 1, 0, 3])
+        windows = writer.shaped(windows, [1, points * inputs, high, columns], f"{prefix}.groups")
+        # What is added to the point (1, 1) is added to every pixel.
+        bias = np.zeros((points, outputs), np.float32)
+        bias[scheme.points + 1] = self._bias(site)
+        transform = _both_axes(scheme.kernel).astype(np.float32)
+        mixed = writer.product(
+            writer.blocked(windows, block),
+            f"{prefix}.mixed",
+            lambda: transform @ self._taps(site, block),
+            (points, outputs, inputs),
+            [high, columns],
+            bias.ravel(),
+            block,
         )
-        mixed = step("MatMul", [kernel, windows], "mixed")
-        mixed = step("Reshape", [mixed, self._shape([*lead, _POINTS, outputs * tiles])], "mixed_flat")
-        back = self._constant("winograd.out", np.kron(_OUTPUT, _OUTPUT))
-        pixels = step("MatMul", [back, mixed], "pixels")
-        depth = [*(lead or [1]), _TILE * _TILE * outputs, site.rows, site.columns]
-        pixels = step("Reshape", [pixels, self._shape(depth)], "tiles")
-        has_bias = len(node.input) > 2 and bool(node.input[2])
-        if not has_bias:
-            self._node("DepthToSpace", [pixels], node.output[0], blocksize=_TILE, mode="DCR")
-            return
-        plain = step("DepthToSpace", [pixels], "plain", blocksize=_TILE, mode="DCR")
-        bias = step("Reshape", [node.input[2], self._shape([1, outputs, 1, 1])], "bias")
-        self._node("Add", [plain, bias], node.output[0])
+        mixed = writer.shaped(mixed, [points, -1], f"{prefix}.mixed_flat")
+        back = writer.constant(f"winograd.out{scheme.stride}", _both_axes(scheme.outgoing))
+        pixels = writer.node("MatMul", [back, mixed], f"{prefix}.pixels")
+        split = [TILE, TILE, outputs // block, 1 if site.single else -1, rows, columns, block]
+        pixels = writer.shaped(pixels, split, f"{prefix}.tiles")
+        pixels = writer.node("Transpose", [pixels], f"{prefix}.joined", perm=[3, 2, 4, 0, 5, 1, 6])
+        plane = [rows * TILE, columns * TILE]
+        pixels = writer.shaped(pixels, [-1, outputs, *plane], f"{prefix}.pictures")
+        writer.unblocked(pixels, outputs, block, site.node.output[0])
 
-    def _node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        from onnx import helper
+    def _multiply_small(self, site: _Enlarged) -> None:
+        writer, prefix = self.writer, f"enlarged{self._count}"
+        outputs, inputs = site.weight.dims[:2]
+        (height, width), (higher, wider) = site.size, site.larger
+        block = self._block_for(outputs, inputs)
 
-        self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
-        return output
+        # Channels of the product: tap of the column, block of outputs, tap of the row, output in the block.
+        bias = np.zeros((TAPS, outputs // block, TAPS, block), np.float32)
+        bias[1, :, 1] = self._bias(site).reshape(-1, block)
 
-    def _shape(self, sizes: list[int]) -> str:
-        name = "winograd.shape" + "_".join(map(str, sizes)).replace("-", "n")
-        return self._add(name, np.array(sizes, np.int64))
+        def kernel() -> NDArray[np.float32]:
+            taps = self._taps(site, block).reshape(TAPS, TAPS, outputs // block, -1)
+            return np.ascontiguousarray(taps.transpose(1, 2, 0, 3))
 
-    def _constant(self, name: str, values: NDArray[Any]) -> str:
-        return self._add(name, values.astype(np.float32))
+        mixed = writer.product(
+            writer.blocked(site.resize.input[0], block),
+            f"{prefix}.mixed",
+            kernel,
+            (1, TAPS * TAPS * outputs, inputs),
+            [height, width],
+            bias.ravel(),
+            block,
+        )
+        mixed = writer.shaped(mixed, [-1, TAPS * height, width * block], f"{prefix}.taps")
+        rows = writer.constant(f"{prefix}.rows", resized_taps(self._resized(site.resize, height, higher)))
+        mixed = writer.node("MatMul", [rows, mixed], f"{prefix}.high")
+        mixed = writer.shaped(mixed, [-1, TAPS * outputs, higher, width], f"{prefix}.planes")
+        mixed = writer.unblocked(mixed, TAPS * outputs, block, f"{prefix}.flat")
+        mixed = writer.shaped(mixed, [-1, TAPS, outputs * higher, width], f"{prefix}.apart")
+        mixed = writer.node("Transpose", [mixed], f"{prefix}.lines", perm=[0, 2, 1, 3])
+        mixed = writer.shaped(mixed, [-1, TAPS * width], f"{prefix}.long")
+        columns = writer.constant(
+            f"{prefix}.columns", resized_taps(self._resized(site.resize, width, wider)).T
+        )
+        mixed = writer.node("MatMul", [mixed, columns], f"{prefix}.wide")
+        writer.shaped(mixed, [-1, outputs, higher, wider], site.node.output[0])
 
-    def _add(self, name: str, values: NDArray[Any]) -> str:
-        from onnx import numpy_helper
+    def _block_for(self, *channels: int) -> int:
+        return self._block if all(count % self._block == 0 for count in channels) else 1
 
-        if name not in self._names:
-            self._names.add(name)
-            self.constants.append(numpy_helper.from_array(values, name))
-        return name
+    def _bias(self, site: _Tiled | _Enlarged) -> NDArray[np.float32]:
+        if len(site.node.input) < 3 or not site.node.input[2]:
+            return np.zeros(site.weight.dims[0], np.float32)
+        return np.asarray(self._file.values(self._weights[site.node.input[2]]), np.float32)
+
+    def _taps(self, site: _Tiled | _Enlarged, block: int) -> NDArray[np.float32]:
+        return in_order(self._file.values(site.weight, borrowed=True), block)
+
+    def _resized(self, resize: Any, small: int, large: int) -> Matrix:
+        """(large, small): what a node makes of an axis; it is asked, since there are so many kinds."""
+        from onnx import TensorProto, helper, numpy_helper
+
+        size = numpy_helper.from_array(np.array([1, small, large, 1], np.int64), "size")
+        node = type(resize).FromString(resize.SerializeToString())
+        del node.input[:], node.output[:]
+        node.input.extend(["x", "", "", "size"])
+        node.output.append("y")
+        ports = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, small, length, 1])
+            for name, length in (("x", small), ("y", large))
+        ]
+        graph = helper.make_graph([node], "resize", ports[:1], ports[1:], [size])
+        model = helper.make_model(graph, opset_imports=self._file.model.opset_import, ir_version=8)
+        runtime = import_onnxruntime()
+        options = session_options(runtime, "cpu", 1)
+        session = runtime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        unit = np.eye(small, dtype=np.float32).reshape(1, small, small, 1)
+        return np.asarray(session.run(None, {"x": unit})[0][0, :, :, 0].T, np.float64)
+
+    def finish(self) -> None:
+        """Put the new nodes in the place of the old ones; what enlarged pictures only for them is gone."""
+        used = Counter(name for node in self.writer.nodes for name in node.input)
+        used.update(port.name for port in self._file.model.graph.output)
+        kept = [node for node in self.writer.nodes if node.op_type != "Resize" or used[node.output[0]]]
+        self.writer.nodes = kept
+        self.writer.finish()
 
 
-def _spread(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Kernels (outputs, inputs, 3, 3) at the 36 points: (36, outputs, inputs)."""
-    outputs, inputs = weights.shape[:2]
-    transform = np.kron(_KERNEL, _KERNEL).astype(np.float32)
-    return np.asarray(transform @ weights.reshape(-1, 9).T, np.float32).reshape(_POINTS, outputs, inputs)
+def _both_axes(matrix: Matrix) -> Matrix:
+    return np.asarray(np.kron(matrix, matrix), np.float64)
 
 
 def _shapes(model: Any) -> dict[str, list[int]]:
