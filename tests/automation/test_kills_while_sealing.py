@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def watch(bench: Bench, daemon: Running) -> int:
     """Check again and again until the daemon ends; its exit status."""
     while daemon.process.poll() is None:
         check(bench)
+        time.sleep(0.002)
     check(bench)
     return daemon.ended()[0]
 
