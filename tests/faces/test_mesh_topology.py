@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,14 +34,19 @@ def test_the_mesh_has_468_points_and_uses_all_of_them(models: Models) -> None:
     assert models.topology.adjacency.shape == (468, 468)
 
 
-def test_the_skin_is_one_surface_with_holes_at_eyes_and_mouth(models: Models) -> None:
-    """Euler: points - edges + faces = 1 - holes for a disc with holes; every edge has one or two sides."""
-    triangles = models.topology.triangles
-    edges = Counter(
+def sides_of(triangles: Any) -> Counter[tuple[int, int]]:
+    """How many triangles lie at each edge."""
+    return Counter(
         (min(a, b), max(a, b))
         for triangle in triangles.tolist()
         for a, b in zip(triangle, triangle[1:] + triangle[:1], strict=True)
     )
+
+
+def test_the_skin_is_one_surface_with_holes_at_eyes_and_mouth(models: Models) -> None:
+    """Euler: points - edges + faces = 1 - holes for a disc with holes; every edge has one or two sides."""
+    triangles = models.topology.triangles
+    edges = sides_of(triangles)
     assert max(edges.values()) == 2
     assert 468 - len(edges) + len(triangles) == 1 - 3
     oval = models.topology.oval
@@ -50,11 +56,7 @@ def test_the_skin_is_one_surface_with_holes_at_eyes_and_mouth(models: Models) ->
 
 def test_eyes_and_mouth_close_the_holes_when_the_mesh_is_drawn(models: Models) -> None:
     triangles = models.tables.triangles
-    edges = Counter(
-        (min(a, b), max(a, b))
-        for triangle in triangles.tolist()
-        for a, b in zip(triangle, triangle[1:] + triangle[:1], strict=True)
-    )
+    edges = sides_of(triangles)
     assert len([edge for edge, sides in edges.items() if sides == 1]) == len(models.topology.oval)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -9,6 +10,7 @@ import onnxruntime
 import pytest
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
+from records import DONE
 
 from facefusion import errors
 from facefusion.errors import ErrorCategory, FaceFusionError
@@ -21,22 +23,13 @@ categorize = ErrorAnalyzer().categorize_error
 def job(
     name: str, category: str, *, outcome: str = "failed", at: float = 0.0, message: str = "m"
 ) -> JobRecord:
-    return JobRecord(
+    return replace(
+        DONE,
         job_id=f"{name}-{at}",
         outcome=outcome,  # type: ignore[arg-type]
         target=Path("/in/videos") / name,
-        target_kind="video",
-        face_name="alice",
-        face_files=(),
-        target_sha256="",
-        face_sha256="",
-        quality_preset="fast",
-        attempts=1,
-        queued_at=at,
-        started_at=at,
         finished_at=at,
-        seconds=1.0,
-        target_bytes=1,
+        swap=None,
         failure=Failure(category, message, "r") if category else None,
     )
 

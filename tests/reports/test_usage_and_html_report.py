@@ -12,30 +12,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from records import DONE, NOON
 
 from facefusion.errors import ErrorCategory, StorageError
 from facefusion.reports import Analytics, ErrorAnalyzer, Failure, JobRecord, UsageAnalytics
 
-NOON = datetime(2025, 3, 10, 12, 0).timestamp()
 DAY = 86400.0
-DONE = JobRecord(
-    job_id="1",
-    outcome="done",
-    target=Path("/in/videos/clip.MP4"),
-    target_kind="video",
-    face_name="alice",
-    face_files=(),
-    target_sha256="",
-    face_sha256="",
-    quality_preset="balanced",
-    attempts=1,
-    queued_at=NOON,
-    started_at=NOON,
-    finished_at=NOON,
-    seconds=4.0,
-    target_bytes=1000,
-    swap={"engine": "mesh", "frames": 120, "frames_swapped": 100, "timings": {"swap": 3.0, "encode": 1.0}},
-)
 FAILED = replace(
     DONE,
     outcome="failed",
