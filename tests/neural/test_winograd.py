@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import synthetic
 
 from facefusion.errors import ModelMissingError
+from facefusion.swap.neural.schemes import SCHEMES
 from facefusion.swap.neural.tuning import TUNING_FILE, ConvolutionTuner
 from facefusion.swap.neural.winograd import rewrite
 from facefusion.system.networks import NetworkFactory
@@ -39,28 +41,186 @@ def run(networks: NetworkFactory, model: Path | Graph, values: Any) -> Any:
     return session.run(None, {"x": values, **feeds})[0]
 
 
+BLOCKS = pytest.mark.parametrize("block", [None, 1], ids=["best", "plain"])
+"""What suits this machine, and what works on every one."""
+
+
+def agrees(
+    networks: NetworkFactory, path: Path, values: Any, *, block: int | None, count: int = 1
+) -> OnnxFile:
+    file = OnnxFile(path)
+    assert rewrite(file, block=block) == count
+    actual, expected = run(networks, file.graph(), values), run(networks, path, values)
+    assert actual.shape == expected.shape
+    np.testing.assert_allclose(actual, expected, atol=2e-4)
+    return file
+
+
+@BLOCKS
 @pytest.mark.parametrize(
-    ("pads", "size"),
-    [((1, 1, 1, 1), (32, 32)), ((1, 1, 1, 1), (8, 16)), ((0, 0, 0, 0), (34, 18)), ((2, 0, 0, 2), (12, 12))],
+    ("pads", "size", "stride"),
+    [
+        ((1, 1, 1, 1), (32, 32), 1),
+        ((1, 1, 1, 1), (8, 16), 1),
+        ((0, 0, 0, 0), (34, 18), 1),
+        ((2, 0, 0, 2), (12, 12), 1),
+        ((1, 1, 1, 1), (32, 16), 2),
+        ((0, 0, 1, 1), (24, 40), 2),
+        ((0, 0, 0, 0), (33, 18), 2),
+        ((1, 1, 0, 0), (8, 16), 2),
+    ],
 )
 @pytest.mark.parametrize("batch", [1, "n"])
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_rewritten_convolution_computes_the_same(
     tmp_path: Path,
     networks: NetworkFactory,
+    block: int | None,
     pads: tuple[int, ...],
     size: tuple[int, int],
+    stride: int,
     batch: Any,
     bias: bool,
 ) -> None:
-    path = network(tmp_path / "m.onnx", pads=pads, size=size, batch=batch, bias=bias)
+    how = {"pads": pads, "size": size, "batch": batch, "bias": bias, "strides": [stride, stride]}
+    path = network(tmp_path / "m.onnx", **how)
     values = synthetic.rng(3).standard_normal((3 if batch == "n" else 1, 64, *size)).astype(np.float32)
-    file = OnnxFile(path)
-    assert rewrite(file) == 1
-    actual = run(networks, file.graph(), values)
-    expected = run(networks, path, values)
-    assert actual.shape == expected.shape
-    np.testing.assert_allclose(actual, expected, atol=1e-4)
+    agrees(networks, path, values, block=block)
+
+
+def test_channels_that_fill_no_block_are_multiplied_without(tmp_path: Path, networks: NetworkFactory) -> None:
+    path = network(tmp_path / "m.onnx", pads=(1, 1, 1, 1), size=(8, 8), channels=(68, 70))
+    values = synthetic.rng(3).standard_normal((1, 68, 8, 8)).astype(np.float32)
+    file = agrees(networks, path, values, block=None)
+    assert {node.domain for node in file.model.graph.node} == {""}
+
+
+@pytest.mark.parametrize("stride", SCHEMES)
+def test_a_scheme_is_a_convolution(stride: int) -> None:
+    scheme = SCHEMES[stride]
+    window, taps = synthetic.rng(1).standard_normal(scheme.window), synthetic.rng(2).standard_normal(3)
+    expected = [window[i * stride : i * stride + 3] @ taps for i in range(4)]
+    actual = scheme.outgoing @ ((scheme.kernel @ taps) * (scheme.incoming @ window))
+    np.testing.assert_allclose(actual, expected, atol=1e-12)
+
+
+@BLOCKS
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"mode": "linear"},
+        {"mode": "nearest"},
+        {"mode": "cubic"},
+        {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
+        {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+    ],
+)
+@pytest.mark.parametrize("factors", [(2, 2), (2, 3)])
+@pytest.mark.parametrize("batch", [1, "n"])
+def test_a_convolution_of_an_enlarged_picture_is_done_on_the_small_one(
+    tmp_path: Path,
+    networks: NetworkFactory,
+    block: int | None,
+    how: dict[str, Any],
+    factors: tuple[int, int],
+    batch: Any,
+) -> None:
+    graph = synthetic.Graph()
+    scales = graph.constant("scales", np.array([1, 1, *factors], np.float32))
+    graph.add("Resize", ["x", "", scales], "large", **how)
+    weights = synthetic.rng(1).standard_normal((80, 64, 3, 3)) / 24
+    bias = graph.constant("b", synthetic.rng(2).standard_normal(80).astype(np.float32))
+    kernel = graph.constant("w", weights.astype(np.float32))
+    graph.add("Conv", ["large", kernel, bias], "y", pads=[1, 1, 1, 1])
+    path = graph.save(tmp_path / "m.onnx", {"x": (batch, 64, 7, 9)}, {"y": (batch, 80, None, None)})
+    values = synthetic.rng(3).standard_normal((2 if batch == "n" else 1, 64, 7, 9)).astype(np.float32)
+    file = agrees(networks, path, values, block=block)
+    assert "Resize" not in {node.op_type for node in file.model.graph.node}
+
+
+def test_an_enlarged_picture_that_is_wanted_elsewhere_is_made(
+    tmp_path: Path, networks: NetworkFactory
+) -> None:
+    graph = synthetic.Graph()
+    graph.add("Resize", ["x", "", graph.constant("scales", np.array([1, 1, 2, 2], np.float32))], "large")
+    weights = synthetic.rng(1).standard_normal((64, 64, 3, 3)) / 24
+    graph.add("Conv", ["large", graph.constant("w", weights.astype(np.float32))], "c", pads=[1, 1, 1, 1])
+    graph.add("Add", ["c", "large"], "y")
+    path = graph.save(tmp_path / "m.onnx", {"x": (1, 64, 6, 6)}, {"y": (1, 64, 12, 12)})
+    values = synthetic.rng(3).standard_normal((1, 64, 6, 6)).astype(np.float32)
+    file = agrees(networks, path, values, block=None)
+    assert "Resize" in {node.op_type for node in file.model.graph.node}
+
+
+def styled_blocks(path: Path, *, batch: Any, axes_inside: bool, reflect: bool) -> Path:
+    """Three convolutions with what residual blocks have between them, and a picture wanted in between."""
+    graph = synthetic.Graph()
+    axes = graph.constant("axes", np.array([2, 3], np.int64))
+    tiny = graph.constant("tiny", np.float32(1e-5))
+    edge = graph.constant("edge", np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64))
+    value = "x"
+    for i in range(3):
+        weights = synthetic.rng(i).standard_normal((64, 64, 3, 3)) / 24
+        bias = graph.constant(f"b{i}", synthetic.rng(9 + i).standard_normal(64).astype(np.float32))
+        kernel = graph.constant(f"w{i}", weights.astype(np.float32))
+        pads = [1, 1, 1, 1]
+        taken = value
+        if reflect:
+            taken, pads = graph.add("Pad", [value, edge], f"pad{i}", mode="reflect"), [0, 0, 0, 0]
+        graph.add("Conv", [taken, kernel, bias], f"c{i}", pads=pads)
+        graph.add("ReduceMean", [f"c{i}", axes], f"mean{i}")
+        graph.add("Sub", [f"c{i}", f"mean{i}"], f"centred{i}")
+        graph.add("Mul", [f"centred{i}", f"centred{i}"], f"square{i}")
+        graph.add("ReduceMean", [f"square{i}", axes], f"variance{i}")
+        graph.add("Add", [f"variance{i}", tiny], f"more{i}")
+        graph.add("Sqrt", [f"more{i}"], f"spread{i}")
+        graph.add("Div", [f"centred{i}", f"spread{i}"], f"normal{i}")
+        gain = synthetic.rng(20 + i).standard_normal((1, 64, 1, 1)).astype(np.float32)
+        graph.add("Mul", [graph.constant(f"gain{i}", gain), f"normal{i}"], f"scaled{i}")
+        shift = synthetic.rng(30 + i).standard_normal((64, 1, 1)).astype(np.float32)
+        graph.add("Add", [f"scaled{i}", graph.constant(f"shift{i}", shift)], f"styled{i}")
+        graph.add("LeakyRelu", [f"styled{i}"], f"active{i}", alpha=0.2)
+        value = graph.add("Add", [value, f"active{i}"], f"sum{i}")
+    graph.add("MaxPool", ["c1"], "pool", kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    graph.add("Sub", [value, "pool"], "y")
+    shape = (batch, 64, 12, 16)
+    graph.save(path, {"x": shape}, {"y": shape})
+    if axes_inside:
+        with_axes_as_attributes(path)
+    return path
+
+
+def with_axes_as_attributes(path: Path) -> None:
+    """The same network as models of older opsets say it."""
+    model = onnx.load(path)
+    for node in model.graph.node:
+        if node.op_type == "ReduceMean":
+            del node.input[1]
+            node.attribute.append(onnx.helper.make_attribute("axes", [-2, -1]))
+    model.opset_import[0].version = 11
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+
+
+@BLOCKS
+@pytest.mark.parametrize("batch", [1, "n"])
+@pytest.mark.parametrize("axes_inside", [True, False])
+@pytest.mark.parametrize("reflect", [True, False])
+def test_what_lies_between_convolutions_works_on_tiles(
+    tmp_path: Path,
+    networks: NetworkFactory,
+    block: int | None,
+    batch: Any,
+    axes_inside: bool,
+    reflect: bool,
+) -> None:
+    path = styled_blocks(tmp_path / "m.onnx", batch=batch, axes_inside=axes_inside, reflect=reflect)
+    values = synthetic.rng(3).standard_normal((3 if batch == "n" else 1, 64, 12, 16)).astype(np.float32)
+    values[-1] *= 3  # samples that are alike would hide that they are mixed
+    file = agrees(networks, path, values, block=block, count=3)
+    tiles = [node for node in file.model.graph.node if node.output[0].endswith(".as_tiles")]
+    assert {"Sub", "Mul", "Div", "LeakyRelu"} <= {node.op_type for node in tiles}
+    assert "ReduceMean" not in {node.op_type for node in file.model.graph.node}
 
 
 @pytest.mark.parametrize("pads", [(3, 3, 3, 3), (0, 1, 2, 3)])

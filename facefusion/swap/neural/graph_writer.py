@@ -34,6 +34,7 @@ class GraphWriter:
 
     def __init__(self, file: OnnxFile) -> None:
         self.nodes: list[Any] = []
+        self._written: set[str] = set()
         self._file = file
         self._constants: list[Any] = []
         self._names = {constant.name for constant in file.model.graph.initializer}
@@ -44,12 +45,21 @@ class GraphWriter:
 
         made = helper.make_node(op, inputs, [output], name=output, domain=domain, **attributes)
         self.nodes.append(made)
+        self._written.add(output)
         return output
+
+    def has(self, value: str) -> bool:
+        """Whether a node with this output was added."""
+        return value in self._written
 
     def shaped(self, value: str, sizes: list[int], output: str) -> str:
         """`value` in another shape."""
         name = "winograd.shape" + "_".join(map(str, sizes)).replace("-", "n")
-        return self.node("Reshape", [value, self._add(name, np.array(sizes, np.int64))], output)
+        return self.node("Reshape", [value, self.integers(name, sizes)], output)
+
+    def integers(self, name: str, values: list[int]) -> str:
+        """A constant of integers; the same name means the same one."""
+        return self._add(name, np.array(values, np.int64))
 
     def constant(self, name: str, values: NDArray[Any]) -> str:
         """A small float32 constant; the same name means the same one."""

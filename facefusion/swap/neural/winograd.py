@@ -15,7 +15,7 @@ are turned round: as `ConvTranspose` they are one product of matrices.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from facefusion.swap.neural.graph_writer import GraphWriter, block_size, in_order
 from facefusion.swap.neural.schemes import SCHEMES, TAPS, TILE, Matrix, Scheme, resized_taps
+from facefusion.swap.neural.tiles import Grid, Tiles
 from facefusion.system.onnx_file import OnnxFile
 from facefusion.system.onnx_runtime import import_onnxruntime, session_options
 
@@ -86,16 +87,13 @@ def rewrite(file: OnnxFile, *, least_channels: int = _LEAST_CHANNELS, block: int
     Returns:
         How many were rewritten.
     """
-    graph = file.model.graph
-    sites = {id(site.node): site for site in _Finder(file.model, least_channels).sites()}
+    shapes = _shapes(file.model)
+    sites = {id(site.node): site for site in _Finder(file.model, shapes, least_channels).sites()}
     if not sites:
         return 0
-    builder = _Builder(file, block_size() if block is None else block)
-    for node in list(graph.node):
-        if id(node) in sites:
-            builder.replace(sites[id(node)])
-        else:
-            builder.writer.nodes.append(node)
+    builder = _Builder(file, shapes, block_size() if block is None else block)
+    for node in list(file.model.graph.node):
+        builder.add(node, sites.get(id(node)))
     builder.finish()
     return len(sites)
 
@@ -103,11 +101,11 @@ def rewrite(file: OnnxFile, *, least_channels: int = _LEAST_CHANNELS, block: int
 class _Finder:
     """Finds what can be rewritten."""
 
-    def __init__(self, model: Any, least_channels: int) -> None:
+    def __init__(self, model: Any, shapes: Mapping[str, list[int]], least_channels: int) -> None:
         self._graph = model.graph
         self._least = least_channels
         self._weights = {constant.name: constant for constant in model.graph.initializer}
-        self._shapes = _shapes(model)
+        self._shapes = shapes
         self._makers = {output: node for node in model.graph.node for output in node.output}
 
     def sites(self) -> Iterable[_Site]:
@@ -165,15 +163,16 @@ class _Finder:
 class _Builder:
     """Writes what computes the same."""
 
-    def __init__(self, file: OnnxFile, block: int) -> None:
-        self.writer = GraphWriter(file)
+    def __init__(self, file: OnnxFile, shapes: Mapping[str, list[int]], block: int) -> None:
+        self._writer = GraphWriter(file)
+        self._tiles = Tiles(self._writer, file, shapes)
         self._file = file
         self._block = block
         self._weights = {constant.name: constant for constant in file.model.graph.initializer}
         self._count = 0
 
-    def replace(self, site: _Site) -> None:
-        """Add what computes the same as `site.node`."""
+    def add(self, node: Any, site: _Site | None) -> None:
+        """Add what computes the same as `node`, which is that of `site` if it is one."""
         match site:
             case _Turned():
                 self._turn_round(site)
@@ -181,51 +180,44 @@ class _Builder:
                 self._transform(site)
             case _Enlarged():
                 self._multiply_small(site)
+            case None:
+                if self._tiles.follow(node):
+                    return
+                self._tiles.pictures(node)
+                self._writer.nodes.append(node)
+                return
         self._count += 1
 
     def _turn_round(self, site: _Turned) -> None:
         """A convolution is the transposed convolution with the kernel mirrored and its axes exchanged."""
         height, width = site.weight.dims[2:]
         top, left, bottom, right = site.pads
+        self._tiles.picture(site.node.input[0])
         values = self._file.values(site.weight).transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
-        mirrored = self.writer.constant(f"turned{self._count}.kernel", values)
+        mirrored = self._writer.constant(f"turned{self._count}.kernel", values)
         pads = [height - 1 - top, width - 1 - left, height - 1 - bottom, width - 1 - right]
         inputs = [site.node.input[0], mirrored, *site.node.input[2:]]
         result = site.node.output[0]
-        self.writer.node("ConvTranspose", inputs, result, kernel_shape=[height, width], pads=pads)
+        self._writer.node("ConvTranspose", inputs, result, kernel_shape=[height, width], pads=pads)
 
     def _transform(self, site: _Tiled) -> None:
-        writer, scheme, prefix = self.writer, site.scheme, f"winograd{self._count}"
+        writer, scheme, prefix = self._writer, site.scheme, f"winograd{self._count}"
         outputs, inputs = site.weight.dims[:2]
         points, rows, columns = scheme.points**2, site.rows, site.columns
         block = self._block_for(outputs, inputs)
 
-        incoming = _both_axes(scheme.incoming).reshape(points, 1, scheme.window, scheme.window)
-        kernel = writer.constant(f"winograd.in{scheme.stride}_{inputs}", np.tile(incoming, (inputs, 1, 1, 1)))
-        windows = writer.node(
-            "Conv",
-            [site.node.input[0], kernel],
-            f"{prefix}.windows",
-            kernel_shape=[scheme.window] * 2,
-            strides=[TILE * scheme.stride] * 2,
-            pads=list(site.pads),
-            group=inputs,
-        )
-        # Tiles of all samples side by side, so that the weights are read once for all of them.
+        # Tiles of all samples lie side by side, so that the weights are read once for all of them.
         high = rows if site.single else -1
-        if site.single:
-            windows = writer.shaped(windows, [inputs, points, rows * columns], f"{prefix}.split")
-            windows = writer.node("Transpose", [windows], f"{prefix}.points", perm=[1, 0, 2])
-        else:
-            windows = writer.shaped(windows, [-1, inputs, points, rows * columns], f"{prefix}.split")
-            windows = writer.node("Transpose", [windows], f"{prefix}.points", perm=[2, 1, 0, 3])
+        windows = self._windows(site, prefix)
         windows = writer.shaped(windows, [1, points * inputs, high, columns], f"{prefix}.groups")
+        if self._kept(site) is None:
+            windows = writer.blocked(windows, block)
         # What is added to the point (1, 1) is added to every pixel.
         bias = np.zeros((points, outputs), np.float32)
         bias[scheme.points + 1] = self._bias(site)
         transform = _both_axes(scheme.kernel).astype(np.float32)
         mixed = writer.product(
-            writer.blocked(windows, block),
+            windows,
             f"{prefix}.mixed",
             lambda: transform @ self._taps(site, block),
             (points, outputs, inputs),
@@ -236,18 +228,48 @@ class _Builder:
         mixed = writer.shaped(mixed, [points, -1], f"{prefix}.mixed_flat")
         back = writer.constant(f"winograd.out{scheme.stride}", _both_axes(scheme.outgoing))
         pixels = writer.node("MatMul", [back, mixed], f"{prefix}.pixels")
-        split = [TILE, TILE, outputs // block, 1 if site.single else -1, rows, columns, block]
-        pixels = writer.shaped(pixels, split, f"{prefix}.tiles")
-        pixels = writer.node("Transpose", [pixels], f"{prefix}.joined", perm=[3, 2, 4, 0, 5, 1, 6])
-        plane = [rows * TILE, columns * TILE]
-        pixels = writer.shaped(pixels, [-1, outputs, *plane], f"{prefix}.pictures")
-        writer.unblocked(pixels, outputs, block, site.node.output[0])
+        grid = Grid(outputs, block, rows, columns, 1 if site.single else -1)
+        self._tiles.keep(site.node.output[0], pixels, grid)
+
+    def _kept(self, site: _Tiled) -> Grid | None:
+        """The tiles of its input that a convolution can use as they are."""
+        grid = self._tiles.grid(site.node.input[0])
+        block = self._block_for(*site.weight.dims[:2])
+        wanted = (site.rows, site.columns, block)
+        if grid is None or site.scheme.stride != 1 or set(site.pads) != {1}:
+            return None
+        return grid if (grid.rows, grid.columns, grid.block) == wanted else None
+
+    def _windows(self, site: _Tiled, prefix: str) -> str:
+        """Transformed windows by point and channel: in blocks if they come from tiles, else not yet."""
+        writer, scheme, inputs = self._writer, site.scheme, site.weight.dims[1]
+        if self._kept(site) is not None:
+            return self._tiles.windows(site.node.input[0], scheme.incoming, prefix)
+        self._tiles.picture(site.node.input[0])
+        points, tiles = scheme.points**2, site.rows * site.columns
+        incoming = _both_axes(scheme.incoming).reshape(points, 1, scheme.window, scheme.window)
+        incoming = np.tile(incoming, (inputs, 1, 1, 1))
+        windows = writer.node(
+            "Conv",
+            [site.node.input[0], writer.constant(f"winograd.in{scheme.stride}_{inputs}", incoming)],
+            f"{prefix}.windows",
+            kernel_shape=[scheme.window] * 2,
+            strides=[TILE * scheme.stride] * 2,
+            pads=list(site.pads),
+            group=inputs,
+        )
+        if site.single:
+            windows = writer.shaped(windows, [inputs, points, tiles], f"{prefix}.split")
+            return writer.node("Transpose", [windows], f"{prefix}.points", perm=[1, 0, 2])
+        windows = writer.shaped(windows, [-1, inputs, points, tiles], f"{prefix}.split")
+        return writer.node("Transpose", [windows], f"{prefix}.points", perm=[2, 1, 0, 3])
 
     def _multiply_small(self, site: _Enlarged) -> None:
-        writer, prefix = self.writer, f"enlarged{self._count}"
+        writer, prefix = self._writer, f"enlarged{self._count}"
         outputs, inputs = site.weight.dims[:2]
         (height, width), (higher, wider) = site.size, site.larger
         block = self._block_for(outputs, inputs)
+        self._tiles.picture(site.resize.input[0])
 
         # Channels of the product: tap of the column, block of outputs, tap of the row, output in the block.
         bias = np.zeros((TAPS, outputs // block, TAPS, block), np.float32)
@@ -316,11 +338,13 @@ class _Builder:
 
     def finish(self) -> None:
         """Put the new nodes in the place of the old ones; what enlarged pictures only for them is gone."""
-        used = Counter(name for node in self.writer.nodes for name in node.input)
+        for port in self._file.model.graph.output:
+            self._tiles.picture(port.name)
+        used = Counter(name for node in self._writer.nodes for name in node.input)
         used.update(port.name for port in self._file.model.graph.output)
-        kept = [node for node in self.writer.nodes if node.op_type != "Resize" or used[node.output[0]]]
-        self.writer.nodes = kept
-        self.writer.finish()
+        kept = [node for node in self._writer.nodes if node.op_type != "Resize" or used[node.output[0]]]
+        self._writer.nodes = kept
+        self._writer.finish()
 
 
 def _both_axes(matrix: Matrix) -> Matrix:
@@ -328,7 +352,7 @@ def _both_axes(matrix: Matrix) -> Matrix:
 
 
 def _shapes(model: Any) -> dict[str, list[int]]:
-    """Sizes of all values, 0 where unknown. Large weights are left out of what is examined."""
+    """Sizes of all values whose rank is known, 0 for unknown ones. Large weights are left out of what is examined."""
     from onnx import ModelProto, helper, shape_inference
 
     light = ModelProto()
@@ -347,4 +371,8 @@ def _shapes(model: Any) -> dict[str, list[int]]:
             )
     inferred = shape_inference.infer_shapes(light, data_prop=True).graph
     values = [*inferred.value_info, *inferred.input, *inferred.output]
-    return {value.name: [size.dim_value for size in value.type.tensor_type.shape.dim] for value in values}
+    return {
+        value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
+        for value in values
+        if value.type.tensor_type.HasField("shape")
+    }
