@@ -352,7 +352,7 @@ def _both_axes(matrix: Matrix) -> Matrix:
 
 
 def _shapes(model: Any) -> dict[str, list[int]]:
-    """Sizes of all values whose rank is known, 0 for unknown ones. Large weights are left out of what is examined."""
+    """Sizes of values, 0 where unknown; without those of unknown rank. Large weights are not examined."""
     from onnx import ModelProto, helper, shape_inference
 
     light = ModelProto()
