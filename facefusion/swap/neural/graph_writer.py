@@ -30,11 +30,16 @@ class GraphWriter:
 
     Args:
         file: whose graph is written anew.
+
+    Attributes:
+        opset: version of the standard operators that the graph uses.
     """
 
     def __init__(self, file: OnnxFile) -> None:
         self.nodes: list[Any] = []
         self._written: set[str] = set()
+        standard = [known.version for known in file.model.opset_import if known.domain in ("", "ai.onnx")]
+        self.opset = max(standard, default=1)
         self._file = file
         self._constants: list[Any] = []
         self._names = {constant.name for constant in file.model.graph.initializer}
@@ -56,6 +61,21 @@ class GraphWriter:
         """`value` in another shape."""
         name = "winograd.shape" + "_".join(map(str, sizes)).replace("-", "n")
         return self.node("Reshape", [value, self.integers(name, sizes)], output)
+
+    def parts(self, value: str, sizes: list[int], *, axis: int) -> list[str]:
+        """`value` cut along an axis, at constant places."""
+        from onnx import helper
+
+        if len(sizes) == 1:
+            return [value]
+        names = [f"{value}{count}" for count in range(len(sizes))]
+        if self.opset >= 13:  # from there on an input says where
+            where = self.integers("winograd.parts" + "_".join(map(str, sizes)), sizes)
+            made = helper.make_node("Split", [value, where], names, name=value + ".cut", axis=axis)
+        else:
+            made = helper.make_node("Split", [value], names, name=value + ".cut", axis=axis, split=sizes)
+        self.nodes.append(made)
+        return names
 
     def integers(self, name: str, values: list[int]) -> str:
         """A constant of integers; the same name means the same one."""
@@ -93,7 +113,7 @@ class GraphWriter:
             value: (n, groups * inputs, h, w) in blocks.
             kernel: makes the matrices, in the order of `in_order`.
             sizes: groups, their output channels and their input channels.
-            plane: h and w, -1 for one that is not known.
+            plane: n, h and w, of which one may be -1: not known.
             bias: (groups * outputs,).
 
         Returns:
@@ -108,12 +128,12 @@ class GraphWriter:
             return self.node("Conv", arguments, output, domain=_DOMAIN, kernel_shape=[1, 1], group=groups)
         shape = (groups, outputs, inputs)
         self._file.add(weights, shape, lambda: kernel().reshape(shape))
-        count, area = (1, -1) if -1 in plane else (-1, plane[0] * plane[1])  # unknown: of one picture
-        flat = self.shaped(value, [count, groups, inputs, area], f"{output}.flat")
+        area = max(-1, plane[1] * plane[2])
+        flat = self.shaped(value, [plane[0], groups, inputs, area], f"{output}.flat")
         mixed = self.node("MatMul", [weights, flat], f"{output}.mixed")
         shift = self.constant(f"{output}.bias", bias.reshape(groups, outputs, 1))
         mixed = self.node("Add", [mixed, shift], f"{output}.shifted")
-        return self.shaped(mixed, [count, groups * outputs, *plane], output)
+        return self.shaped(mixed, [plane[0], groups * outputs, *plane[1:]], output)
 
     def finish(self) -> None:
         """Put the nodes into the graph, in the place of all it has."""

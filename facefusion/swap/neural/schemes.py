@@ -18,6 +18,24 @@ TILE = 4
 TAPS = 3
 
 
+def both_axes(matrix: Matrix) -> Matrix:
+    """What a matrix for one axis is for rows and columns at once."""
+    return np.asarray(np.kron(matrix, matrix), np.float64)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Points of both axes together that are multiplied with kernels of their own, or `times` with the same.
+
+    Attributes:
+        points: (times, kernels), counted row by row.
+        kernel: (kernels, 9), from a kernel of 3x3.
+    """
+
+    points: NDArray[np.intp]
+    kernel: Matrix
+
+
 @dataclass(frozen=True)
 class Scheme:
     """How a tile of `TILE` outputs of a kernel of three taps comes about, along one axis:
@@ -44,6 +62,22 @@ class Scheme:
     def window(self) -> int:
         """Inputs that a tile depends on."""
         return int(self.incoming.shape[1])
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """All points of both axes, by how often their kernels are used."""
+        alike: dict[tuple[float, ...], list[int]] = {}
+        for point, taps in enumerate(self.kernel):
+            alike.setdefault(tuple(taps), []).append(point)
+        found: dict[int, list[list[int]]] = {}
+        for rows in alike.values():
+            for columns in alike.values():
+                points = [row * self.points + column for row in rows for column in columns]
+                found.setdefault(len(points), []).append(points)
+        kernel = both_axes(self.kernel)
+        return tuple(
+            Share(np.array(points).T, kernel[[first for first, *_ in points]]) for points in found.values()
+        )
 
 
 def cook_toom(points: Sequence[float], taps: int) -> tuple[Matrix, Matrix, Matrix]:

@@ -63,11 +63,10 @@ class Tiles:
         self._constants = {constant.name: constant for constant in file.model.graph.initializer}
         self._grids: dict[str, Grid] = {}
         self._pictures: set[str] = set()
-        self._opset = max(known.version for known in file.model.opset_import if not known.domain)
 
     def grid(self, value: str) -> Grid | None:
         """How a value is cut into tiles; None if it is not."""
-        return self._grids.get(value) if self._opset >= _NEEDED_OPSET else None
+        return self._grids.get(value) if self._writer.opset >= _NEEDED_OPSET else None
 
     def keep(self, value: str, tiles: str, grid: Grid) -> None:
         """The array `tiles` of the given grid is what the graph calls `value`."""

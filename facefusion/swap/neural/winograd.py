@@ -17,13 +17,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.swap.neural.graph_writer import GraphWriter, block_size, in_order
-from facefusion.swap.neural.schemes import SCHEMES, TAPS, TILE, Matrix, Scheme, resized_taps
+from facefusion.swap.neural.schemes import SCHEMES, TAPS, TILE, Matrix, Scheme, Share, both_axes, resized_taps
 from facefusion.swap.neural.tiles import Grid, Tiles
 from facefusion.system.onnx_file import OnnxFile
 from facefusion.system.onnx_runtime import import_onnxruntime, session_options
@@ -203,33 +204,40 @@ class _Builder:
     def _transform(self, site: _Tiled) -> None:
         writer, scheme, prefix = self._writer, site.scheme, f"winograd{self._count}"
         outputs, inputs = site.weight.dims[:2]
-        points, rows, columns = scheme.points**2, site.rows, site.columns
         block = self._block_for(outputs, inputs)
-
         # Tiles of all samples lie side by side, so that the weights are read once for all of them.
-        high = rows if site.single else -1
-        windows = self._windows(site, prefix)
-        windows = writer.shaped(windows, [1, points * inputs, high, columns], f"{prefix}.groups")
-        if self._kept(site) is None:
-            windows = writer.blocked(windows, block)
-        # What is added to the point (1, 1) is added to every pixel.
-        bias = np.zeros((points, outputs), np.float32)
-        bias[scheme.points + 1] = self._bias(site)
-        transform = _both_axes(scheme.kernel).astype(np.float32)
-        mixed = writer.product(
-            windows,
-            f"{prefix}.mixed",
-            lambda: transform @ self._taps(site, block),
-            (points, outputs, inputs),
-            [high, columns],
-            bias.ravel(),
-            block,
-        )
-        mixed = writer.shaped(mixed, [points, -1], f"{prefix}.mixed_flat")
-        back = writer.constant(f"winograd.out{scheme.stride}", _both_axes(scheme.outgoing))
-        pixels = writer.node("MatMul", [back, mixed], f"{prefix}.pixels")
-        grid = Grid(outputs, block, rows, columns, 1 if site.single else -1)
+        high, samples = (site.rows, 1) if site.single else (-1, -1)
+        kept = self._kept(site) is not None
+        pixels = ""
+        for count, (share, windows) in enumerate(
+            zip(scheme.shares, self._windows(site, prefix), strict=True)
+        ):
+            name = f"{prefix}.{count}"
+            times, kernels = share.points.shape
+            plane = [times, kernels * inputs, high, site.columns]
+            windows = writer.shaped(windows, plane, f"{name}.groups")
+            # What is added to the point (1, 1) is added to every pixel.
+            bias = np.zeros((kernels, outputs), np.float32)
+            bias[share.points[0] == scheme.points + 1] = self._bias(site)
+            mixed = writer.product(
+                windows if kept else writer.blocked(windows, block),
+                f"{name}.mixed",
+                partial(self._spread, site, share, block),
+                (kernels, outputs, inputs),
+                [times, high, site.columns],
+                bias.ravel(),
+                block,
+            )
+            mixed = writer.shaped(mixed, [times * kernels, -1], f"{name}.points")
+            outgoing = both_axes(scheme.outgoing)[:, share.points.ravel()]
+            back = writer.constant(f"winograd.out{scheme.stride}_{count}", outgoing)
+            part = writer.node("MatMul", [back, mixed], f"{name}.pixels")
+            pixels = writer.node("Add", [pixels, part], f"{name}.sum") if pixels else part
+        grid = Grid(outputs, block, site.rows, site.columns, samples)
         self._tiles.keep(site.node.output[0], pixels, grid)
+
+    def _spread(self, site: _Tiled, share: Share, block: int) -> NDArray[np.float32]:
+        return share.kernel.astype(np.float32) @ self._taps(site, block)
 
     def _kept(self, site: _Tiled) -> Grid | None:
         """The tiles of its input that a convolution can use as they are."""
@@ -240,14 +248,14 @@ class _Builder:
             return None
         return grid if (grid.rows, grid.columns, grid.block) == wanted else None
 
-    def _windows(self, site: _Tiled, prefix: str) -> str:
-        """Transformed windows by point and channel: in blocks if they come from tiles, else not yet."""
+    def _windows(self, site: _Tiled, prefix: str) -> list[str]:
+        """Transformed windows by point and channel, for each share; in blocks if they come from tiles."""
         writer, scheme, inputs = self._writer, site.scheme, site.weight.dims[1]
         if self._kept(site) is not None:
-            return self._tiles.windows(site.node.input[0], scheme.incoming, prefix)
+            return [self._tiles.windows(site.node.input[0], scheme.incoming, prefix)]
         self._tiles.picture(site.node.input[0])
-        points, tiles = scheme.points**2, site.rows * site.columns
-        incoming = _both_axes(scheme.incoming).reshape(points, 1, scheme.window, scheme.window)
+        order = np.concatenate([share.points.ravel() for share in scheme.shares])
+        incoming = both_axes(scheme.incoming)[order].reshape(-1, 1, scheme.window, scheme.window)
         incoming = np.tile(incoming, (inputs, 1, 1, 1))
         windows = writer.node(
             "Conv",
@@ -258,11 +266,11 @@ class _Builder:
             pads=list(site.pads),
             group=inputs,
         )
-        if site.single:
-            windows = writer.shaped(windows, [inputs, points, tiles], f"{prefix}.split")
-            return writer.node("Transpose", [windows], f"{prefix}.points", perm=[1, 0, 2])
-        windows = writer.shaped(windows, [-1, inputs, points, tiles], f"{prefix}.split")
-        return writer.node("Transpose", [windows], f"{prefix}.points", perm=[2, 1, 0, 3])
+        lead, perm = ([], [1, 0, 2]) if site.single else ([-1], [2, 1, 0, 3])
+        sizes = [*lead, inputs, len(order), site.rows * site.columns]
+        windows = writer.shaped(windows, sizes, f"{prefix}.split")
+        parts = writer.parts(windows, [share.points.size for share in scheme.shares], axis=len(lead) + 1)
+        return [writer.node("Transpose", [part], f"{part}.points", perm=perm) for part in parts]
 
     def _multiply_small(self, site: _Enlarged) -> None:
         writer, prefix = self._writer, f"enlarged{self._count}"
@@ -284,7 +292,7 @@ class _Builder:
             f"{prefix}.mixed",
             kernel,
             (1, TAPS * TAPS * outputs, inputs),
-            [height, width],
+            [-1, height, width],
             bias.ravel(),
             block,
         )
@@ -345,10 +353,6 @@ class _Builder:
         kept = [node for node in self._writer.nodes if node.op_type != "Resize" or used[node.output[0]]]
         self._writer.nodes = kept
         self._writer.finish()
-
-
-def _both_axes(matrix: Matrix) -> Matrix:
-    return np.asarray(np.kron(matrix, matrix), np.float64)
 
 
 def _shapes(model: Any) -> dict[str, list[int]]:
