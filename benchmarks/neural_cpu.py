@@ -1,9 +1,10 @@
 """How much faster a swapper of inswapper's size runs on the processor once its convolutions are rewritten.
 
 Both networks run in turns in one process, on the same input; medians and their ratio are printed, and how far
-the outputs differ. Weights are random: only sizes matter for speed.
+the outputs differ. Weights are random: only sizes matter for speed. With `--frames 4` the rewritten network
+gets four frames at a time and the other one the first of them; times are those of one frame.
 
-usage: python benchmarks/neural_cpu.py [--channels 1024] [--runs 5] [--threads N]
+usage: python benchmarks/neural_cpu.py [--channels 1024] [--runs 5] [--threads N] [--frames 1]
 """
 
 from __future__ import annotations
@@ -50,19 +51,19 @@ class Generator:
         half = self._constant("half", np.float32(0.5))
         self._last = self._op("Add", self._op("Mul", value, half), half)
 
-    def model(self) -> Any:
-        """The `onnx.ModelProto`: `target` (1, 3, 128, 128) and `source` (1, 512) in, `output` out."""
+    def model(self, frames: int | str = 1) -> Any:
+        """The `onnx.ModelProto`: `target` (n, 3, 128, 128) and `source` (1, 512) in, `output` out."""
         from onnx import TensorProto, helper
 
-        def port(name: str, *shape: int) -> Any:
+        def port(name: str, *shape: int | str) -> Any:
             return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
         nodes = [*self._nodes, helper.make_node("Identity", [self._last], ["output"])]
         graph = helper.make_graph(
             nodes,
             "generator",
-            [port("target", 1, 3, 128, 128), port("source", 1, 512)],
-            [port("output", 1, 3, 128, 128)],
+            [port("target", frames, 3, 128, 128), port("source", 1, 512)],
+            [port("output", frames, 3, 128, 128)],
             self._constants,
         )
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
@@ -115,11 +116,11 @@ class Generator:
         return self._op("Add", self._op("Mul", normal, style[0]), style[1])
 
 
-def write(generator: Generator, path: Path) -> float:
+def write(generator: Generator, path: Path, frames: int | str = 1) -> float:
     """Write the file; returns its number of parameters. What it took in memory is free again afterwards."""
     import onnx
 
-    model = generator.model()
+    model = generator.model(frames)
     onnx.save(model, str(path))
     return float(sum(np.prod(constant.dims) for constant in model.graph.initializer))
 
@@ -128,13 +129,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--channels", type=int, default=1024)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--frames", type=int, default=1)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
 
     networks = NetworkFactory(prove_providers(["cpu"], gpus=()), threads=given.threads)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "generator.onnx"
-        parameters = write(Generator(given.channels), path)
+        parameters = write(Generator(given.channels), path, "n" if given.frames > 1 else 1)
         stock, _ = networks.session(path, path.name, "cpu")
         began = time.perf_counter()
         file = OnnxFile(path)
@@ -144,7 +146,7 @@ def main() -> None:
         prepared = time.perf_counter() - began
     random = np.random.default_rng(1)
     feeds = {
-        "target": random.random((1, 3, 128, 128), np.float32),
+        "target": random.random((given.frames, 3, 128, 128), np.float32),
         "source": random.standard_normal((1, 512), np.float32) / np.float32(np.sqrt(512)),
     }
     seconds: dict[str, list[float]] = {"stock": [], "rewritten": []}
@@ -152,15 +154,18 @@ def main() -> None:
     outputs = {}
     for turn in range(given.runs + 1):
         for name, network in (("stock", stock), ("rewritten", faster)):
+            ours = network is faster
+            taken = feeds | (graph.feeds if ours else {"target": feeds["target"][:1]})
+            each = given.frames if ours else 1
             began, cpu = time.perf_counter(), time.process_time()
-            outputs[name] = network.run(None, feeds | (graph.feeds if network is faster else {}))[0]
+            outputs[name] = network.run(None, taken)[0]
             if turn:
-                seconds[name].append(time.perf_counter() - began)
-                burnt[name].append(time.process_time() - cpu)
+                seconds[name].append((time.perf_counter() - began) / each)
+                burnt[name].append((time.process_time() - cpu) / each)
     cores = {name: statistics.median(times) for name, times in burnt.items()}
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     least = {name: min(times) for name, times in seconds.items()}
-    difference = float(np.abs(outputs["stock"] - outputs["rewritten"]).max())
+    difference = float(np.abs(outputs["stock"] - outputs["rewritten"][:1]).max())
     print(
         f"{platform.processor() or platform.machine()}, {given.threads} threads, "
         f"onnxruntime {networks.version}"
