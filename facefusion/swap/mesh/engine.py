@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from facefusion.config import AutomationConfig
 from facefusion.faces.align import fit_pose
-from facefusion.faces.landmarks import Face
+from facefusion.faces.landmarks import Face, lid_opening
 from facefusion.faces.recent import PerTrack
 from facefusion.faces.topology import INNER_LIPS
 from facefusion.swap.contract import Canvas, EngineIdentity, Patch
@@ -114,7 +114,7 @@ class _TrackModel:
         if len(self._lids) < 200 or self.count % 8 == 0:
             self._lids = [*self._lids[-399:], face.lids]
         if self.count <= 24 or self.count % 8 == 0:
-            usual = np.percentile(self._lids, 70, axis=0)
+            usual = np.percentile(self._lids, 60, axis=0)
             self.open_lids = np.asarray(np.maximum(usual, _OPEN_LIDS), np.float32)
             self.difference = None
 
@@ -211,11 +211,7 @@ class MeshPainter:
             ],
             axis=1,
         ).astype(np.float32)
-        eyes = np.zeros((2, 8), np.float32)
-        for e in range(2):
-            if irises[e, 2] > 0.5 and source.irises[e, 2] > 0:
-                place = (source.irises[e, :2] + 0.5) * shrink - 0.5
-                eyes[e] = (*irises[e], *place, source.irises[e, 2] * shrink, 2.6, 1.0)
+        eyes = self._eyes(moved, irises, shrink)
         own, openings, spare = (np.zeros((height, width), np.uint8) for _ in range(3))
         # What lies between the lips is the target's, but for two closed mouths.
         parted = max(_rise(mouth_gap(points), 0.02, 0.07) for points in (face.points, source.shape))
@@ -223,7 +219,7 @@ class MeshPainter:
         add_polygons(own, [inner_lips], sigma=size / 260, shares=[parted])
         lids = [grown_hull(moved[list(eye.contour + eye.halo)], 0.10) for eye in tables.eyes]
         add_polygons(own, lids, sigma=size / 60, shares=manner.own_lids.tolist())
-        add_polygons(openings, [moved[list(eye.contour), :2] for eye in tables.eyes], sigma=size / 260)
+        add_polygons(openings, [moved[list(eye.contour), :2] for eye in tables.eyes], sigma=size / 130)
         dark = [grown_hull(old[list(points)], 0.25) for points in tables.dark]
         add_polygons(spare, dark, sigma=size / 60)
         colour, alpha = np.empty_like(target), np.empty((height, width), np.uint8)
@@ -236,6 +232,30 @@ class MeshPainter:
         if hair is not None:
             np.minimum(alpha, 255 - hair, out=alpha)
         return Patch(box, colour, alpha)
+
+    def _eyes(self, moved: Floats, irises: Floats, shrink: float) -> Floats:
+        """(2, 15) what `shade` is told of the eyes.
+
+        Args:
+            moved, irises: landmarks and irises as drawn.
+            shrink: size of the atlas in use over the largest.
+        """
+        source = self._source
+        eyes = np.zeros((2, 15), np.float32)
+        wider = lid_opening(moved) / (source.lids + 1e-6)
+        for side, eye in enumerate(self._tables.eyes):
+            if irises[side, 2] <= 0.5 or source.eyeballs[side, 2] <= 0:
+                continue
+            centre = np.array([0.5, 0.5, 0.0], np.float32)
+            ball, iris = (
+                (place + centre) * shrink - centre for place in (source.eyeballs[side], source.irises[side])
+            )
+            ends = moved[list(eye.corners), :2]
+            along = (ends[1] - ends[0]) / 2
+            across = along / (along @ along + 1e-6)
+            bare = _rise(float(wider[side]), 1.1, 1.5)
+            eyes[side] = (*irises[side], *ball, *iris, *ends.mean(0), *across, bare, 1.0)
+        return eyes
 
     def _set_eyes(self, face: Face, moved: Floats, manner: Manner) -> Floats:
         """Give the lids the source's openness, place the target's gaze; returns irises (2, 3)."""
@@ -264,10 +284,8 @@ def _purse_lips(moved: Floats, points: Floats, usual: Floats) -> None:
 
 
 def _own_lids(opening: Floats) -> Floats:
-    """(2,) how much of the target's own lids shows: all when they close, some when they are torn open."""
-    closing = np.clip((0.78 - opening) / 0.25, 0.0, 1.0)
-    widening = np.clip((opening - 1.1) / 0.2, 0.0, 0.6)
-    return np.asarray(np.maximum(closing, widening), np.float32)
+    """(2,) how much of the target's own lids shows: all when they close."""
+    return np.asarray(np.clip((0.72 - opening) / 0.25, 0.0, 1.0), np.float32)
 
 
 def _rise(value: float, low: float, high: float) -> float:

@@ -173,6 +173,13 @@ def _luma(b: Any, g: Any, r: Any) -> Any:
 
 
 @njit(inline="always")
+def _on_disc(dx: Any, dy: Any, radius: Any) -> Any:
+    """1 on an iris of a radius, 0 from a fourth of it outside."""
+    far = np.sqrt(dx * dx + dy * dy) / (radius + np.float32(1e-6))
+    return min(max((np.float32(1.25) - far) * np.float32(6.0), np.float32(0.0)), np.float32(1.0))
+
+
+@njit(inline="always")
 def _byte(value: Any) -> Any:
     return np.uint8(min(max(value + np.float32(0.5), np.float32(0.0)), np.float32(255.0)))
 
@@ -237,9 +244,11 @@ def shade(
         target: (h, w, 3) uint8 BGR, the region that is drawn into.
         own: (h, w) uint8, how much of the target's own (moved) pixels shows: inner mouth, closing lids.
         spare: (h, w) uint8, where the target's brows and eyes lie: dark, but to be covered.
-        eyes: (2, 8) float32 per eye: iris centre x, y and radius in the picture; iris centre x, y and radius
-            in the texture; reach of the iris' shift in radii; 1 if in use.
-        openings: (h, w) uint8, how much a pixel belongs to the opening of an eye.
+        eyes: (2, 15) float32 per eye: iris centre x, y and radius in the picture; the same of the whole ball
+            in the texture; the same of the photo's iris in the texture; middle of the opening x, y; what
+            takes a distance from there to -1..1 between the corners, x, y; how much of the white is the
+            ball's, since the photo's eye is open less; 1 if in use.
+        openings: (h, w) uint8, how much a pixel belongs to the opening of an eye; darker towards its edge.
         depth: factor for the depth of the texture's colours, see `light.colour_depth`.
         tone: (3,) brightness of the target; factors for the depth of the lit colours where it is a quarter
             darker and a quarter lighter, see `light.colour_tone`.
@@ -267,24 +276,33 @@ def shade(
             a, b, c = attributes[triangles[t, 0]], attributes[triangles[t, 1]], attributes[triangles[t, 2]]
             tx = u * a[0] + v * b[0] + w * c[0]
             ty = u * a[1] + v * b[1] + w * c[1]
+            blue, green, red = _sample(texture, tx, ty)
             if openings[y, x] > 0:
                 part = np.float32(openings[y, x]) * byte
+                edge = min(max((part - np.float32(0.35)) * np.float32(3.0), np.float32(0.0)), one)
                 for e in range(2):
-                    if eyes[e, 7] > 0:
-                        dx = (np.float32(x) - eyes[e, 0]) / eyes[e, 2]
-                        dy = (np.float32(y) - eyes[e, 1]) / eyes[e, 2]
-                        far = np.sqrt(dx * dx + dy * dy)
-                        reach = eyes[e, 6]
-                        if far < reach:
-                            # The iris is moved as a disc; beyond it the shift fades out.
-                            s = one
-                            if far > np.float32(1.1):
-                                s = (reach - far) / (reach - np.float32(1.1))
-                                s = s * s * (np.float32(3.0) - np.float32(2.0) * s)
-                            s = s * part
-                            tx = tx + (eyes[e, 3] + dx * eyes[e, 5] - tx) * s
-                            ty = ty + (eyes[e, 4] + dy * eyes[e, 5] - ty) * s
-            blue, green, red = _sample(texture, tx, ty)
+                    side = (np.float32(x) - eyes[e, 9]) * eyes[e, 11] + (np.float32(y) - eyes[e, 10]) * eyes[
+                        e, 12
+                    ]
+                    if eyes[e, 14] > 0 and abs(side) < np.float32(1.1):
+                        scale = eyes[e, 5] / eyes[e, 2]
+                        dx = (np.float32(x) - eyes[e, 0]) * scale
+                        dy = (np.float32(y) - eyes[e, 1]) * scale
+                        ball = _on_disc(dx, dy, eyes[e, 5])
+                        ball = max(ball, _on_disc(tx - eyes[e, 6], ty - eyes[e, 7], eyes[e, 8]))
+                        corner = min(max((one - abs(side)) * np.float32(3.0), np.float32(0.0)), one)
+                        ball = max(ball, eyes[e, 13] * corner) * edge
+                        if ball > 0:
+                            reach = np.float32(2.2) * eyes[e, 5]
+                            eye_b, eye_g, eye_r = _sample(
+                                texture,
+                                eyes[e, 3] + min(max(dx, -reach), reach),
+                                eyes[e, 4] + min(max(dy, -reach), reach),
+                            )
+                            lit = min(np.float32(0.1) + part, one)
+                            blue = _mix(blue, eye_b * lit, ball)
+                            green = _mix(green, eye_g * lit, ball)
+                            red = _mix(red, eye_r * lit, ball)
             gain_b = u * a[4] + v * b[4] + w * c[4]
             gain_g = u * a[5] + v * b[5] + w * c[5]
             gain_r = u * a[6] + v * b[6] + w * c[6]
@@ -344,7 +362,7 @@ def warm_up() -> None:
     foreign(vertices[None], vertices[None])
     facing(vertices, triangles, 1)
     attributes = np.zeros((3, 13), np.float32)
-    eyes, tone = np.zeros((2, 8), np.float32), np.ones(3, np.float32)
+    eyes, tone = np.zeros((2, 15), np.float32), np.ones(3, np.float32)
     shade(
         ids, weights, triangles, attributes, image, image, mask, mask, eyes, mask, 1.0, tone, 0.1,
         image.copy(), mask.copy(),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from facefusion.faces.align import canonicalise
 from facefusion.faces.landmarks import Face
+from facefusion.swap.mesh.eyeballs import add_eyeballs
 from facefusion.swap.mesh.geometry import MeshTables, frontness
 from facefusion.swap.mesh.grain import SOFTENING, atlas_sharpness
 from facefusion.swap.mesh.kernels import interpolate, rasterise
@@ -43,6 +44,8 @@ class MeshSource:
             the variants of `grain.SOFTENING`.
         places: (468, 2) float32, landmarks in the largest atlas picture.
         irises: (2, 3) float32 in the largest atlas picture: x, y, radius.
+        eyeballs: (2, 3) float32, irises in the pictures of whole eyeballs in the largest atlas picture: x, y,
+            radius; see `eyeballs`.
         lids: (2,) how far the eyes are open.
         size: height of the face in the largest atlas picture, in pixels.
         colours: (468, 3) float32 BGR at the landmarks.
@@ -56,6 +59,7 @@ class MeshSource:
     atlas: tuple[tuple[Image, ...], ...]
     places: Floats
     irises: Floats
+    eyeballs: Floats
     lids: Floats
     size: float
     colours: Floats
@@ -95,6 +99,8 @@ def prepare_source(pictures: list[tuple[Image, Face]], tables: MeshTables) -> Me
     atlas = even_light(atlas, layout, LightTransfer(shape, tables, reach=0.16))
     atlas = relax_smile(atlas, layout, shape)
     colours = vertex_colours(atlas, places, size)
+    irises = _iris_places(pictures[0][1], flat, tables)
+    atlas, eyeballs = add_eyeballs(atlas, places, irises, tables.eyes)
     pyramid = [atlas]
     while min(pyramid[-1].shape[:2]) > 96:
         pyramid.append(
@@ -106,7 +112,8 @@ def prepare_source(pictures: list[tuple[Image, Face]], tables: MeshTables) -> Me
         atlas=variants,
         sharpness=atlas_sharpness(variants, places),
         places=places,
-        irises=_iris_places(pictures[0][1], flat, tables),
+        irises=irises,
+        eyeballs=eyeballs,
         lids=np.mean([face.lids for _, face in pictures], axis=0).astype(np.float32),
         size=size,
         colours=colours,
