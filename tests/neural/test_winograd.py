@@ -312,6 +312,23 @@ def test_a_measurement_is_made_once_for_file_and_machine(
         np.testing.assert_allclose(rewritten, run(networks, path, values), atol=1e-4)
 
 
+def test_a_runtime_that_refuses_the_rewritten_network_runs_the_original(
+    tmp_path: Path, networks: NetworkFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(file: OnnxFile) -> int:
+        count = rewrite(file)
+        file.model.graph.node[0].domain = "of.another.runtime"
+        return count
+
+    path = network(tmp_path / "m.onnx", pads=(1, 1, 1, 1), size=(32, 32))
+    tuner = ConvolutionTuner(tmp_path, networks, threads=2, least_bytes=0)
+    monkeypatch.setattr("facefusion.swap.neural.tuning.rewrite", refused)
+    assert tuner.faster(path, "digest") is None
+    (verdict,) = json.loads((tmp_path / TUNING_FILE).read_text()).values()
+    assert verdict["ratio"] == 0
+    assert tuner.faster(path, "digest") is None
+
+
 def test_small_files_are_left_alone(tmp_path: Path, networks: NetworkFactory) -> None:
     path = network(tmp_path / "m.onnx", pads=(1, 1, 1, 1), size=(32, 32))
     assert ConvolutionTuner(tmp_path, networks, threads=2).faster(path, "digest") is None

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facefusion.swap.neural.winograd import rewrite
+from facefusion.errors import ModelMissingError
+from facefusion.swap.neural.winograd import FORM, rewrite
 from facefusion.system.hardware import available_memory
 from facefusion.system.networks import NetworkFactory
 from facefusion.system.onnx_file import Graph, OnnxFile
@@ -84,7 +85,7 @@ class ConvolutionTuner:
         """
         if path.stat().st_size < self._least_bytes:
             return None
-        key = f"{digest} {self._machine} onnxruntime {self._networks.version}"
+        key = f"{digest} {self._machine} onnxruntime {self._networks.version} form {FORM}"
         known = self._read().get(key)
         if known is not None and not known.faster:
             return None
@@ -101,7 +102,11 @@ class ConvolutionTuner:
         self._write(key, Verdict(count, 0.0, 0.0))
         stock = self._time(path, path.name, {})
         graph = file.graph()
-        ours = self._time(graph, path.name, graph.feeds)
+        refusals: tuple[type[BaseException], ...] = (ModelMissingError, *self._networks.failures)
+        try:
+            ours = self._time(graph, path.name, graph.feeds)
+        except refusals:  # a runtime that lacks what is written
+            return None
         deviation = float(np.abs(stock[1] - ours[1]).max())
         ratio = stock[0] / max(ours[0], 1e-9)
         known = Verdict(count, ratio, deviation if np.isfinite(deviation) else 1e9)

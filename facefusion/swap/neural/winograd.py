@@ -29,6 +29,9 @@ from facefusion.swap.neural.tiles import Grid, Tiles
 from facefusion.system.onnx_file import OnnxFile
 from facefusion.system.onnx_runtime import import_onnxruntime, session_options
 
+FORM = 2
+"""Number of what is written; with another one everything is measured anew."""
+
 # With fewer channels the transforms cost more than the multiplications they save.
 _LEAST_CHANNELS = 64
 _LARGE = 100_000
