@@ -84,16 +84,14 @@ class Generator:
         return name
 
     def _random_constant(self, *shape: int) -> str:
-        scale = np.float32(1.0 / np.sqrt(np.prod(shape[1:])))
+        scale = np.float32(1.0 / np.sqrt(np.prod(shape[1:]) or 1.0))
         values = self._random.standard_normal(shape, np.float32) * scale
         return self._constant(f"weights{len(self._known)}", values)
 
     def _conv(self, value: str, inputs: int, outputs: int, size: int, *, stride: int = 1) -> str:
         weights = self._random_constant(outputs, inputs, size, size)
-        bias = self._random_constant(outputs, 1)
-        flat = self._op("Conv", value, weights, strides=[stride, stride], pads=[size // 2] * 4)
-        shape = self._constant(f"bias{outputs}", np.array([1, outputs, 1, 1], np.int64))
-        return self._op("Add", flat, self._op("Reshape", bias, shape))
+        bias = self._random_constant(outputs)
+        return self._op("Conv", value, weights, bias, strides=[stride, stride], pads=[size // 2] * 4)
 
     def _activated(self, value: str) -> str:
         return self._op("LeakyRelu", value, alpha=0.2)
@@ -165,6 +163,8 @@ def main() -> None:
     cores = {name: statistics.median(times) for name, times in burnt.items()}
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     least = {name: min(times) for name, times in seconds.items()}
+    least_cores = {name: min(times) for name, times in burnt.items()}
+    tables = (medians, least, cores, least_cores)
     difference = float(np.abs(outputs["stock"] - outputs["rewritten"][:1]).max())
     print(
         f"{platform.processor() or platform.machine()}, {given.threads} threads, "
@@ -172,11 +172,11 @@ def main() -> None:
     )
     print(f"{parameters / 1e6:.1f} million parameters, {count} convolutions rewritten in {prepared:.1f} s")
     # Processor time hardly depends on what else the machine is doing; wall time does.
-    print(f"{'':12}{'median':>11}{'best':>11}{'processor':>11}")
+    print(f"{'':12}{'median':>11}{'best':>11}{'processor':>11}{'best':>11}")
     for name in seconds:
-        cells = (f"{table[name] * 1e3:8.0f} ms" for table in (medians, least, cores))
+        cells = (f"{table[name] * 1e3:8.0f} ms" for table in tables)
         print(f"{name:12}{''.join(cells)}")
-    ratios = (f"{table['stock'] / table['rewritten']:10.2f}x" for table in (medians, least, cores))
+    ratios = (f"{table['stock'] / table['rewritten']:10.2f}x" for table in tables)
     print(f"{'ratio':12}{''.join(ratios)}")
     print(f"largest difference of the outputs: {difference:.1e} (outputs are 0 to 1)")
 
