@@ -206,7 +206,7 @@ def test_a_face_does_not_differ_from_itself(models: Models, shape: Floats) -> No
 
 
 def test_the_smile_of_the_source_is_not_copied(models: Models, shape: Floats) -> None:
-    """Neither its curve nor, for the most part, its width: an O of the target must not become a grin."""
+    """Not its curve, and of its width half: a wide mouth may be the person's own."""
     lips = list(LIPS)
     resting, smiling = shape.copy(), shape.copy()
     resting[lips, 0] *= 0.5 / mouth_width(shape)
@@ -218,7 +218,7 @@ def test_the_smile_of_the_source_is_not_copied(models: Models, shape: Floats) ->
         return float(points[[13, 14], 1].mean() - points[[78, 308], 1].mean())
 
     assert abs(rise(moved) - rise(resting)) < 0.01
-    assert mouth_width(moved) - mouth_width(resting) < 0.4 * (mouth_width(smiling) - mouth_width(resting))
+    assert mouth_width(moved) - mouth_width(resting) < 0.6 * (mouth_width(smiling) - mouth_width(resting))
 
 
 def test_lips_do_not_fold_over_the_skin_for_a_source_that_laughs(models: Models, shape: Floats) -> None:

@@ -190,9 +190,9 @@ def _lip_difference(source: Floats, target: Floats, difference: Floats, strength
 
 
 def _width_at_rest(points: Floats) -> float:
-    """How wide a mouth is without its smile: of what is more than usual, a third counts."""
+    """How wide a mouth is without its smile: of what is more than usual, half counts."""
     width = max(mouth_width(points), 0.2)
-    return min(width, 0.5 + (width - 0.5) / 3)
+    return min(width, 0.5 + (width - 0.5) / 2)
 
 
 def mouth_width(points: Floats) -> float:
