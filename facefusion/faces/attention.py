@@ -12,6 +12,7 @@ the file stays as it is), the parts run as they are, and the geometry between th
 from __future__ import annotations
 
 import struct
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,8 +155,8 @@ class _Graph:
     def __init__(self, data: bytes) -> None:
         from ai_edge_litert import schema_py_generated as schema
 
-        self._schema, self._data = schema, data
-        graph = self._read().subgraphs[0]
+        self._model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0))
+        graph = self._model.subgraphs[0]
         self._names = {tensor.name.decode(): number for number, tensor in enumerate(graph.tensors)}
         self.input = graph.tensors[graph.inputs[0]].name.decode()
 
@@ -164,7 +165,7 @@ class _Graph:
         from flatbuffers import flexbuffers
 
         made = self._names[output]
-        operator = next(o for o in self._read().subgraphs[0].operators if made in o.outputs)
+        operator = next(o for o in self._model.subgraphs[0].operators if made in o.outputs)
         options: dict[str, Any] = flexbuffers.Loads(bytes(operator.customOptions))
         return options
 
@@ -172,8 +173,8 @@ class _Graph:
         """Open the part of the graph that leads from some tensors to others."""
         import flatbuffers
 
-        model = self._read()
-        graph = model.subgraphs[0]
+        model, graph = copy(self._model), copy(self._model.subgraphs[0])
+        model.subgraphs, model.buffers = [graph], list(model.buffers)
         begin, end = ([self._names[name] for name in names] for names in (inputs, outputs))
         maker = {int(tensor): operator for operator in graph.operators for tensor in operator.outputs}
         reached, wanted, kept = set(begin), list(end), set()
@@ -190,11 +191,9 @@ class _Graph:
         # Weights of other parts are left out; the list of tensors stays, so that their numbers do.
         for number, tensor in enumerate(graph.tensors):
             if number not in reached and tensor.buffer:
+                model.buffers[tensor.buffer] = copy(model.buffers[tensor.buffer])
                 model.buffers[tensor.buffer].data = None
         model.signatureDefs = model.metadata = model.metadataBuffer = None
         builder = flatbuffers.Builder(1 << 20)
         builder.Finish(model.Pack(builder), b"TFL3")
         return Model(bytes(builder.Output()), threads=threads)
-
-    def _read(self) -> Any:
-        return self._schema.ModelT.InitFromObj(self._schema.Model.GetRootAsModel(self._data, 0))
