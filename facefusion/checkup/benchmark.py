@@ -121,10 +121,14 @@ class PerformanceBenchmark:
             floor.unlink()
             alone = time.perf_counter() - began
 
+        spoken = False
+
         def first_words(progress: SwapProgress) -> None:
-            known = progress.stage == "swapping" and progress.frames_per_second > 0.0
-            if known and progress.frames_done >= min(_FIRST_FRAMES, frames / 4) and not self.outlook.known:
-                speed = progress.frames_per_second
+            nonlocal spoken
+            speed = progress.frames_per_second
+            known = progress.stage == "swapping" and speed > 0.0
+            if known and progress.frames_done >= min(_FIRST_FRAMES, frames / 4) and not spoken:
+                spoken = True
                 self.outlook.guess(clip, frames / speed + alone)
                 self._say(f"  warm-up: {speed:.0f} frames/s{self.outlook.text()}")
 
