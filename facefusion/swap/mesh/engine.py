@@ -119,6 +119,8 @@ class _TrackModel:
             self.difference = None
 
 
+_LID_SHADOW = 0.16
+"""How far down the shadow of an upper lid and its lashes falls on the eye, over half of its width."""
 _MEMORY = 300
 _OPEN_LIDS = (
     0.2  # lid distance over eye width that nobody's open eyes fall short of: a sleeper's lids are shut
@@ -234,14 +236,14 @@ class MeshPainter:
         return Patch(box, colour, alpha)
 
     def _eyes(self, moved: Floats, irises: Floats, shrink: float) -> Floats:
-        """(2, 15) what `shade` is told of the eyes.
+        """(2, 17) what `shade` is told of the eyes.
 
         Args:
             moved, irises: landmarks and irises as drawn.
             shrink: size of the atlas in use over the largest.
         """
         source = self._source
-        eyes = np.zeros((2, 15), np.float32)
+        eyes = np.zeros((2, 17), np.float32)
         wider = lid_opening(moved) / (source.lids + 1e-6)
         for side, eye in enumerate(self._tables.eyes):
             if irises[side, 2] <= 0.5 or source.eyeballs[side, 2] <= 0:
@@ -254,7 +256,13 @@ class MeshPainter:
             along = (ends[1] - ends[0]) / 2
             across = along / (along @ along + 1e-6)
             bare = _rise(float(wider[side]), 1.1, 1.5)
-            eyes[side] = (*irises[side], *ball, *iris, *ends.mean(0), *across, bare, 1.0)
+            upper, lower = (moved[list(row), :2].mean(0) for row in zip(*eye.lids, strict=True))
+            up = (
+                (upper - lower)
+                / (np.linalg.norm(upper - lower) + 1e-6)
+                * (_LID_SHADOW * np.linalg.norm(along))
+            )
+            eyes[side] = (*irises[side], *ball, *iris, *ends.mean(0), *across, bare, 1.0, *up)
         return eyes
 
     def _set_eyes(self, face: Face, moved: Floats, manner: Manner) -> Floats:

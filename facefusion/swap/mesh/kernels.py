@@ -244,10 +244,11 @@ def shade(
         target: (h, w, 3) uint8 BGR, the region that is drawn into.
         own: (h, w) uint8, how much of the target's own (moved) pixels shows: inner mouth, closing lids.
         spare: (h, w) uint8, where the target's brows and eyes lie: dark, but to be covered.
-        eyes: (2, 15) float32 per eye: iris centre x, y and radius in the picture; the same of the whole ball
+        eyes: (2, 17) float32 per eye: iris centre x, y and radius in the picture; the same of the whole ball
             in the texture; the same of the photo's iris in the texture; middle of the opening x, y; what
             takes a distance from there to -1..1 between the corners, x, y; how much of the white is the
-            ball's, since the photo's eye is open less; 1 if in use.
+            ball's, since the photo's eye is open less; 1 if in use; from a point in the upper lid's shadow to
+            the lid, x, y.
         openings: (h, w) uint8, how much a pixel belongs to the opening of an eye; darker towards its edge.
         depth: factor for the depth of the texture's colours, see `light.colour_depth`.
         tone: (3,) brightness of the target; factors for the depth of the lit colours where it is a quarter
@@ -299,7 +300,14 @@ def shade(
                                 eyes[e, 3] + min(max(dx, -reach), reach),
                                 eyes[e, 4] + min(max(dy, -reach), reach),
                             )
-                            lit = min(np.float32(0.1) + part, one)
+                            above = min(
+                                max(int(np.float32(y) + eyes[e, 16] + np.float32(0.5)), 0), height - 1
+                            )
+                            beside = min(
+                                max(int(np.float32(x) + eyes[e, 15] + np.float32(0.5)), 0), width - 1
+                            )
+                            shadow = part * np.float32(openings[above, beside]) * byte
+                            lit = np.float32(0.45) + np.float32(0.55) * shadow
                             blue = _mix(blue, eye_b * lit, ball)
                             green = _mix(green, eye_g * lit, ball)
                             red = _mix(red, eye_r * lit, ball)
@@ -362,7 +370,7 @@ def warm_up() -> None:
     foreign(vertices[None], vertices[None])
     facing(vertices, triangles, 1)
     attributes = np.zeros((3, 13), np.float32)
-    eyes, tone = np.zeros((2, 15), np.float32), np.ones(3, np.float32)
+    eyes, tone = np.zeros((2, 17), np.float32), np.ones(3, np.float32)
     shade(
         ids, weights, triangles, attributes, image, image, mask, mask, eyes, mask, 1.0, tone, 0.1,
         image.copy(), mask.copy(),
