@@ -20,7 +20,7 @@ from facefusion.system.disk import sync_file
 
 logger = logging.getLogger(__name__)
 
-_FACT = "outboxes"
+_FACT = "outboxes_of_root"
 
 
 def take_up_work(workspace: Workspace, database: Database, outbox: Outbox) -> None:
@@ -42,7 +42,7 @@ def take_up_work(workspace: Workspace, database: Database, outbox: Outbox) -> No
     wanted = frozenset([*map(work_name, publishing), *map(keep_name, (*publishing, *waiting))])
     outbox.tidy(wanted)
     before = earlier_outboxes(workspace, database)
-    _remember(database, [outbox, *before])
+    _remember(workspace, database, [outbox, *before])
     for earlier in [there for there in before if there.folder.is_dir()]:
         earlier.tidy(wanted)
         for job in publishing:
@@ -52,24 +52,41 @@ def take_up_work(workspace: Workspace, database: Database, outbox: Outbox) -> No
         earlier.tidy(frozenset())
         earlier.close()
         before.remove(earlier)
-    _remember(database, [outbox, *before])
+    _remember(workspace, database, [outbox, *before])
 
 
 def earlier_outboxes(workspace: Workspace, database: Database) -> list[Outbox]:
-    """Those in which something may be left, without the one that is named now."""
-    folders = [Path(os.fsdecode(bytes.fromhex(name))) for name in json.loads(database.fact(_FACT) or "[]")]
+    """Those in which something may be left, without the one that is named now, whatever it was called before.
+
+    A root that was copied or moved has none: what its queue remembers may be another root's by now, and that
+    root may be at work.
+    """
+    names = json.loads(database.fact(_FACT) or "[]")
+    root, *folders = map(_path, names or [""])
     installation = database.fact("installation") or ""
     return [
         Outbox(replace(workspace, outbox=folder), installation)
         for folder in folders
-        if folder != workspace.outbox
+        if root == workspace.root and not _is_one(folder, workspace.outbox)
     ]
 
 
-def _remember(database: Database, outboxes: list[Outbox]) -> None:
-    names = json.dumps([os.fsencode(outbox.folder).hex() for outbox in outboxes])
+def _remember(workspace: Workspace, database: Database, outboxes: list[Outbox]) -> None:
+    places = [workspace.root, *(outbox.folder for outbox in outboxes)]
+    names = json.dumps([os.fsencode(place).hex() for place in places])
     if database.fact(_FACT) != names:
         database.remember(_FACT, names)
+
+
+def _path(name: str) -> Path:
+    return Path(os.fsdecode(bytes.fromhex(name)))
+
+
+def _is_one(folder: Path, other: Path) -> bool:
+    """Whether both are the same folder; a link may stand where one has been."""
+    with contextlib.suppress(OSError):
+        return folder.samefile(other)
+    return folder == other
 
 
 def _bring_result(job: Job, queue: JobQueue, earlier: Outbox, outbox: Outbox) -> None:

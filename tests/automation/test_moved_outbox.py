@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,22 @@ def test_an_outbox_that_is_away_is_tidied_when_it_is_back(moved: Moved) -> None:
     assert moved.leftovers() != []
     moved.bench.run_once()
     assert moved.leftovers() == []
+
+
+def test_an_outbox_that_was_moved_and_is_linked_keeps_what_it_holds(moved: Moved) -> None:
+    moved.old.rename(moved.new)
+    moved.old.symlink_to(moved.new)
+    moved.begin()
+    assert (moved.new / moved.root_name / moved.folder / "000000.part").read_bytes() == CONTENT
+
+
+def test_a_copy_of_a_root_leaves_the_outbox_of_the_original_alone(moved: Moved, tmp_path: Path) -> None:
+    before = moved.leftovers()
+    assert before != []
+    copy = Bench(Path(shutil.copytree(tmp_path, tmp_path.with_name(f"{tmp_path.name}-copy"))))
+    copy.run_until(lambda: any(job.stage for job in copy.status_of_daemon().running))
+    assert main(["--root", str(copy.root), "purge", "--yes"]) == 0
+    assert moved.leftovers() == before
 
 
 def test_a_purge_removes_what_earlier_outboxes_hold(moved: Moved) -> None:
