@@ -48,7 +48,7 @@ class Environment:
 
     Args:
         repository: folder that holds the requirements and `.venv`.
-        announce: told in sentences what takes time; never called when nothing is to be done.
+        announce: told in sentences what takes time, and why an NVIDIA processor is left out.
     """
 
     def __init__(self, repository: Path, announce: Announce) -> None:
@@ -133,9 +133,9 @@ class Environment:
         kept = {key: value for key, value in stamp["installed"].items() if key not in missing}
         self._write_stamp(kept, working=True)
         self._pip_install([name for name in missing if name != CUDA])
-        wanted = 0
+        wanted = stamp.get("cuda_megabytes", 0)
         if CUDA in missing:
-            free = self._free_megabytes()
+            free, wanted = self._free_megabytes(), 0
             if not self._install_cuda():
                 # What pip leaves half done nothing can undo: it takes the place of packages that were whole.
                 missing, kept, wanted = [name for name in (*kept, *missing) if name != CUDA], {}, 2 * free

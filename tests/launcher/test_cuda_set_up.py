@@ -150,6 +150,10 @@ def test_a_disk_that_becomes_full_meanwhile_leaves_an_environment_that_works_wit
     assert again.returncode == 7, again.stderr
     assert "did not work when it was tried" in again.stdout, "there is no more room than before"
     assert "Installing" not in again.stdout
+    with_driver.require("alpha==2.0", "onnxruntime==1.0", "full_disk==1.0")
+    other = with_driver.start()
+    assert "inside alpha-2" in other.stdout
+    assert "There is an NVIDIA driver: installing" not in other.stdout, "other requirements leave it at that"
 
 
 def test_trouble_with_the_second_onnxruntime_leaves_the_first(with_driver: SmallCheckout) -> None:
