@@ -392,12 +392,18 @@ def shrink_packed(pixels: Image, shrink: int) -> Image:
     if high and wide:
         whole = pixels[: high * shrink, : wide * shrink]
         out[:high, :wide] = cv2.resize(whole, (wide, high), interpolation=cv2.INTER_AREA)
-    if wide < out.shape[1]:
-        for row in range(out.shape[0]):
-            block = pixels[row * shrink : (row + 1) * shrink, wide * shrink :]
-            out[row, wide] = np.rint(block.mean((0, 1)))
-    if high < out.shape[0]:
-        for column in range(out.shape[1]):
-            block = pixels[high * shrink :, column * shrink : (column + 1) * shrink]
-            out[high, column] = np.rint(block.mean((0, 1)))
+    # What is left over at the right and at the bottom makes blocks of its own, averaged over fewer pixels.
+    if wide < out.shape[1] and high:
+        blocks = pixels[: high * shrink, wide * shrink :].reshape(high, shrink, -1, 3)
+        out[:high, wide] = _means(blocks, (1, 2))
+    if high < out.shape[0] and wide:
+        blocks = pixels[high * shrink :, : wide * shrink].reshape(-1, wide, shrink, 3)
+        out[high, :wide] = _means(blocks, (0, 2))
+    if wide < out.shape[1] and high < out.shape[0]:
+        out[high, wide] = _means(pixels[high * shrink :, wide * shrink :], (0, 1))
     return out
+
+
+def _means(pixels: Image, axes: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Rounded means of uint8 pixels."""
+    return np.asarray(np.rint(pixels.mean(axes)))
