@@ -217,11 +217,13 @@ def lift_lids(picture: Image, points: Floats) -> Floats:
     points = points.copy()
     for lids, (outer, inner) in ((LEFT_LIDS, LEFT_EYE_CORNERS), (RIGHT_LIDS, RIGHT_EYE_CORNERS)):
         upper, lower = np.array(lids).T
+        if not np.isfinite(points[[outer, inner, *upper, *lower], :2]).all():
+            continue  # compiled loops do not stop at what is no number
         along = points[inner, :2] - points[outer, :2]
         up = np.array([along[1], -along[0]], np.float32)
         if up @ (points[lower, :2] - points[upper, :2]).mean(0) > 0:
             up = -up
-        if not up.any():
+        if up @ up < 1.0:  # an eye of no width
             continue
         reach = white_above(picture, points[upper, :2], points[lower, :2], up)
         points[upper, :2] += _ARCH[:, None] * np.float32(reach) * up

@@ -85,6 +85,26 @@ def test_without_colour_nothing_is_known_and_nothing_moves() -> None:
     assert np.array_equal(lift_lids(grey, half_way), half_way)
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, 1e6])
+@pytest.mark.parametrize("part", ["lid", "corner", "all"])
+def test_points_that_are_nowhere_do_no_harm(number: float, part: str) -> None:
+    points = points_of_lids(6.0)
+    picture = picture_of_eyes(points)
+    points[{"lid": LEFT_LIDS[3][0], "corner": LEFT_EYE_CORNERS[0], "all": slice(None)}[part]] = number
+    lifted = lift_lids(picture, points)
+    lower = [pair[1] for _, lids, _ in EYES for pair in lids]
+    assert np.array_equal(lifted[lower], points[lower], equal_nan=True)
+
+
+@pytest.mark.parametrize("width", [0.0, 1e-30, 0.5])
+def test_an_eye_of_no_width_has_no_lids_to_lift(width: float) -> None:
+    points = points_of_lids(6.0)
+    picture = picture_of_eyes(points_of_lids(11.0))
+    for _, _, (outer, inner) in EYES:
+        points[outer, :2], points[inner, :2] = 0.0, (width, 0.0)
+    assert np.array_equal(lift_lids(picture, points), points)
+
+
 def test_eyes_of_a_photo_that_are_seen_rightly_stay(models: Models, astronaut: Portrait) -> None:
     """The network sees usual eyes well; pulled down by hand, their lids come back."""
     points, picture = astronaut.face.points, astronaut.picture
