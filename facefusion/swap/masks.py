@@ -25,6 +25,7 @@ def add_polygons(
     """
     strengths = [round(255 * share) for share in shares or [1.0] * len(outlines)]
     filled = [entry for entry in zip(outlines, strengths, strict=True) if entry[1] > 0]
+    filled.sort(key=lambda entry: entry[1])  # the strongest is drawn last, over the others
     if not filled:
         return
     sigma = max(0.6, sigma)

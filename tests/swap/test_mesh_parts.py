@@ -133,6 +133,13 @@ def test_the_stronger_of_two_polygons_stays() -> None:
     assert mask[50, 50] == round(255 * 0.4)
 
 
+def test_the_stronger_of_two_polygons_that_are_added_together_stays() -> None:
+    mask = np.zeros((60, 60), np.uint8)
+    add_polygons(mask, [SQUARE, SQUARE + 10], sigma=1.0, shares=[0.8, 0.4])
+    assert mask[35, 35] == round(255 * 0.8)
+    assert mask[46, 46] == round(255 * 0.4)
+
+
 @pytest.mark.parametrize("offset", [-100, -25, 35, 200])
 def test_polygons_may_leave_the_picture(offset: int) -> None:
     mask = np.zeros((60, 60), np.uint8)
