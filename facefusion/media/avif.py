@@ -24,9 +24,10 @@ def depth(data: bytes) -> int:
     return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
 
 
-def full_colour(data: bytes) -> bool:
-    """Whether the picture in a file has its colour at full resolution."""
-    return not _flags(data) & 0x1C
+def fine_colour(data: bytes) -> bool:
+    """Whether the picture in a file has colour at more than half its resolution, across or down."""
+    grey, halved = _flags(data) & 0x10, _flags(data) & 0x0C
+    return not grey and halved != 0x0C
 
 
 def decode(data: bytes) -> npt.NDArray[np.uint16] | None:

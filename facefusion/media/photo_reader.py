@@ -255,7 +255,7 @@ def _describe(path: Path, image: Any, data: bytes, family: str) -> MediaInfo:
     if depth > 8 and (moving or not _can_stay_deep(image, family)):
         warnings.append(_reduced(depth))
         depth = 8
-    if depth > 8 and family == "avif" and avif.full_colour(data):
+    if depth > 8 and family == "avif" and avif.fine_colour(data):
         warnings.append(f"AVIF with {depth} bit is written with colour at half its resolution.")
     orientation = UPRIGHT if moving else _orientation(image)
     width, height = orientation.displayed(image.width, image.height)

@@ -121,8 +121,18 @@ def test_colour_that_is_written_at_half_its_resolution_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = write(tmp_path / "photo.avif", 10, 3)
-    monkeypatch.setattr(avif, "full_colour", lambda data: True)  # no encoder here writes such a file
+    monkeypatch.setattr(avif, "fine_colour", lambda data: True)  # no encoder here writes such a file
     assert probe(source).warnings == ("AVIF with 10 bit is written with colour at half its resolution.",)
+
+
+@pytest.mark.parametrize(
+    ("mode", "subsampling", "fine"),
+    [("RGB", "4:4:4", True), ("RGB", "4:2:2", True), ("RGB", "4:2:0", False), ("L", "4:0:0", False)],
+)
+def test_a_file_tells_how_fine_its_colour_is(tmp_path: Path, mode: str, subsampling: str, fine: bool) -> None:
+    path = tmp_path / "photo.avif"
+    Image.new(mode, (64, 64)).save(path, subsampling=subsampling)
+    assert avif.fine_colour(path.read_bytes()) is fine
 
 
 def test_without_an_encoder_eight_bits_are_written_and_that_is_said(
