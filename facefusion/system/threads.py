@@ -41,15 +41,17 @@ def plan_threads(
     Args:
         cores: that may be used, see `HardwareReport.usable_cores`.
         workers: worker processes among which they are shared.
-        heavy_inference: a neural swapper on the CPU. One frame at a time then gets all the cores, since
-            a network of hundreds of GFLOP is what everything else waits for.
+        heavy_inference: a neural swapper on the CPU. Two frames at a time then share all the cores, since
+            a network of hundreds of GFLOP is what everything else waits for: parts of it run on one core
+            whatever it is given, and more frames would take more memory.
         device_inference: a neural swapper on a graphics processor. Several frames are then under way, so
             that it has work while others are cropped and pasted.
     """
     share = max(1, cores // max(1, workers))
     encode = max(min(share, 2), share // 2)
     if heavy_inference:
-        return ThreadPlan(decode=1, encode=encode, opencv=1, inference=share, swap=1)
+        swap = min(share, 2)
+        return ThreadPlan(decode=1, encode=encode, opencv=1, inference=-(-share // swap), swap=swap)
     quarter = max(1, share // 4)
     if device_inference:
         return ThreadPlan(quarter, encode, opencv=1, inference=1, swap=max(3, quarter))
