@@ -18,16 +18,16 @@ from common import SIZES, parser, tell
 from own_models import add_own_model, copy_models
 
 
-def write_models(folder: Path, embedded: Path, *, enhancer: bool) -> None:
-    """A models folder whose neural models give constants of the right sizes."""
+def write_models(folder: Path, embedded: Path, *, enhancer: bool, swapper: int = 256) -> None:
+    """A models folder whose neural models give constants, the swapper of so many pixels."""
     from facefusion.models import load_registry
 
     copy_models(embedded, folder)
     random = np.random.default_rng(0)
     wanted: dict[str, tuple[dict[str, tuple[int, ...]], Any]] = {
         "hyperswap_1a_256": (
-            {"target": (1, 3, 256, 256), "source": (1, 512)},
-            random.random((1, 3, 256, 256)),
+            {"target": (1, 3, swapper, swapper), "source": (1, 512)},
+            random.random((1, 3, swapper, swapper)),
         ),
         "arcface_w600k_r50": ({"input": (1, 3, 112, 112)}, random.standard_normal((1, 512))),
     }
