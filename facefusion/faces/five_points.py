@@ -152,6 +152,6 @@ def denormalised(tensor: NDArray[np.floating], pixels: Pixels) -> Floats:
     """Tensor (n, 3, h, w) on the scale of a normalised input, back to 0 to 1 in the same order."""
     gain, shift = (values.reshape(3, 1, 1) for values in normalisation(pixels))
     factor = (1.0 / (gain * np.float32(255.0))).astype(np.float32)
-    values = np.multiply(tensor, factor, dtype=np.float32)
+    values: Floats = np.multiply(tensor, factor, dtype=np.float32)
     values += shift * factor
     return values
