@@ -32,12 +32,14 @@ class Proof:
         reason: what was found, in a sentence.
         seconds: per picture.
         software_seconds: of the software encoder that it would replace, per picture.
+        in_a_job: it was in a job that it failed, after it had been proved.
     """
 
     works: bool
     reason: str
     seconds: float = 0.0
     software_seconds: float = 0.0
+    in_a_job: bool = False
 
     @property
     def faster(self) -> bool:
@@ -100,11 +102,12 @@ def accelerated(
             continue
         trial = Trial(settings, plan.encode, plan.width, plan.height, threads)
         proof = prove(trial) if prove else proved(trial, alive)
-        if proof.works if named else proof.faster:
-            if again:
-                software = plan.encode.encoder
-                note = f"An earlier attempt failed; so {software} writes the video, not {settings.encoder}."
-                return replace(plan, warnings=(*plan.warnings, note))
+        usable = proof.works if named else proof.faster
+        if again and (usable or proof.in_a_job):
+            software = plan.encode.encoder
+            note = f"An earlier attempt failed; so {software} writes the video, not {settings.encoder}."
+            return replace(plan, warnings=(*plan.warnings, note))
+        if usable:
             return replace(plan, encode=settings)
         reasons.append(f"{settings.encoder} {proof.reason}")
     if not named:
@@ -179,7 +182,7 @@ def refused(settings: EncodeSettings, width: int, height: int, cause: Exception)
     """The error of an encoder that was proved and fails in a job; from here on it does not work."""
     key = (settings.encoder, settings.pix_fmt, width, height)
     with _lock:
-        _known[key] = Proof(False, f"failed in a job ({cause})")
+        _known[key] = Proof(False, f"failed in a job ({cause})", in_a_job=True)
     return EngineError(
         f"{settings.encoder} failed ({cause}).",
         remedy='The next attempt uses the software. Set `output.hardware_encoder` to "off" to stay there.',

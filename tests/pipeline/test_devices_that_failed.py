@@ -20,7 +20,8 @@ def test_what_has_failed_before_is_written_by_the_software(
     """The device is one whose encoder does not start here, and so fails the first attempt."""
     device = replace(HARDWARE["nvenc"], traces=(), platforms=("linux", "darwin"))
     monkeypatch.setitem(HARDWARE, "nvenc", device)
-    monkeypatch.setattr(hardware, "proved", lambda *_: FAST)
+    monkeypatch.setattr(hardware, "_known", {})
+    monkeypatch.setattr(hardware, "_ask", lambda *_: FAST)
     monkeypatch.setattr("facefusion.targets.on_device", lambda info, *_, **__: info)
     with pytest.raises(Exception, match="h264_nvenc failed"):
         attempts.run()
