@@ -15,6 +15,7 @@ import cv2
 
 from facefusion.config import AutomationConfig
 from facefusion.errors import FaceNotFoundError
+from facefusion.faces import kernels as face_kernels
 from facefusion.faces.attention import ATTENTION_MESH
 from facefusion.faces.detect import FULL_RANGE, FaceDetector
 from facefusion.faces.landmarks import Landmarker
@@ -67,6 +68,7 @@ def compile_loops() -> None:
     """Compile the per-pixel loops (seconds, once), or load them from the cache on disk."""
     media_kernels.warm_up()
     imprint.warm_up()
+    face_kernels.warm_up()
     mesh_kernels.warm_up()
 
 

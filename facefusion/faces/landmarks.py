@@ -142,7 +142,7 @@ class Landmarker:
     ) -> Face:
         crop, inverse = cut(picture, centre, size, roll, INPUT)
         if mirrored:
-            crop = crop[:, ::-1]
+            crop = np.ascontiguousarray(crop[:, ::-1])
         rgb = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
         seen = self._network(np.multiply(rgb, np.float32(1 / 255))[None])
         points, irises = lift_lids(crop, seen.points), seen.irises
