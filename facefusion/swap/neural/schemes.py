@@ -17,6 +17,9 @@ Matrix = NDArray[np.float64]
 TILE = 4
 TAPS = 3
 
+# Share of the multiplications from which adding up neighbours costs more than it saves.
+_WORTH_SUMS = 0.85
+
 
 def both_axes(matrix: Matrix) -> Matrix:
     """What a matrix for one axis is for rows and columns at once."""
@@ -114,6 +117,53 @@ def _every_other_output() -> Scheme:
 
 SCHEMES = {1: _every_output(), 2: _every_other_output()}
 """By stride: 6 multiplications for 4 outputs instead of 12, and 9 instead of 12."""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A part of what an axis that is resized and then convolved is put together from.
+
+    Attributes:
+        incoming: (lines, small) that are multiplied; None for the axis as it is.
+        kernel: (kernels, 3), what they are multiplied with, from a kernel of three taps.
+        outgoing: (large, kernels * lines), what is added up to the outputs.
+    """
+
+    incoming: Matrix | None
+    kernel: Matrix
+    outgoing: Matrix
+
+
+def resized_lines(resize: Matrix) -> tuple[Lines, ...]:
+    """How an axis that is resized and then convolved with three taps, zeros around, is computed.
+
+    Where it is doubled, the outer taps meet the same pixels one apart: the outputs need nothing of them but
+    sums of neighbours, which Cook and Toom's points give with 5 multiplications for 4. The pixels at the rim
+    count by themselves, too, so the axis is lengthened: its last pixel, and nothing, stand beyond it once
+    more. What cannot be put together from that is computed with each tap by itself.
+
+    Args:
+        resize: (n, m), how an axis of m is resized to n.
+    """
+    larger, small = resize.shape
+    first, middle, last = np.split(resized_taps(resize), TAPS, axis=1)
+    incoming, kernel, outgoing = cook_toom((0.0, 1.0, -1.0, 2.0), TAPS - 1)
+    points, tiles = len(kernel), -(-(small + 3) // TILE)
+    lengthened = np.zeros((tiles * TILE + 1, small))
+    lengthened[2 : small + 2] = np.eye(small)
+    lengthened[0, 0] = lengthened[small + 3, -1] = 1
+    met = np.concatenate([lengthened[:-1], lengthened[1:]], axis=1)
+    sums = np.linalg.lstsq(met.T, np.concatenate([first, last], axis=1).T, rcond=None)[0].T
+    fits = np.allclose(sums @ met, np.concatenate([first, last], axis=1), atol=1e-9)
+    if not fits or points * tiles + small > _WORTH_SUMS * TAPS * small:
+        return (Lines(None, np.eye(TAPS), np.concatenate([first, middle, last], axis=1)),)
+    parts = [Lines(None, np.array([[0.0, 1.0, 0.0]]), middle)]
+    for point in range(points):
+        windows = [incoming[point] @ lengthened[i * TILE : i * TILE + points] for i in range(tiles)]
+        added = sums.reshape(larger, tiles, TILE) @ outgoing[:, point]
+        outer = np.array([[kernel[point, 0], 0.0, kernel[point, 1]]])
+        parts.append(Lines(np.array(windows), outer, added))
+    return tuple(parts)
 
 
 def resized_taps(resize: Matrix) -> Matrix:

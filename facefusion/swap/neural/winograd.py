@@ -6,10 +6,11 @@ window, 81. ONNX Runtime's CPU kernels do not do that, but its products are fast
 strided grouped convolution transforms all input windows at once, one product for each point mixes the
 channels, one product transforms back, and a transposition lays out the tiles.
 
-A convolution of a picture that was enlarged just before changes places with that: every pixel of the small
-picture is multiplied with the nine taps, and a product for the rows and one for the columns put these
-together to the large picture. Wide convolutions down to a few channels (the last layer of most generators)
-are turned round: as `ConvTranspose` they are one product of matrices.
+A convolution of a picture that was enlarged just before changes places with that: the small picture is
+multiplied with the taps, where it is doubled with fewer than nine for each pixel (`resized_lines`), and a
+product for the rows and one for the columns put these together to the large picture. Wide convolutions down
+to a few channels (the last layer of most generators) are turned round: as `ConvTranspose` they are one
+product of matrices.
 """
 
 from __future__ import annotations
@@ -24,12 +25,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facefusion.swap.neural.graph_writer import GraphWriter, block_size, in_order
-from facefusion.swap.neural.schemes import SCHEMES, TAPS, TILE, Matrix, Scheme, Share, both_axes, resized_taps
+from facefusion.swap.neural.schemes import (
+    SCHEMES,
+    TAPS,
+    TILE,
+    Lines,
+    Matrix,
+    Scheme,
+    Share,
+    both_axes,
+    resized_lines,
+    resized_taps,
+)
 from facefusion.swap.neural.tiles import Grid, Tiles
 from facefusion.system.onnx_file import OnnxFile
 from facefusion.system.onnx_runtime import import_onnxruntime, session_options
 
-FORM = 2
+FORM = 3
 """Number of what is written; with another one everything is measured anew."""
 
 # With fewer channels the transforms cost more than the multiplications they save.
@@ -282,25 +294,12 @@ class _Builder:
         block = self._block_for(outputs, inputs)
         self._tiles.picture(site.resize.input[0])
 
-        # Channels of the product: tap of the column, block of outputs, tap of the row, output in the block.
-        bias = np.zeros((TAPS, outputs // block, TAPS, block), np.float32)
-        bias[1, :, 1] = self._bias(site).reshape(-1, block)
-
-        def kernel() -> NDArray[np.float32]:
-            taps = self._taps(site, block).reshape(TAPS, TAPS, outputs // block, -1)
-            return np.ascontiguousarray(taps.transpose(1, 2, 0, 3))
-
-        mixed = writer.product(
-            writer.blocked(site.resize.input[0], block),
-            f"{prefix}.mixed",
-            kernel,
-            (1, TAPS * TAPS * outputs, inputs),
-            [-1, height, width],
-            bias.ravel(),
-            block,
-        )
-        mixed = writer.shaped(mixed, [-1, TAPS * height, width * block], f"{prefix}.taps")
-        rows = writer.constant(f"{prefix}.rows", resized_taps(self._resized(site.resize, height, higher)))
+        lines = resized_lines(self._resized(site.resize, height, higher))
+        small = writer.blocked(site.resize.input[0], block)
+        parts = [self._mixed_lines(site, small, part, f"{prefix}.{i}") for i, part in enumerate(lines)]
+        mixed = writer.node("Concat", parts, f"{prefix}.taps", axis=1) if len(parts) > 1 else parts[0]
+        outgoing = np.concatenate([part.outgoing for part in lines], axis=1)
+        rows = writer.constant(f"{prefix}.rows", outgoing)
         mixed = writer.node("MatMul", [rows, mixed], f"{prefix}.high")
         mixed = writer.shaped(mixed, [-1, TAPS * outputs, higher, width], f"{prefix}.planes")
         mixed = writer.unblocked(mixed, TAPS * outputs, block, f"{prefix}.flat")
@@ -312,6 +311,40 @@ class _Builder:
         )
         mixed = writer.node("MatMul", [mixed, columns], f"{prefix}.wide")
         writer.shaped(mixed, [-1, outputs, higher, wider], site.node.output[0])
+
+    def _mixed_lines(self, site: _Enlarged, small: str, lines: Lines, prefix: str) -> str:
+        """A picture's lines, each multiplied with the kernels: (channels, kernels * lines, columns)."""
+        writer, (height, width) = self._writer, site.size
+        outputs, inputs = site.weight.dims[:2]
+        block, kernels = self._block_for(outputs, inputs), len(lines.kernel)
+        if lines.incoming is not None:
+            height = len(lines.incoming)
+            flat = writer.shaped(small, [-1, site.size[0], width * block], f"{prefix}.flat")
+            incoming = writer.constant(f"{prefix}.in", lines.incoming)
+            small = writer.node("MatMul", [incoming, flat], f"{prefix}.met")
+            small = writer.shaped(small, [-1, inputs, height, width], f"{prefix}.lines")
+
+        # Channels of the product: tap of the column, block of outputs, kernel of the line, output in it.
+        bias = np.zeros((TAPS, outputs // block, kernels, block), np.float32)
+        if lines.incoming is None:
+            bias[1, :, kernels // 2] = self._bias(site).reshape(-1, block)
+
+        def kernel() -> NDArray[np.float32]:
+            taps = self._taps(site, block).reshape(TAPS, -1)
+            made = lines.kernel.astype(np.float32) @ taps
+            made = made.reshape(kernels, TAPS, outputs // block, -1)
+            return np.ascontiguousarray(made.transpose(1, 2, 0, 3))
+
+        mixed = writer.product(
+            small,
+            f"{prefix}.mixed",
+            kernel,
+            (1, TAPS * kernels * outputs, inputs),
+            [-1, height, width],
+            bias.ravel(),
+            block,
+        )
+        return writer.shaped(mixed, [-1, kernels * height, width * block], f"{prefix}.taps")
 
     def _block_for(self, *channels: int) -> int:
         return self._block if all(count % self._block == 0 for count in channels) else 1
