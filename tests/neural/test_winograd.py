@@ -153,6 +153,20 @@ def test_an_enlarged_picture_that_is_wanted_elsewhere_is_made(
     assert "Resize" in {node.op_type for node in file.model.graph.node}
 
 
+def test_one_enlarged_picture_serves_two_convolutions(tmp_path: Path, networks: NetworkFactory) -> None:
+    graph = synthetic.Graph()
+    graph.add("Resize", ["x", "", graph.constant("scales", np.array([1, 1, 2, 2], np.float32))], "large")
+    for i in (0, 1):
+        weights = synthetic.rng(i).standard_normal((64, 64, 3, 3)) / 24
+        graph.add(
+            "Conv", ["large", graph.constant(f"w{i}", weights.astype(np.float32))], f"c{i}", pads=[1] * 4
+        )
+    graph.add("Sub", ["c0", "c1"], "y")
+    path = graph.save(tmp_path / "m.onnx", {"x": (1, 64, 6, 6)}, {"y": (1, 64, 12, 12)})
+    values = synthetic.rng(3).standard_normal((1, 64, 6, 6)).astype(np.float32)
+    agrees(networks, path, values, block=None, count=2)
+
+
 def styled_blocks(path: Path, *, batch: Any, axes_inside: bool, reflect: bool) -> Path:
     """Three convolutions with what residual blocks have between them, and a picture wanted in between."""
     graph = synthetic.Graph()

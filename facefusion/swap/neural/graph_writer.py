@@ -86,10 +86,11 @@ class GraphWriter:
         return self._add(name, values.astype(np.float32))
 
     def blocked(self, value: str, block: int) -> str:
-        """An array (n, channels, h, w) with its channels in blocks."""
+        """An array (n, channels, h, w) with its channels in blocks; made once, whoever asks for it."""
         if block == 1:
             return value
-        return self.node("ReorderInput", [value], f"{value}.blocked", domain=_DOMAIN)
+        name = f"{value}.blocked"
+        return name if self.has(name) else self.node("ReorderInput", [value], name, domain=_DOMAIN)
 
     def unblocked(self, value: str, channels: int, block: int, output: str) -> str:
         """The way back of `blocked`."""
