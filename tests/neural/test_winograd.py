@@ -13,7 +13,7 @@ import pytest
 import synthetic
 
 from facefusion.errors import ModelMissingError
-from facefusion.swap.neural.schemes import SCHEMES
+from facefusion.swap.neural.schemes import SCHEMES, resized_lines
 from facefusion.swap.neural.tuning import TUNING_FILE, ConvolutionTuner
 from facefusion.swap.neural.winograd import rewrite
 from facefusion.system.networks import NetworkFactory
@@ -116,7 +116,7 @@ def test_a_scheme_is_a_convolution(stride: int) -> None:
         {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
     ],
 )
-@pytest.mark.parametrize("factors", [(2, 2), (2, 3)])
+@pytest.mark.parametrize(("factors", "size"), [((2, 2), (7, 9)), ((2, 3), (7, 9)), ((2, 2), (25, 6))])
 @pytest.mark.parametrize("batch", [1, "n"])
 def test_a_convolution_of_an_enlarged_picture_is_done_on_the_small_one(
     tmp_path: Path,
@@ -124,6 +124,7 @@ def test_a_convolution_of_an_enlarged_picture_is_done_on_the_small_one(
     block: int | None,
     how: dict[str, Any],
     factors: tuple[int, int],
+    size: tuple[int, int],
     batch: Any,
 ) -> None:
     graph = synthetic.Graph()
@@ -133,10 +134,44 @@ def test_a_convolution_of_an_enlarged_picture_is_done_on_the_small_one(
     bias = graph.constant("b", synthetic.rng(2).standard_normal(80).astype(np.float32))
     kernel = graph.constant("w", weights.astype(np.float32))
     graph.add("Conv", ["large", kernel, bias], "y", pads=[1, 1, 1, 1])
-    path = graph.save(tmp_path / "m.onnx", {"x": (batch, 64, 7, 9)}, {"y": (batch, 80, None, None)})
-    values = synthetic.rng(3).standard_normal((2 if batch == "n" else 1, 64, 7, 9)).astype(np.float32)
+    path = graph.save(tmp_path / "m.onnx", {"x": (batch, 64, *size)}, {"y": (batch, 80, None, None)})
+    values = synthetic.rng(3).standard_normal((2 if batch == "n" else 1, 64, *size)).astype(np.float32)
     file = agrees(networks, path, values, block=block)
     assert "Resize" not in {node.op_type for node in file.model.graph.node}
+
+
+def doubled(small: int, mode: str) -> Any:
+    """(2 * small, small): what doubles an axis."""
+    places = (np.arange(2 * small) + 0.5) / 2 - 0.5
+    if mode == "nearest":
+        return np.eye(small)[np.clip(np.ceil(places - 0.5).astype(int), 0, small - 1)]
+    lines = [np.interp(places, np.arange(small), unit) for unit in np.eye(small)]
+    return np.stack(lines, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("resize", "saves"),
+    [
+        (doubled(32, "linear"), True),
+        (doubled(25, "nearest"), True),
+        (doubled(7, "linear"), False),
+        (np.repeat(np.eye(32), 3, axis=0), False),
+        (synthetic.rng(5).standard_normal((64, 32)), False),
+    ],
+    ids=["linear", "nearest", "short", "tripled", "any"],
+)
+def test_a_resized_and_convolved_axis_is_put_together_from_its_lines(resize: Any, saves: bool) -> None:
+    values, taps = synthetic.rng(1).standard_normal(resize.shape[1]), synthetic.rng(2).standard_normal(3)
+    large = np.pad(resize @ values, 1)
+    expected = [large[i : i + 3] @ taps for i in range(len(large) - 2)]
+    actual, multiplications = np.zeros(len(resize)), 0
+    for part in resized_lines(resize):
+        lines = values if part.incoming is None else part.incoming @ values
+        multiplied = np.kron(part.kernel @ taps, lines)
+        multiplications += len(multiplied)
+        actual += part.outgoing @ multiplied
+    np.testing.assert_allclose(actual, expected, atol=1e-10)
+    assert (multiplications < 0.85 * 3 * len(values)) == saves
 
 
 def test_an_enlarged_picture_that_is_wanted_elsewhere_is_made(
