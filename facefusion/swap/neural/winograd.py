@@ -361,16 +361,26 @@ class _Builder:
         """(large, small): what a node makes of an axis; it is asked, since there are so many kinds."""
         from onnx import TensorProto, helper, numpy_helper
 
-        size = numpy_helper.from_array(np.array([1, small, large, 1], np.int64), "size")
+        constants: dict[str, NDArray[Any]] = {
+            "region": np.zeros(0, np.float32),
+            "size": np.array([1, small, large, 1], np.int64),
+            # A little more, so that rounding takes no row away.
+            "factors": np.array([1, 1, large / small * (1 + 1e-6), 1], np.float32),
+        }
+        version = max(o.version for o in self._file.model.opset_import if o.domain in ("", "ai.onnx"))
         node = type(resize).FromString(resize.SerializeToString())
         del node.input[:], node.output[:]
-        node.input.extend(["x", "", "", "size"])
+        if version >= 13:  # only then may what is not given be left out
+            node.input.extend(["x", "", "", "size"])
+        else:
+            node.input.extend(["x", "region", "factors"] if version >= 11 else ["x", "factors"])
         node.output.append("y")
+        given = [numpy_helper.from_array(constants[name], name) for name in node.input if name in constants]
         ports = [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, small, length, 1])
             for name, length in (("x", small), ("y", large))
         ]
-        graph = helper.make_graph([node], "resize", ports[:1], ports[1:], [size])
+        graph = helper.make_graph([node], "resize", ports[:1], ports[1:], given)
         model = helper.make_model(graph, opset_imports=self._file.model.opset_import, ir_version=8)
         runtime = import_onnxruntime()
         options = session_options(runtime, "cpu", 1)
