@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from facefusion.automation.database import FileMemory, KnownFile
+from facefusion.automation.facecheck import UNJUDGED, Verdict
 from facefusion.automation.inbox import Changes, Inbox
 from facefusion.automation.job import JobRequest, JobState
 from facefusion.automation.kinds import FOREIGN, NEW, Entry
@@ -25,6 +26,8 @@ VANISHED_SHOWN = 100
 """How many files that are gone are still listed, so that a person sees what became of them."""
 
 BEING_PAIRED = "being paired"
+POOR = "usable, but:"
+"""So begins the reason of a face picture that a better one could replace."""
 SAME = "same content as"
 """So begins the reason of a file whose content has a job under another name."""
 
@@ -70,7 +73,7 @@ class Catalogue:
         inbox: phases of the files.
         memory: contents by path and signature.
         brief: what is known about a job.
-        verdict: why no face can be taken from a picture: empty if one can, None while nobody knows.
+        verdict: what was found of a picture; None while nobody knows.
         clock: seconds since the epoch; orders files by arrival.
     """
 
@@ -79,7 +82,7 @@ class Catalogue:
         inbox: Inbox,
         memory: FileMemory,
         brief: Callable[[int], Brief | None],
-        verdict: Callable[[KnownFile], str | None] = lambda picture: "",
+        verdict: Callable[[KnownFile], Verdict | None] = lambda picture: UNJUDGED,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.inbox = inbox
@@ -322,10 +325,10 @@ class Catalogue:
             arrived = (self._clock(), entry.signature.ctime_ns)
             return Picture(entry.path, None, why_not_ready(entry.reason), arrived)
         arrived = (known.seen_at, entry.signature.ctime_ns)
-        unusable = self._verdict(known)
-        if unusable is None:
+        verdict = self._verdict(known)
+        if verdict is None:
             return Picture(entry.path, None, "its picture is being looked at", arrived)
-        return Picture(entry.path, known.sha256, "", arrived, unusable)
+        return Picture(entry.path, known.sha256, "", arrived, verdict.unusable)
 
     def _target(self, entry: Entry, known: KnownFile, paired: Callable[[str, str], bool]) -> Target:
         before = known.paired_with
@@ -388,12 +391,14 @@ def why_not_ready(reason: str) -> str:
     return f"its picture is {reason}" if later else "its picture is not complete yet"
 
 
-def _say_face(unusable: str | None) -> tuple[FileState, str]:
-    if unusable is None:
+def _say_face(verdict: Verdict | None) -> tuple[FileState, str]:
+    if verdict is None:
         return "preparing", "being looked at"
-    if unusable:
-        return "refused", f"{unusable} {FaceNotFoundError.default_remedy}"
-    return "ready", "a face that can be used"
+    if verdict.unusable:
+        return "refused", f"{verdict.unusable} {FaceNotFoundError.default_remedy}"
+    if verdict is UNJUDGED:
+        return "ready", "a face that can be used"
+    return "ready", f"{POOR} {verdict.flaws}" if verdict.flaws else "a good picture of a face"
 
 
 def _target_kind(entry: Entry) -> Literal["video", "photo"]:

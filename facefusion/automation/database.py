@@ -16,7 +16,7 @@ from facefusion.automation.sightings import Signature
 from facefusion.errors import StorageError
 from facefusion.system.databases import use_write_ahead_log
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 BUSY_SECONDS = 30.0
 DAMAGED_REMEDY = (
     "Stop the program, move queue.sqlite3 and the files queue.sqlite3-* beside it out of that folder, and "
@@ -29,7 +29,8 @@ PICTURES = """
 CREATE TABLE pictures (              -- what was found in pictures of faces, so that each is looked at once
     sha256 TEXT PRIMARY KEY,
     look INTEGER NOT NULL,           -- version of the way of looking
-    unusable TEXT NOT NULL           -- why no face can be taken from it; empty if one can
+    unusable TEXT NOT NULL,          -- why no face can be taken from it; empty if one can
+    flaws TEXT NOT NULL              -- what makes it a poorer source; empty if nothing does
 ) WITHOUT ROWID;
 """
 SCHEMA = (
@@ -93,7 +94,11 @@ CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
     + PICTURES
 )
-UPGRADES = {1: PICTURES, 2: "ALTER TABLE jobs ADD COLUMN earlier TEXT;"}
+UPGRADES = {
+    1: PICTURES,
+    2: "ALTER TABLE jobs ADD COLUMN earlier TEXT;",
+    3: f"DROP TABLE pictures; {PICTURES}",  # each is looked at again
+}
 """What turns a file of this version into one of the next."""
 
 

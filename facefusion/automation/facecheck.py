@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -26,11 +27,28 @@ from facefusion.automation.workspace import printable
 
 logger = logging.getLogger(__name__)
 
-LOOK_VERSION = 1
+LOOK_VERSION = 2
 """To be raised when pictures are judged in another way; what was found before counts no longer."""
 AT_ONCE = 20
 START_SECONDS, PICTURE_SECONDS = 120.0, 20.0
 """How long the process may take to load its models, and for each picture."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found of a picture.
+
+    Attributes:
+        unusable: why no face can be taken from it; empty if one can.
+        flaws: what makes it a poorer source than it could be, in a few words each; empty for a good one.
+    """
+
+    unusable: str = ""
+    flaws: str = ""
+
+
+UNJUDGED = Verdict()
+"""This very object stands for pictures of which nothing can be said."""
 
 
 class PictureMemory:
@@ -42,23 +60,23 @@ class PictureMemory:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        rows = database.rows("SELECT sha256, unusable FROM pictures WHERE look = ?", (LOOK_VERSION,))
-        self._found = {row["sha256"]: str(row["unusable"]) for row in rows}
+        rows = database.rows("SELECT sha256, unusable, flaws FROM pictures WHERE look = ?", (LOOK_VERSION,))
+        self._found = {row["sha256"]: Verdict(str(row["unusable"]), str(row["flaws"])) for row in rows}
 
-    def get(self, sha256: str) -> str | None:
-        """Why no face can be taken from it: empty if one can, None if nobody has looked."""
+    def get(self, sha256: str) -> Verdict | None:
+        """What was found; None if nobody has looked."""
         return self._found.get(sha256)
 
-    def put(self, found: Mapping[str, str]) -> None:
+    def put(self, found: Mapping[str, Verdict]) -> None:
         """Remember what was found.
 
         Raises:
             StorageError: it is remembered for this run only.
         """
         self._found.update(found)
-        rows = [(sha256, LOOK_VERSION, unusable) for sha256, unusable in found.items()]
+        rows = [(sha256, LOOK_VERSION, told.unusable, told.flaws) for sha256, told in found.items()]
         with self._database.transaction() as connection:
-            connection.executemany("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)", rows)
+            connection.executemany("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?)", rows)
 
 
 class FaceCheck:
@@ -86,10 +104,10 @@ class FaceCheck:
         """Whether a verdict is still to come."""
         return self._in_hand or bool(self._wanted)
 
-    def verdict(self, picture: KnownFile) -> str | None:
-        """Why no face can be taken from a picture: empty if one can, None while that is being found out."""
+    def verdict(self, picture: KnownFile) -> Verdict | None:
+        """What was found of a picture; None while that is being found out."""
         if self._look is None or picture.sha256 in self._unknown:
-            return ""
+            return UNJUDGED
         found = self._memory.get(picture.sha256)
         if found is None:
             self._wanted[picture.sha256] = picture
@@ -114,18 +132,18 @@ class FaceCheck:
             self._look.close()
             self._thread.close(timeout=0.5)
 
-    def _found(self, batch: Sequence[KnownFile], answers: Sequence[str | None]) -> None:
+    def _found(self, batch: Sequence[KnownFile], answers: Sequence[Verdict | None]) -> None:
         self._in_hand = False
         known = {}
-        for picture, unusable in zip(batch, answers, strict=True):
+        for picture, verdict in zip(batch, answers, strict=True):
             self._wanted.pop(picture.sha256, None)
             if signature_of(self._inbox / picture.path) != picture.signature:
                 continue  # what was looked at may be something else; it is asked for again once it is read
-            if unusable is None:
+            if verdict is None:
                 self._unknown.add(picture.sha256)
                 logger.warning("Nobody can say whether %s shows a face; jobs will.", printable(picture.path))
             else:
-                known[picture.sha256] = unusable
+                known[picture.sha256] = verdict
         self.on_found()
         self._memory.put(known)
 
@@ -135,7 +153,7 @@ class LookProcess:
 
     Args:
         factory: `module:callable`, called with the models folder, gives a function from a picture's path to
-            why no face can be taken from it.
+            why no face can be taken from it, and to its flaws (two texts).
         models_dir: installed model files.
         log: takes what the process and its libraries print.
     """
@@ -147,9 +165,9 @@ class LookProcess:
         self._process: subprocess.Popen[str] | None = None
         self._closed = False
 
-    def __call__(self, pictures: Sequence[Path]) -> list[str | None]:
-        """Why no face can be taken from each picture: empty if one can, None if that cannot be said."""
-        found: list[str | None] = []
+    def __call__(self, pictures: Sequence[Path]) -> list[Verdict | None]:
+        """What is found of each picture; None if that cannot be said."""
+        found: list[Verdict | None] = []
         while len(found) < len(pictures) and not self._closed:
             answers = self._ask(pictures[len(found) :])
             if answers is None:  # without models nothing can be said of any
@@ -166,7 +184,7 @@ class LookProcess:
             with contextlib.suppress(OSError):
                 self._process.kill()
 
-    def _ask(self, pictures: Sequence[Path]) -> list[str] | None:
+    def _ask(self, pictures: Sequence[Path]) -> list[Verdict] | None:
         """Answers up to the picture at which the process died; None if it cannot look at any."""
         question = json.dumps([os.fsencode(path).hex() for path in pictures])
         with private_log(self._log) as log:
@@ -186,4 +204,4 @@ class LookProcess:
             process.kill()
             told, _ = process.communicate()
         ready, *lines = told.split("\n")[:-1] or [""]
-        return [str(json.loads(line)) for line in lines] if ready else None
+        return [Verdict(*map(str, json.loads(line))) for line in lines] if ready else None

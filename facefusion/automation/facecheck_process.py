@@ -1,7 +1,8 @@
 """The child process that looks for faces: `python -m facefusion.automation.facecheck_process FACTORY MODELS`.
 
 Standard input is a JSON list of paths (bytes in hex). It answers on standard output: one line when its models
-are loaded, then for each picture a JSON string, why no face can be taken from it, empty if one can.
+are loaded, then for each picture a JSON list: why no face can be taken from it (empty if one can), and what
+makes it a poorer source (empty for a good one).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from facefusion.system.processes import die_with_the_parent
 PORTRAITS = "facefusion.automation.facecheck_process:portraits"
 
 
-def portraits(models_dir: Path) -> Callable[[Path], str]:
+def portraits(models_dir: Path) -> Callable[[Path], tuple[str, str]]:
     """Judges pictures as a job would.
 
     Raises:
@@ -31,12 +32,14 @@ def portraits(models_dir: Path) -> Callable[[Path], str]:
 
     detector, landmarker = FaceDetector(models_dir, threads=1), Landmarker(models_dir, threads=1)
 
-    def look(picture: Path) -> str:
+    def look(picture: Path) -> tuple[str, str]:
         try:
             found = read_portraits([picture], detector, landmarker)
         except FaceFusionError as error:
-            return error.message
-        return "" if found.usable else " ".join(found.warnings)
+            return error.message, ""
+        if not found.usable:
+            return " ".join(found.warnings), ""
+        return "", "; ".join(flaw.short for flaw in found.flaws[0])
 
     return look
 

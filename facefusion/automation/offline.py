@@ -10,7 +10,7 @@ from facefusion.automation.asking import earlier_jobs
 from facefusion.automation.book import JobBook
 from facefusion.automation.catalogue import Catalogue
 from facefusion.automation.database import Database, FileMemory, KnownFile
-from facefusion.automation.facecheck import PictureMemory
+from facefusion.automation.facecheck import UNJUDGED, PictureMemory
 from facefusion.automation.inbox import EMPTY, Inbox
 from facefusion.automation.job import ENDED, Job
 from facefusion.automation.jobdesk import UNREAD
@@ -72,7 +72,7 @@ def _look(
     memory.suppose(file for job in queue.in_state(*ENDED) for file in _files_of(job))
     pictures = PictureMemory(database)
     inbox = Inbox(config.limits.settle_seconds, memory.signature)
-    catalogue = Catalogue(inbox, memory, book.brief, lambda picture: pictures.get(picture.sha256) or "")
+    catalogue = Catalogue(inbox, memory, book.brief, lambda picture: pictures.get(picture.sha256) or UNJUDGED)
     try:
         seen = sweep(workspace.inbox, worth_entering)
     except FileNotFoundError:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from facefusion.automation.catalogue import SAME
+from facefusion.automation.catalogue import POOR, SAME
 from facefusion.automation.kinds import FOREIGN
 from facefusion.automation.snapshot import (
     STATE_WORDS,
@@ -227,7 +227,11 @@ def _files(
         yield from _foreign([file for file in files if file.reason.startswith(FOREIGN)], width)
         yield from _known([file for file in files if file.reason.startswith(SAME)], width)
     shown = [
-        file for file in files if all_files or (file.state not in QUIET_STATES and told.isdisjoint(file.jobs))
+        file
+        for file in files
+        if all_files
+        or file.reason.startswith(POOR)
+        or (file.state not in QUIET_STATES and told.isdisjoint(file.jobs))
     ]
     order = list(STATE_WORDS)
     shown.sort(key=lambda file: (order.index(file.state) if file.state in order else len(order), file.path))

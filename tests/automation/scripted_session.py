@@ -65,12 +65,12 @@ class NoOversight:
         return {}
 
 
-def scripted_look(models_dir: Path) -> Callable[[Path], str]:
+def scripted_look(models_dir: Path) -> Callable[[Path], tuple[str, str]]:
     """Judges pictures by what is written in them; writes down their names where there is a list for that."""
     if (models_dir / "missing").exists():
         raise ModelMissingError("There are no models.")
 
-    def look(picture: Path) -> str:
+    def look(picture: Path) -> tuple[str, str]:
         if (looked_at := models_dir / "looked at").exists():
             with looked_at.open("a") as stream:
                 stream.write(f"{picture.name}\n")
@@ -79,10 +79,12 @@ def scripted_look(models_dir: Path) -> Callable[[Path], str]:
                 os.kill(os.getpid(), signal.SIGSEGV)
             case b"a wall, seen after a long look":
                 time.sleep(1.0)
-                return f"{picture.name} shows no face that could be found."
+                return f"{picture.name} shows no face that could be found.", ""
             case b"a wall":
-                return f"{picture.name} shows no face that could be found."
-        return ""
+                return f"{picture.name} shows no face that could be found.", ""
+            case b"a small face":
+                return "", "small (150 pixels, 250 or more are best); grainy"
+        return "", ""
 
     return look
 

@@ -15,6 +15,7 @@ from facefusion.automation.daemon import Options
 from facefusion.automation.database import SCHEMA_VERSION, Database
 from facefusion.automation.processor import SimpleAutoProcessor
 from facefusion.automation.snapshot import Snapshot
+from facefusion.automation.statustext import status_lines
 
 
 class LookingBench(Bench):
@@ -85,6 +86,20 @@ def test_what_was_found_of_faces_is_purged_with_the_rest(bench: LookingBench) ->
     database.close()
     bench.once()
     assert bench.looks() == ["landscape.jpg"] * 2
+
+
+def test_every_picture_of_a_face_has_a_verdict_also_when_no_daemon_runs(bench: LookingBench) -> None:
+    bench.face("alice")
+    bench.face("bob", b"a small face")
+    _, files = bench.once()
+    told = "usable, but: small (150 pixels, 250 or more are best); grainy"
+    assert files["faces/alice.jpg"] == ("ready", "a good picture of a face")
+    assert files["faces/bob.jpg"] == ("ready", told)
+    assert sorted(bench.looks()) == ["alice.jpg", "bob.jpg"]
+    assert {file.path: file.reason for file in bench.status().files}["faces/bob.jpg"] == told
+    assert len(bench.looks()) == 2, "it is remembered"
+    shown = "\n".join(status_lines(bench.status(), all_files=False))
+    assert f"faces/bob.jpg: {told}" in shown and "alice.jpg" not in shown
 
 
 def test_a_target_that_asks_for_such_a_face_waits_and_says_what_is_needed(bench: LookingBench) -> None:
