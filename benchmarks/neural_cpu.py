@@ -1,8 +1,10 @@
 """How much faster a swapper of inswapper's size runs on the processor once its convolutions are rewritten.
 
-Both networks run in turns in one process, on the same input; medians and their ratio are printed, and how far
-the outputs differ. Weights are random: only sizes matter for speed. With `--frames 4` the rewritten network
-gets four frames at a time and the other one the first of them; times are those of one frame.
+Three ways of computing run in turns in one process, on the same input: the network as it is, one frame at a
+time with all the cores, as other programs run it; the network as it is in the arrangement of a job of this
+program (`plan_threads`: frames at a time, and threads for each); the rewritten one in that arrangement. Times
+are those of one frame; their ratios and how far the outputs differ are printed. Weights are random: only sizes
+matter for speed. With `--frames 4` each call of the rewritten network gets four frames; jobs do not do that.
 
 usage: python benchmarks/neural_cpu.py [--channels 1024] [--runs 5] [--threads N] [--frames 1]
 """
@@ -15,6 +17,8 @@ import platform
 import statistics
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,11 @@ from facefusion.swap.neural.winograd import rewrite
 from facefusion.system.networks import NetworkFactory
 from facefusion.system.onnx_file import OnnxFile
 from facefusion.system.providers import prove_providers
+from facefusion.system.threads import plan_threads
+
+STOCK = "as it is, alone"
+ARRANGED = "as it is, arranged as in a job"
+OURS = "rewritten, as in a job"
 
 
 class Generator:
@@ -123,6 +132,51 @@ def write(generator: Generator, path: Path, frames: int | str = 1) -> float:
     return float(sum(np.prod(constant.dims) for constant in model.graph.initializer))
 
 
+@dataclass
+class Way:
+    """A network and how it is run.
+
+    Attributes:
+        session: of ONNX Runtime.
+        feeds: of one call.
+        calls: at a time.
+        frames: in one call.
+        output: of the last call.
+    """
+
+    session: Any
+    feeds: dict[str, Any]
+    calls: int = 1
+    frames: int = 1
+    output: Any = None
+    seconds: list[float] = field(default_factory=list)
+    burnt: list[float] = field(default_factory=list)
+
+    def run(self, *, measured: bool) -> None:
+        """Compute on each of `calls` threads, twice on each where there are several."""
+        times = 2 if self.calls > 1 else 1
+        began, cpu = time.perf_counter(), time.process_time()
+        with ThreadPoolExecutor(self.calls) as pool:
+            list(pool.map(self._call, [times] * self.calls))
+        frames = times * self.calls * self.frames
+        if measured:
+            self.seconds.append((time.perf_counter() - began) / frames)
+            self.burnt.append((time.process_time() - cpu) / frames)
+
+    def table(self) -> tuple[float, ...]:
+        """Median and least seconds of a frame, by the clock and of the processor."""
+        return tuple(kind(times) for times in (self.seconds, self.burnt) for kind in (statistics.median, min))
+
+    def _call(self, times: int) -> None:
+        for _ in range(times):
+            self.output = self.session.run(None, self.feeds)[0]
+
+
+def opener(threads: int) -> NetworkFactory:
+    """What opens networks for so many threads in a call."""
+    return NetworkFactory(prove_providers(["cpu"], gpus=()), threads=threads)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--channels", type=int, default=1024)
@@ -131,53 +185,51 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
 
-    networks = NetworkFactory(prove_providers(["cpu"], gpus=()), threads=given.threads)
+    plan = plan_threads(given.threads, heavy_inference=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "generator.onnx"
         parameters = write(Generator(given.channels), path, "n" if given.frames > 1 else 1)
-        stock, _ = networks.session(path, path.name, "cpu")
+        networks = opener(given.threads)
+        stock = networks.session(path, path.name, "cpu")[0]
+        arranged = stock
+        if plan.inference != given.threads:
+            arranged = opener(plan.inference).session(path, path.name, "cpu")[0]
         began = time.perf_counter()
         file = OnnxFile(path)
         count = rewrite(file)
         graph = file.graph()
-        faster, _ = networks.session(graph, path.name, "cpu")
+        faster = opener(plan.inference).session(graph, path.name, "cpu")[0]
         prepared = time.perf_counter() - began
     random = np.random.default_rng(1)
-    feeds = {
+    feeds: dict[str, Any] = {
         "target": random.random((given.frames, 3, 128, 128), np.float32),
         "source": random.standard_normal((1, 512), np.float32) / np.float32(np.sqrt(512)),
     }
-    seconds: dict[str, list[float]] = {"stock": [], "rewritten": []}
-    burnt: dict[str, list[float]] = {"stock": [], "rewritten": []}
-    outputs = {}
+    single = feeds | {"target": feeds["target"][:1]}
+    ways = {
+        STOCK: Way(stock, single),
+        ARRANGED: Way(arranged, single, calls=plan.swap),
+        OURS: Way(faster, feeds | graph.feeds, calls=plan.swap, frames=given.frames),
+    }
     for turn in range(given.runs + 1):
-        for name, network in (("stock", stock), ("rewritten", faster)):
-            ours = network is faster
-            taken = feeds | (graph.feeds if ours else {"target": feeds["target"][:1]})
-            each = given.frames if ours else 1
-            began, cpu = time.perf_counter(), time.process_time()
-            outputs[name] = network.run(None, taken)[0]
-            if turn:
-                seconds[name].append((time.perf_counter() - began) / each)
-                burnt[name].append((time.process_time() - cpu) / each)
-    cores = {name: statistics.median(times) for name, times in burnt.items()}
-    medians = {name: statistics.median(times) for name, times in seconds.items()}
-    least = {name: min(times) for name, times in seconds.items()}
-    least_cores = {name: min(times) for name, times in burnt.items()}
-    tables = (medians, least, cores, least_cores)
-    difference = float(np.abs(outputs["stock"] - outputs["rewritten"][:1]).max())
+        for way in ways.values():
+            way.run(measured=turn > 0)
     print(
         f"{platform.processor() or platform.machine()}, {given.threads} threads, "
         f"onnxruntime {networks.version}"
     )
     print(f"{parameters / 1e6:.1f} million parameters, {count} convolutions rewritten in {prepared:.1f} s")
+    together = f"{plan.swap} frames at a time" if plan.swap > 1 else "one frame at a time"
+    print(f"a job's arrangement: {together}, threads for each: {plan.inference}; in a call: {given.frames}")
     # Processor time hardly depends on what else the machine is doing; wall time does.
-    print(f"{'':12}{'median':>11}{'best':>11}{'processor':>11}{'best':>11}")
-    for name in seconds:
-        cells = (f"{table[name] * 1e3:8.0f} ms" for table in tables)
-        print(f"{name:12}{''.join(cells)}")
-    ratios = (f"{table['stock'] / table['rewritten']:10.2f}x" for table in tables)
-    print(f"{'ratio':12}{''.join(ratios)}")
+    print(f"{'':42}{'median':>11}{'best':>11}{'processor':>11}{'best':>11}")
+    for name, way in ways.items():
+        print(f"{name:42}{''.join(f'{value * 1e3:8.0f} ms' for value in way.table())}")
+    for name in (STOCK, ARRANGED):
+        pairs = zip(ways[name].table(), ways[OURS].table(), strict=True)
+        ratios = "".join(f"{theirs / ours:10.2f}x" for theirs, ours in pairs)
+        print(f"{'ratio to ' + name:42}{ratios}")
+    difference = float(np.abs(ways[STOCK].output - ways[OURS].output[:1]).max())
     print(f"largest difference of the outputs: {difference:.1e} (outputs are 0 to 1)")
 
 
