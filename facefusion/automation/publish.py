@@ -300,8 +300,8 @@ def _move_by_reservation(source: Path, destination: Path) -> bool:
     if os.path.lexists(destination):
         return False
     note = source.with_name(f"{source.name}{RESERVING}")
-    note.write_bytes(os.fsencode(destination))
     try:
+        note.write_bytes(os.fsencode(destination))
         sync_file(note)
         os.close(os.open(destination, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         try:
