@@ -2,9 +2,10 @@
 
 Three ways of computing run in turns in one process, on the same input: the network as it is, one frame at a
 time with all the cores, as other programs run it; the network as it is in the arrangement of a job of this
-program (`plan_threads`: frames at a time, and threads for each); the rewritten one in that arrangement. Times
-are those of one frame; their ratios and how far the outputs differ are printed. Weights are random: only sizes
-matter for speed. With `--frames 4` each call of the rewritten network gets four frames; jobs do not do that.
+program (`plan_threads`: frames at a time, and threads for each); the rewritten one in that arrangement.
+
+Times are those of one frame; their ratios and how far the outputs differ are printed. Weights are random: only
+sizes matter for speed. With `--frames 4` each call of the rewritten network gets four frames, unlike in a job.
 
 usage: python benchmarks/neural_cpu.py [--channels 1024] [--runs 5] [--threads N] [--frames 1]
 """
@@ -209,7 +210,7 @@ def main() -> None:
     ways = {
         STOCK: Way(stock, single),
         ARRANGED: Way(arranged, single, calls=plan.swap),
-        OURS: Way(faster, feeds | graph.feeds, calls=plan.swap, frames=given.frames),
+        OURS: Way(faster, {**feeds, **graph.feeds}, calls=plan.swap, frames=given.frames),
     }
     for turn in range(given.runs + 1):
         for way in ways.values():
