@@ -4,8 +4,8 @@ Three ways of computing run in turns in one process, on the same input: the netw
 time with all the cores, as other programs run it; the network as it is in the arrangement of a job of this
 program (`plan_threads`: frames at a time, and threads for each); the rewritten one in that arrangement.
 
-Times are those of one frame; their ratios and how far the outputs differ are printed. Weights are random: only
-sizes matter for speed. With `--frames 4` each call of the rewritten network gets four frames, unlike in a job.
+Times are those of one frame; their ratios and how far the outputs differ are printed. Weights are random:
+only sizes matter for speed. With `--frames 4` each call of the rewritten network gets four, unlike in a job.
 
 usage: python benchmarks/neural_cpu.py [--channels 1024] [--runs 5] [--threads N] [--frames 1]
 """

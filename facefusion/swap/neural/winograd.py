@@ -16,8 +16,7 @@ product of matrices.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -26,16 +25,23 @@ from numpy.typing import NDArray
 
 from facefusion.swap.neural.graph_writer import GraphWriter, block_size, in_order
 from facefusion.swap.neural.schemes import (
-    SCHEMES,
     TAPS,
     TILE,
     Lines,
     Matrix,
-    Scheme,
     Share,
     both_axes,
     resized_lines,
     resized_taps,
+)
+from facefusion.swap.neural.sites import (
+    LEAST_CHANNELS,
+    Enlarged,
+    Finder,
+    Site,
+    Tiled,
+    Turned,
+    known_shapes,
 )
 from facefusion.swap.neural.tiles import Grid, Tiles
 from facefusion.system.onnx_file import OnnxFile
@@ -44,51 +50,8 @@ from facefusion.system.onnx_runtime import import_onnxruntime, session_options
 FORM = 3
 """Number of what is written; with another one everything is measured anew."""
 
-# With fewer channels the transforms cost more than the multiplications they save.
-_LEAST_CHANNELS = 64
-_LARGE = 100_000
-# Output channels up to which a convolution is turned round, and the kernel from which that pays.
-_FEW_CHANNELS = 8
-_WIDE_KERNEL = 5
 
-
-@dataclass(frozen=True)
-class _Turned:
-    """A wide convolution to a few channels."""
-
-    node: Any
-    weight: Any
-    pads: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class _Tiled:
-    """A 3x3 convolution whose output is a whole number of tiles."""
-
-    node: Any
-    weight: Any
-    pads: tuple[int, ...]
-    scheme: Scheme
-    rows: int
-    columns: int
-    single: bool
-
-
-@dataclass(frozen=True)
-class _Enlarged:
-    """A 3x3 convolution of a picture that `resize` enlarged."""
-
-    node: Any
-    weight: Any
-    resize: Any
-    size: tuple[int, int]
-    larger: tuple[int, int]
-
-
-_Site = _Turned | _Tiled | _Enlarged
-
-
-def rewrite(file: OnnxFile, *, least_channels: int = _LEAST_CHANNELS, block: int | None = None) -> int:
+def rewrite(file: OnnxFile, *, least_channels: int = LEAST_CHANNELS, block: int | None = None) -> int:
     """Rewrite the fitting convolutions of an opened model in memory; the file stays as it is.
 
     Fitting are those of 3x3 with stride 1 or 2, without groups and dilation, of enough channels, whose output
@@ -103,8 +66,8 @@ def rewrite(file: OnnxFile, *, least_channels: int = _LEAST_CHANNELS, block: int
     Returns:
         How many were rewritten.
     """
-    shapes = _shapes(file.model)
-    sites = {id(site.node): site for site in _Finder(file.model, shapes, least_channels).sites()}
+    shapes = known_shapes(file.model)
+    sites = {id(site.node): site for site in Finder(file.model, shapes, least_channels).sites()}
     if not sites:
         return 0
     builder = _Builder(file, shapes, block_size() if block is None else block)
@@ -112,68 +75,6 @@ def rewrite(file: OnnxFile, *, least_channels: int = _LEAST_CHANNELS, block: int
         builder.add(node, sites.get(id(node)))
     builder.finish()
     return len(sites)
-
-
-class _Finder:
-    """Finds what can be rewritten."""
-
-    def __init__(self, model: Any, shapes: Mapping[str, list[int]], least_channels: int) -> None:
-        self._graph = model.graph
-        self._least = least_channels
-        self._weights = {constant.name: constant for constant in model.graph.initializer}
-        self._shapes = shapes
-        self._makers = {output: node for node in model.graph.node for output in node.output}
-
-    def sites(self) -> Iterable[_Site]:
-        for node in self._graph.node:
-            site = self._site(node) if node.op_type == "Conv" else None
-            if site is not None:
-                yield site
-
-    def _site(self, node: Any) -> _Site | None:
-        weight = self._weights.get(node.input[1])
-        if weight is None or not all(name in self._weights for name in node.input[2:] if name):
-            return None
-        outputs, inputs, *kernel = weight.dims
-        found = {attribute.name: attribute for attribute in node.attribute}
-        pads = tuple(found["pads"].ints) if "pads" in found else (0, 0, 0, 0)
-        strides = set(found["strides"].ints) if "strides" in found else {1}
-        shape, result = self._shapes.get(node.input[0], []), self._shapes.get(node.output[0], [])
-        plain = (
-            len(kernel) == 2
-            and ("group" not in found or found["group"].i == 1)
-            and ("dilations" not in found or set(found["dilations"].ints) == {1})
-            and ("auto_pad" not in found or found["auto_pad"].s in (b"NOTSET", b""))
-            and weight.data_type == 1
-        )
-        if not plain or len(shape) != 4 or len(result) != 4:
-            return None
-        if outputs <= _FEW_CHANNELS and inputs >= self._least and min(kernel) >= _WIDE_KERNEL:
-            return _Turned(node, weight, pads) if strides == {1} and max(pads) < min(kernel) else None
-        if kernel != [TAPS, TAPS] or min(inputs, outputs) < self._least or min(shape[2:]) < 1:
-            return None
-        resize = self._makers.get(node.input[0])
-        if resize is not None and strides == {1} and pads == (1, 1, 1, 1) and self._enlarges(resize):
-            small = self._shapes[resize.input[0]]
-            return _Enlarged(node, weight, resize, (small[2], small[3]), (shape[2], shape[3]))
-        if len(strides) != 1 or not strides <= SCHEMES.keys():
-            return None
-        (stride,) = strides
-        rows, columns = ((shape[2 + i] + pads[i] + pads[i + 2] - TAPS) // stride + 1 for i in (0, 1))
-        if rows < TILE or rows % TILE or columns < TILE or columns % TILE:
-            return None
-        return _Tiled(node, weight, pads, SCHEMES[stride], rows // TILE, columns // TILE, shape[0] == 1)
-
-    def _enlarges(self, resize: Any) -> bool:
-        """Whether a node makes pictures a whole number of times as high and wide, each axis by itself."""
-        if resize.op_type != "Resize" or len(resize.output) != 1:
-            return False
-        if any(attribute.name == "axes" for attribute in resize.attribute):
-            return False
-        small, large = self._shapes.get(resize.input[0], []), self._shapes.get(resize.output[0], [])
-        if len(small) != 4 or len(large) != 4 or min(small[1:]) < 1 or small[:2] != large[:2]:
-            return False
-        return all(b >= 2 * a and b % a == 0 for a, b in zip(small[2:], large[2:], strict=True))
 
 
 class _Builder:
@@ -187,14 +88,14 @@ class _Builder:
         self._weights = {constant.name: constant for constant in file.model.graph.initializer}
         self._count = 0
 
-    def add(self, node: Any, site: _Site | None) -> None:
+    def add(self, node: Any, site: Site | None) -> None:
         """Add what computes the same as `node`, which is that of `site` if it is one."""
         match site:
-            case _Turned():
+            case Turned():
                 self._turn_round(site)
-            case _Tiled():
+            case Tiled():
                 self._transform(site)
-            case _Enlarged():
+            case Enlarged():
                 self._multiply_small(site)
             case None:
                 if self._tiles.follow(node):
@@ -204,7 +105,7 @@ class _Builder:
                 return
         self._count += 1
 
-    def _turn_round(self, site: _Turned) -> None:
+    def _turn_round(self, site: Turned) -> None:
         """A convolution is the transposed convolution with the kernel mirrored and its axes exchanged."""
         height, width = site.weight.dims[2:]
         top, left, bottom, right = site.pads
@@ -216,7 +117,7 @@ class _Builder:
         result = site.node.output[0]
         self._writer.node("ConvTranspose", inputs, result, kernel_shape=[height, width], pads=pads)
 
-    def _transform(self, site: _Tiled) -> None:
+    def _transform(self, site: Tiled) -> None:
         writer, scheme, prefix = self._writer, site.scheme, f"winograd{self._count}"
         outputs, inputs = site.weight.dims[:2]
         block = self._block_for(outputs, inputs)
@@ -251,10 +152,10 @@ class _Builder:
         grid = Grid(outputs, block, site.rows, site.columns, samples)
         self._tiles.keep(site.node.output[0], pixels, grid)
 
-    def _spread(self, site: _Tiled, share: Share, block: int) -> NDArray[np.float32]:
+    def _spread(self, site: Tiled, share: Share, block: int) -> NDArray[np.float32]:
         return share.kernel.astype(np.float32) @ self._taps(site, block)
 
-    def _kept(self, site: _Tiled) -> Grid | None:
+    def _kept(self, site: Tiled) -> Grid | None:
         """The tiles of its input that a convolution can use as they are."""
         grid = self._tiles.grid(site.node.input[0])
         block = self._block_for(*site.weight.dims[:2])
@@ -263,7 +164,7 @@ class _Builder:
             return None
         return grid if (grid.rows, grid.columns, grid.block) == wanted else None
 
-    def _windows(self, site: _Tiled, prefix: str) -> list[str]:
+    def _windows(self, site: Tiled, prefix: str) -> list[str]:
         """Transformed windows by point and channel, for each share; in blocks if they come from tiles."""
         writer, scheme, inputs = self._writer, site.scheme, site.weight.dims[1]
         if self._kept(site) is not None:
@@ -287,7 +188,7 @@ class _Builder:
         parts = writer.parts(windows, [share.points.size for share in scheme.shares], axis=len(lead) + 1)
         return [writer.node("Transpose", [part], f"{part}.points", perm=perm) for part in parts]
 
-    def _multiply_small(self, site: _Enlarged) -> None:
+    def _multiply_small(self, site: Enlarged) -> None:
         writer, prefix = self._writer, f"enlarged{self._count}"
         outputs, inputs = site.weight.dims[:2]
         (height, width), (higher, wider) = site.size, site.larger
@@ -312,7 +213,7 @@ class _Builder:
         mixed = writer.node("MatMul", [mixed, columns], f"{prefix}.wide")
         writer.shaped(mixed, [-1, outputs, higher, wider], site.node.output[0])
 
-    def _mixed_lines(self, site: _Enlarged, small: str, lines: Lines, prefix: str) -> str:
+    def _mixed_lines(self, site: Enlarged, small: str, lines: Lines, prefix: str) -> str:
         """A picture's lines, each multiplied with the kernels: (channels, kernels * lines, columns)."""
         writer, (height, width) = self._writer, site.size
         outputs, inputs = site.weight.dims[:2]
@@ -349,12 +250,12 @@ class _Builder:
     def _block_for(self, *channels: int) -> int:
         return self._block if all(count % self._block == 0 for count in channels) else 1
 
-    def _bias(self, site: _Tiled | _Enlarged) -> NDArray[np.float32]:
+    def _bias(self, site: Tiled | Enlarged) -> NDArray[np.float32]:
         if len(site.node.input) < 3 or not site.node.input[2]:
             return np.zeros(site.weight.dims[0], np.float32)
         return np.asarray(self._file.values(self._weights[site.node.input[2]]), np.float32)
 
-    def _taps(self, site: _Tiled | _Enlarged, block: int) -> NDArray[np.float32]:
+    def _taps(self, site: Tiled | Enlarged, block: int) -> NDArray[np.float32]:
         return in_order(self._file.values(site.weight, borrowed=True), block)
 
     def _resized(self, resize: Any, small: int, large: int) -> Matrix:
@@ -399,30 +300,3 @@ class _Builder:
         kept = [node for node in self._writer.nodes if node.op_type != "Resize" or used[node.output[0]]]
         self._writer.nodes = kept
         self._writer.finish()
-
-
-def _shapes(model: Any) -> dict[str, list[int]]:
-    """Sizes of values, 0 where unknown; without those of unknown rank. Large weights are not examined."""
-    from onnx import ModelProto, helper, shape_inference
-
-    light = ModelProto()
-    light.ir_version = model.ir_version
-    light.opset_import.extend(model.opset_import)
-    light.graph.name = "shapes"
-    light.graph.node.extend(model.graph.node)
-    light.graph.input.extend(model.graph.input)
-    light.graph.output.extend(model.graph.output)
-    for constant in model.graph.initializer:
-        if int(np.prod(constant.dims)) <= _LARGE and constant.data_location == 0:
-            light.graph.initializer.append(constant)
-        else:
-            light.graph.input.append(
-                helper.make_tensor_value_info(constant.name, constant.data_type, list(constant.dims))
-            )
-    inferred = shape_inference.infer_shapes(light, data_prop=True).graph
-    values = [*inferred.value_info, *inferred.input, *inferred.output]
-    return {
-        value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
-        for value in values
-        if value.type.tensor_type.HasField("shape")
-    }
