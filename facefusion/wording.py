@@ -79,3 +79,16 @@ def near(path: str | os.PathLike[str], folder: Path | None = None) -> str:
 
 def _start(text: str, width: int) -> str:
     return chop_cells(text, width)[0] if text and width > 0 else ""
+
+
+POOR_SOURCE = "usable, but:"
+"""So begins the verdict on a face picture that a better one could replace."""
+
+
+def source_verdict(flaws: str) -> str:
+    """The verdict on a picture from which a face can be taken.
+
+    Args:
+        flaws: what a better one would not have, in a few words each; empty where nothing is wrong.
+    """
+    return f"{POOR_SOURCE} {flaws}" if flaws else "a good picture of a face"

@@ -115,11 +115,14 @@ def _add_installation(add: Callable[..., argparse.ArgumentParser]) -> None:
         "doctor",
         "examine the installation, and files that are to be processed",
         "Examines everything that a job needs, and says for each finding what to do. Of each FILE it says\n"
-        "what it is, whether it can be processed here, and how long that takes, where earlier jobs tell.\n"
+        "what it is, whether it can be processed here, and how long that takes, where earlier jobs tell;\n"
+        "of a picture also whether a face can be taken from it, and what a better one would have.\n"
         "Exit status 1 where something is wrong.",
         "doctor",
         "doctor holiday.mp4 portrait.jpg",
-    ).add_argument("file", type=Path, nargs="*", help="a video or photo, wherever it lies; it is left alone")
+    ).add_argument(
+        "file", type=Path, nargs="*", help="a video or picture, wherever it lies; it is left alone"
+    )
     model = add(
         "models",
         "list, install, check or remove model files",

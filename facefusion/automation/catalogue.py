@@ -21,13 +21,12 @@ from facefusion.automation.snapshot import FileState, InboxFile
 from facefusion.automation.workspace import printable
 from facefusion.config import PairingRule
 from facefusion.errors import FaceNotFoundError
+from facefusion.wording import source_verdict
 
 VANISHED_SHOWN = 100
 """How many files that are gone are still listed, so that a person sees what became of them."""
 
 BEING_PAIRED = "being paired"
-POOR = "usable, but:"
-"""So begins the reason of a face picture that a better one could replace."""
 SAME = "same content as"
 """So begins the reason of a file whose content has a job under another name."""
 
@@ -398,7 +397,7 @@ def _say_face(verdict: Verdict | None) -> tuple[FileState, str]:
         return "refused", f"{verdict.unusable} {FaceNotFoundError.default_remedy}"
     if verdict is UNJUDGED:
         return "ready", "a face that can be used"
-    return "ready", f"{POOR} {verdict.flaws}" if verdict.flaws else "a good picture of a face"
+    return "ready", source_verdict(verdict.flaws)
 
 
 def _target_kind(entry: Entry) -> Literal["video", "photo"]:

@@ -108,10 +108,11 @@ def doctor(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
     from facefusion.automation.speeds import measured_speeds
     from facefusion.checkup.doctor import run_checks
 
-    processor.settings.require_good()
     workspace = processor.workspace
     checks = run_checks(
         processor.settings.current,
+        settings_problem=processor.settings.problem,
+        check_folders=workspace.check,
         inbox=workspace.inbox,
         outbox=workspace.outbox,
         state_dir=workspace.state_dir,

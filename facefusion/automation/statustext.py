@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from facefusion.automation.catalogue import POOR, SAME
+from facefusion.automation.catalogue import SAME
 from facefusion.automation.kinds import FOREIGN
 from facefusion.automation.snapshot import (
     STATE_WORDS,
@@ -22,7 +22,7 @@ from facefusion.automation.snapshot import (
     Snapshot,
 )
 from facefusion.automation.workspace import program_dir
-from facefusion.wording import count, duration, near, progress, wrap
+from facefusion.wording import POOR_SOURCE, count, duration, near, progress, wrap
 
 SHOWN = 5
 FILES_SHOWN = 40
@@ -230,7 +230,7 @@ def _files(
         file
         for file in files
         if all_files
-        or file.reason.startswith(POOR)
+        or file.reason.startswith(POOR_SOURCE)
         or (file.state not in QUIET_STATES and told.isdisjoint(file.jobs))
     ]
     order = list(STATE_WORDS)

@@ -73,13 +73,22 @@ class Workspace:
         return self.outbox / "analytics"
 
     def check(self) -> None:
-        """Refuse places in which results would be taken for targets, or the inbox for results.
+        """Refuse places that are no folders, or in which results would be taken for targets.
 
         Compared are the folders themselves (device and inode), so links and bind mounts do not hide it.
 
         Raises:
-            ConfigError: inbox and outbox lie in each other.
+            ConfigError: a file stands where inbox or outbox is to be, or they lie in each other.
         """
+        for name, folder in (("inbox", self.inbox), ("outbox", self.outbox)):
+            there = next(place for place in (folder, *folder.parents) if place.exists())
+            if not there.is_dir():
+                raise ConfigError(
+                    f"The {name} cannot be {printable(folder)}: "
+                    f"{printable(there.name)} is a file, not a folder.",
+                    remedy=f"Set `{name}` in automation_config.json to a folder; "
+                    "one that is not there is made.",
+                )
         for inner, outer, what in (
             (self.outbox, self.inbox, "The outbox lies inside the inbox"),
             (self.inbox, self.outbox, "The inbox lies inside the outbox"),

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facefusion.config import AutomationConfig
-from facefusion.errors import FaceFusionError
+from facefusion.errors import FaceFusionError, FaceNotFoundError
+from facefusion.media.sniff import PICTURE_SUFFIXES
 from facefusion.system.device import device_for
 from facefusion.system.hardware import detect_gpu_capability, detect_hardware, find_gpus
 from facefusion.system.health import SystemHealthMonitor
 from facefusion.system.providers import prove_providers
-from facefusion.wording import count, duration
+from facefusion.wording import count, duration, source_verdict
 
 if TYPE_CHECKING:
     from facefusion.media.probe import MediaInfo
@@ -73,6 +74,8 @@ def run_checks(
     used: bool = True,
     targets: Sequence[Path] = (),
     speeds: Speeds = lambda engine, kind: (),
+    settings_problem: str | None = None,
+    check_folders: Callable[[], object] = lambda: None,
 ) -> list[Check]:
     """Examine everything that a job needs.
 
@@ -82,16 +85,20 @@ def run_checks(
         state_dir: its private folder.
         models_dir: installed model files.
         used: the program has worked on this root before, so its folders are to be there.
-        targets: videos and photos that may be processed.
+        targets: videos and photos that may be processed; a picture may be meant as a source, too.
         speeds: measured on this root.
+        settings_problem: why `config` is not what the settings file says.
+        check_folders: raises `ConfigError` where inbox and outbox cannot be what the settings say.
 
     Returns:
         Findings in an order that puts causes before effects. A check that breaks is a finding itself.
     """
     examinations: list[tuple[str, Callable[[], Check]]] = [
         ("python", check_python),
+        ("settings", lambda: check_settings(settings_problem)),
         ("packages", lambda: check_packages(_PROGRAM / "requirements.txt")),
         ("hardware", lambda: check_hardware(outbox)),
+        ("folders", lambda: check_places(check_folders, inbox, outbox)),
         ("inbox", lambda: check_inbox(inbox, used=used)),
         ("outbox", lambda: check_writable("outbox", outbox)),
         ("state", lambda: check_writable("state", state_dir)),
@@ -102,11 +109,12 @@ def run_checks(
         ("providers", lambda: check_providers(state_dir, config)),
         ("hardware encoders", lambda: check_hardware_encoders(config)),
         ("use policy", lambda: check_policy(state_dir, config)),
-        *(
-            ("target", partial(check_target, target, outbox, models_dir, config, speeds))
-            for target in targets
-        ),
     ]
+    for target in targets:
+        examine_target = partial(check_target, target, outbox, models_dir, config, speeds)
+        examinations.append(("target", examine_target))
+        if target.suffix.lower() in PICTURE_SUFFIXES and target.exists():
+            examinations.append(("as a source", partial(check_source, target, models_dir)))
     return [_examine(name, examination) for name, examination in examinations]
 
 
@@ -150,6 +158,20 @@ def check_packages(requirements: Path) -> Check:
     if problems:
         return Check("packages", False, "; ".join(problems) + ".", _REINSTALL)
     return Check("packages", True, f"All {len(modules)} required packages are there and load.")
+
+
+def check_settings(problem: str | None) -> Check:
+    """Whether the settings in force are those of the file."""
+    if problem is None:
+        return Check("settings", True, "The settings are understood.")
+    remedy = "Correct it; everything else here was examined with the default settings."
+    return Check("settings", False, problem, remedy)
+
+
+def check_places(check: Callable[[], object], inbox: Path, outbox: Path) -> Check:
+    """Whether inbox and outbox can be where the settings put them, by the rule that a start goes by."""
+    check()
+    return Check("folders", True, f"{inbox} and {outbox} are two separate folders.")
 
 
 def check_hardware(folder: Path) -> Check:
@@ -320,6 +342,20 @@ def check_target(
         return Check("target", True, text)
     remedy = "Free some space, or close other programs."
     return Check("target", False, text, remedy)
+
+
+def check_source(picture: Path, models_dir: Path) -> Check:
+    """Whether a face can be taken from a picture, and what a better one would have."""
+    from facefusion.faces.detect import FaceDetector
+    from facefusion.faces.landmarks import Landmarker
+    from facefusion.faces.portrait import read_portraits
+
+    found = read_portraits([picture], FaceDetector(models_dir), Landmarker(models_dir))
+    if not found.usable:
+        told = " ".join([f"{picture.name} cannot be the picture of a face.", *found.warnings])
+        return Check("as a source", False, told, FaceNotFoundError.default_remedy)
+    flaws = "; ".join(flaw.short for flaw in found.flaws[0])
+    return Check("as a source", True, f"{picture.name}: {source_verdict(flaws)}.")
 
 
 def _told(info: MediaInfo) -> str:

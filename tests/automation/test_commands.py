@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from PIL import Image
 from workbench import Bench
 
 from facefusion.automation.commands import COMMANDS, main
+from facefusion.checkup import doctor
+from facefusion.checkup.doctor import Check
 
 
 def test_once_says_what_came_of_everything(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,6 +81,41 @@ def test_folders_in_each_other_are_refused_before_anything_is_done(
     assert bench.command("--once") == 2
     assert "lies inside the inbox" in capsys.readouterr().err
     assert not (bench.root / ".automation").exists()
+
+
+@pytest.mark.parametrize("outbox", ["inbox/out", "LICENSE"])
+def test_check_doctor_and_start_go_by_one_rule_for_folders(
+    bench: Bench, outbox: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "_examine", only("folders", doctor._examine))
+    (bench.root / "LICENSE").touch()
+    bench.configure(outbox=outbox)
+    told = []
+    for command, status in ((("config", "check"), 1), (("doctor",), 1), (("--once",), 2)):
+        assert bench.command(*command) == status
+        printed = capsys.readouterr()
+        told.append(printed.out + printed.err)
+    why = "lies inside the inbox" if "inbox" in outbox else "LICENSE is a file, not a folder"
+    assert all(why in text for text in told)
+
+
+def test_wrong_settings_are_one_finding_of_the_doctor(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "_examine", only("settings folders", doctor._examine))
+    (bench.root / "automation_config.json").write_text('{\n  "watch_interval": 600\n}')
+    assert bench.command("doctor") == 1
+    told = capsys.readouterr().out
+    assert "BAD  settings" in told and "line 2" in told and "watch_interval" in told
+    assert "with the default settings" in told
+    assert "ok   folders" in told
+
+
+def only(names: str, examine: Callable[..., Check]) -> Callable[..., Check]:
+    """The others take long and have tests of their own."""
+    return lambda name, do: examine(
+        name, do if name in names.split() else lambda: Check(name, True, "left out")
+    )
 
 
 def test_report_counts_what_was_done(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

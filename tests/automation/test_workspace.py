@@ -38,3 +38,14 @@ def test_names_are_shown_on_one_line_whatever_they_hold() -> None:
     assert printable("two\nlines\x1b[31m.mp4") == "two\\nlines\\x1b[31m.mp4"
     assert printable("\u202egpj.mp4") == "\\u202egpj.mp4"
     assert set(string.printable) - set(printable(string.printable)) <= set("\t\n\r\x0b\x0c")
+
+
+@pytest.mark.parametrize(
+    ("key", "place"), [("inbox", "LICENSE"), ("outbox", "LICENSE"), ("outbox", "LICENSE/out")]
+)
+def test_a_file_in_the_place_of_a_folder_is_refused_and_named(tmp_path: Path, key: str, place: str) -> None:
+    (tmp_path / "LICENSE").touch()
+    workspace = Workspace.of(tmp_path, AutomationConfig.model_validate({key: place}))
+    with pytest.raises(ConfigError, match=r"LICENSE is a file, not a folder") as caught:
+        workspace.check()
+    assert f"Set `{key}`" in caught.value.remedy

@@ -13,7 +13,7 @@ from PIL import Image
 from facefusion.checkup import doctor
 from facefusion.checkup.doctor import Check, run_checks
 from facefusion.config import AutomationConfig, LimitSettings, NeuralSettings
-from facefusion.models import ModelManager
+from facefusion.models import ModelManager, Samples
 from facefusion.system import health
 from facefusion.system.hardware import Gpu, HardwareReport
 from facefusion.trust import policy
@@ -193,6 +193,16 @@ def test_a_photo_is_described_too(root: Path) -> None:
     told = checked(root, photo, speed=640 * 480 / 2.0)
     assert told.ok and told.text.startswith("photo.png: photo, 640x480, png. Result: png.")
     assert "in about 2.0 s." in told.text
+
+
+def test_a_picture_is_judged_as_a_source_too(samples: Samples, models_dir: Path, tmp_path: Path) -> None:
+    told = doctor.check_source(samples.astronaut, models_dir)
+    assert told.ok
+    assert told.text.startswith("astronaut.png: usable, but: small (1")
+    wall = tmp_path / "wall.png"
+    Image.new("RGB", (640, 480), "grey").save(wall)
+    told = doctor.check_source(wall, models_dir)
+    assert not told.ok and "wall.png shows no face" in told.text and "sharp" in told.remedy
 
 
 def test_a_target_that_does_not_fit_is_a_finding(
