@@ -24,5 +24,13 @@ except (ImportError, SyntaxError) as error:
 
 __all__ = ["SimpleAutoProcessor"]
 
+
+def live_view(hints, full_screen):  # type: ignore[no-untyped-def]  # loaded only when the daemon starts
+    """The live view of the launcher, for the terminal that this was called from."""
+    from facefusion.launcher.view import at_terminal
+
+    return at_terminal(hints, full_screen=full_screen)
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(live_view=live_view))

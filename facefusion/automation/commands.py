@@ -3,54 +3,51 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
 import json
 import math
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from facefusion.automation import jobcommands
+from facefusion.automation import jobcommands, runcommand
 from facefusion.automation.arguments import build_parser
 from facefusion.automation.daemon import Options
-from facefusion.automation.database import Database
-from facefusion.automation.jobs import JobQueue
 from facefusion.automation.lock import holder
-from facefusion.automation.processor import EXIT_DONE, EXIT_FAILED, EXIT_NO_FACE, SimpleAutoProcessor
-from facefusion.automation.statustext import status_lines, summary_lines
+from facefusion.automation.processor import EXIT_DONE, EXIT_FAILED, SimpleAutoProcessor
+from facefusion.automation.runcommand import LiveView
+from facefusion.automation.statustext import status_lines
 from facefusion.automation.terminal import (
-    InstallLines,
     agreed,
-    log_to_terminal,
     own_words,
     say_error,
     terminal_width,
     terminated_like_interrupted,
 )
-from facefusion.automation.worker import DEFAULT_FACTORY
 from facefusion.automation.workspace import printable
 from facefusion.errors import ConfigError, FaceFusionError
 from facefusion.wording import count, duration, near, wrap
 
-if TYPE_CHECKING:
-    from facefusion.automation.snapshot import Snapshot
-
 EXIT_CANNOT_START = 2
 
 
-def main(arguments: Sequence[str] | None = None, *, options: Options | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    options: Options | None = None,
+    live_view: LiveView | None = None,
+) -> int:
     """Run one command; returns the exit status.
 
     Args:
         arguments: words of the command line; those of this process if None.
         options: see `Options`.
+        live_view: shows the daemon at work where standard output is a terminal; None for lines there, too.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names may hold characters that its encoding has not
             stream.reconfigure(errors="backslashreplace")
-    given = build_parser(COMMANDS).parse_args(arguments)
+    given = build_parser(COMMANDS).parse_args(arguments, argparse.Namespace(live_view=live_view))
     try:
         status: int = given.command(given, _processor(given, options))
     except FaceFusionError as error:
@@ -61,34 +58,6 @@ def main(arguments: Sequence[str] | None = None, *, options: Options | None = No
     except BrokenPipeError:  # the reader (`status | head`) has seen enough
         sys.stderr.close()
         return EXIT_DONE
-    return status
-
-
-def watch(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
-    """Watch until stopped, or process once what is there."""
-    processor.settings.require_good()
-    if given.accept_use_policy is not None:
-        from facefusion.trust import policy
-
-        processor.workspace.prepare_state()
-        policy.accept(processor.workspace.state_dir, given.accept_use_policy, "command line")
-        print(f"Use policy (version {given.accept_use_policy}): accepted.")
-        if (pid := holder(processor.workspace.state_dir)) is not None:
-            print(f"The daemon that works on this folder (process {pid}) goes on with it.")
-            return EXIT_DONE
-    _install_models(processor)
-    log_to_terminal()
-    if not given.once:
-        told = f"Watching {printable(processor.workspace.inbox)}; Ctrl-C stops."
-        status = processor.run(on_ready=lambda: print(told, flush=True))
-        with contextlib.suppress(OSError):  # the terminal may be gone
-            lead = "\n" if sys.stdout.isatty() else ""  # it shows ^C
-            print(f"{lead}{_farewell(processor)}", flush=True)
-        return status
-    seen: list[Snapshot] = []
-    status = processor.run_once(lambda snapshot: seen.__setitem__(slice(None), [snapshot]))
-    for line in _summary(seen[-1], status):
-        print(line)
     return status
 
 
@@ -284,7 +253,7 @@ def purge(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
 
 
 COMMANDS = {
-    "watch": watch,
+    "watch": runcommand.watch,
     "status": show_status,
     "retry": jobcommands.retry,
     "first": jobcommands.first,
@@ -307,34 +276,3 @@ def _processor(given: argparse.Namespace, options: Options | None) -> SimpleAuto
     if root is None and settings is not None:
         root = settings.absolute().parent
     return SimpleAutoProcessor(root, settings, options=options)
-
-
-def _farewell(processor: SimpleAutoProcessor) -> str:
-    """What is said when the daemon was stopped."""
-    database = Database(processor.workspace.database)
-    try:
-        left = JobQueue(database).counts().open
-    finally:
-        database.close()
-    going_on = "goes on" if left == 1 else "go on"
-    return f"Stopped; {count(left, 'job')} {going_on} at the next start." if left else "Stopped."
-
-
-def _install_models(processor: SimpleAutoProcessor) -> None:
-    """The first start fetches what the engine needs; a session of another make needs none of it."""
-    if processor.options.session_factory == DEFAULT_FACTORY:
-        from facefusion.models.manager import ModelManager
-
-        ModelManager(processor.workspace.models_dir).ensure_models_available(
-            ["mesh"], on_progress=InstallLines()
-        )
-
-
-def _summary(snapshot: Snapshot, status: int) -> list[str]:
-    lines = summary_lines(snapshot, all_files=False, width=terminal_width())
-    verdict = {
-        EXIT_DONE: "Everything is done.",
-        EXIT_NO_FACE: "Everything was processed; in some targets no face was found.",
-        EXIT_FAILED: "Not everything could be done; see above.",
-    }
-    return [*lines, verdict[status]]

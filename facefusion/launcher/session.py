@@ -12,6 +12,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.text import Text
 
+from facefusion.automation.parting import STOP_HINT, drop_hint, farewell, places
 from facefusion.automation.processor import SimpleAutoProcessor
 from facefusion.automation.snapshot import Snapshot
 from facefusion.automation.workspace import Workspace, program_dir
@@ -22,13 +23,11 @@ from facefusion.launcher.installing import install
 from facefusion.launcher.text import near, safe
 from facefusion.launcher.view import ShowSnapshot, watch_daemon
 from facefusion.models.samples import ensure_samples, samples_installed
-from facefusion.reports.analytics import HTML_FILE
 from facefusion.reports.records import JobRecord
-from facefusion.wording import count, duration
+from facefusion.wording import duration
 
 STOPPED = 130
 DEMO_SETTINGS = "demo_settings.json"
-STOP_HINT = "Stop with Ctrl-C or q; what is in work is kept or begun again at the next start."
 
 
 class Processor(Protocol):
@@ -66,21 +65,12 @@ def watch(console: Console, workspace: Workspace, make_processor: MakeProcessor 
     Raises:
         ConfigError, StorageError: the daemon cannot start.
     """
-    folders = f"Drop files into {near(workspace.inbox)} (faces, videos, photos)"
-    hints = [f"{folders}; results come out in {near(workspace.outbox)}.", STOP_HINT]
     processor = make_processor(workspace.root, None)
-    with watch_daemon(console, hints, full_screen=True) as show:
+    with watch_daemon(console, [drop_hint(workspace), STOP_HINT], full_screen=True) as show:
         last = LastSnapshot(show)
         status = processor.run(last)
-    told = "Stopped."
-    if last.snapshot is not None:
-        counts = last.snapshot.counts
-        told += (
-            f" {count(counts.done, 'result')}, {last.snapshot.failed:,} failed,"
-            f" {counts.open:,} still to be done."
-        )
-    console.print(told)
-    _print_places(console, [("Results", workspace.outbox), _report(workspace)])
+    console.print(farewell(last.snapshot), markup=False)
+    _print_places(console, places(workspace))
     return status
 
 
@@ -119,8 +109,8 @@ def run_demo(
     succeeded = [_print_record(console, record) for record in records]
     if records and all(record.finished_at < began for record in records):
         console.print("    (from an earlier demonstration: what is done is not done again)", style="dim")
-    places = [("Source face", media.face), ("Original clip", media.clip), ("Original photo", media.photo)]
-    _print_places(console, [*places, ("Results", workspace.outbox), _report(workspace)])
+    sources = [("Source face", media.face), ("Original clip", media.clip), ("Original photo", media.photo)]
+    _print_places(console, [*((title, near(path)) for title, path in sources), *places(workspace)])
     if len(records) < len(pairs):
         if last.snapshot is not None and last.snapshot.paused:
             console.print(f"Not finished: {safe(last.snapshot.paused)}", markup=False)
@@ -166,11 +156,6 @@ def _print_record(console: Console, record: JobRecord) -> bool:
     return False
 
 
-def _report(workspace: Workspace) -> tuple[str, Path]:
-    return "Report", workspace.analytics_dir / HTML_FILE
-
-
-def _print_places(console: Console, places: Iterable[tuple[str, Path]]) -> None:
-    for title, path in places:
-        if path.exists():
-            console.print(Text(f"  {title:<15}", style="dim").append(near(path), style="default"))
+def _print_places(console: Console, told: Iterable[tuple[str, str]]) -> None:
+    for title, path in told:
+        console.print(Text(f"  {title:<15}", style="dim").append(path, style="default"))

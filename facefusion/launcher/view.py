@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
 from rich.console import Console
 from rich.live import Live
@@ -27,11 +28,12 @@ def watch_daemon(console: Console, hints: Sequence[str], *, full_screen: bool) -
 
     Args:
         console: decides between picture and lines: a terminal gets the picture.
-        hints: where to drop files and how to stop; shown with the picture, or once before the lines.
+        hints: where to drop files and how to stop; shown with the picture. The last one speaks of keys, so
+            only the others stand before the lines.
         full_screen: take the whole screen; else draw below what is there. Either is given back at the end.
     """
     if not console.is_terminal or console.is_dumb_terminal:
-        for hint in hints:
+        for hint in hints[:-1]:
             _print_line(hint)
         yield LineView(_print_line).show
         return
@@ -50,6 +52,11 @@ def watch_daemon(console: Console, hints: Sequence[str], *, full_screen: bool) -
     )
     with live, _stop_key():
         yield show
+
+
+def at_terminal(hints: Sequence[str], *, full_screen: bool) -> AbstractContextManager[ShowSnapshot]:
+    """`watch_daemon` on the terminal of this process."""
+    return watch_daemon(Console(highlight=False), hints, full_screen=full_screen)
 
 
 def _print_line(text: str) -> None:

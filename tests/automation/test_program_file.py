@@ -19,7 +19,13 @@ from facefusion.automation import commands
 from facefusion.automation.daemon import Options
 from facefusion.automation.processor import SimpleAutoProcessor
 
-SimpleAutoProcessor.run = lambda processor, on_ready: (processor.workspace.prepare_state(), on_ready(), 0)[-1]
+def run(processor, on_snapshot, on_ready):
+    processor.workspace.prepare_state()
+    on_ready()
+    on_snapshot(processor.status())
+    return 0
+
+SimpleAutoProcessor.run = run
 commands.main(["--root", sys.argv[1]], options=Options(session_factory="scripted_session:ScriptedSession"))
 """
 
@@ -79,11 +85,11 @@ def test_a_daemon_that_is_stopped_says_whether_something_is_left(tmp_path: Path)
     bench = Bench(tmp_path)
     words = [sys.executable, "-c", STOPPED_SOON, str(tmp_path)]
     nothing = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True)
-    assert nothing.stdout.splitlines()[-1] == "Stopped."
+    assert nothing.stdout.splitlines()[-1] == "Stopped. 0 results."
     bench.configure(accept_use_policy=0)
     bench.face()
     bench.target("clip.mp4")
     assert bench.run_once() == 1
     assert main(["--root", str(tmp_path), "retry"]) == 0
     waiting = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True)
-    assert waiting.stdout.splitlines()[-1] == "Stopped; 1 job goes on at the next start."
+    assert "Stopped. 0 results, 1 still to be done." in waiting.stdout.splitlines()

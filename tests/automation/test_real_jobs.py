@@ -172,7 +172,7 @@ def test_a_running_daemon_swaps_what_is_dropped_and_shows_its_progress(
     assert daemon.returncode == 0, printed
     assert "Traceback" not in printed
     assert "Done videos/dropped.mp4" in printed
-    assert printed.endswith("Stopped.\n"), "nothing is left"
+    assert "\nStopped. 1 result.\n" in printed, "nothing is left"
     snapshot = read_snapshot(bench.root / ".automation")
     assert snapshot is not None
     assert snapshot.results[0].engine == "mesh"
