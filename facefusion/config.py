@@ -169,7 +169,9 @@ class AutomationConfig(_Section):
     execution_providers: Annotated[list[Provider], Field(min_length=1)] = ["auto"]
     """Where neural models run, best first. `auto` finds out and proves what works."""
     pairing: PairingRule = "auto"
-    """Which face goes with which target: by folder or name (`auto`), `all` faces, or the `newest` one."""
+    """Which face goes with which target: by folder or name (`auto`), `all` faces, or the `newest` one. With
+    `all`, targets that are done with one face get a job with every other face, too, also those that already
+    lie in the inbox when this is set or a face is added."""
     group_videos_by_face: bool = True
     """Run the jobs of one face one after another, so that its source is prepared once."""
     face_selector_mode: FaceSelectorMode = "largest"
@@ -187,9 +189,9 @@ class AutomationConfig(_Section):
     """Jobs at a time, each in its own process. 0 = automatic: one for each graphics processor that the neural
     engine can use and memory has room for, else one, because one job keeps the whole processor busy."""
     inbox: str = "inbox"
-    """Folder that is watched; relative to this file."""
+    """Folder that is watched; relative to this file. Another one takes effect with the next start."""
     outbox: str = "outbox"
-    """Folder for results; relative to this file."""
+    """Folder for results; relative to this file. Another one takes effect with the next start."""
     output: OutputSettings = OutputSettings()
     """How results are written."""
     mesh: MeshSettings = MeshSettings()

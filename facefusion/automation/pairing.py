@@ -189,7 +189,8 @@ def pair(target: Target, faces: Faces, rule: PairingRule) -> Pairing:
     names = sorted(map(printable, faces.by_name))
     return Pairing(
         reason=f"which face, {listed(names, last='or')}? Move it into a folder with the name of the face, "
-        f"or begin its name with {names[0]}{SEPARATOR}",
+        f"begin its name with {listed((name + SEPARATOR for name in names), last='or')}, "
+        "or set `pairing` to all or newest in automation_config.json",
         soon=any(face.sha256 is None for face in faces.by_name.values()),  # there may be fewer in a moment
     )
 

@@ -28,6 +28,7 @@ from facefusion.models.contracts import (
     parse_pixels,
     parse_template,
 )
+from facefusion.wording import listed
 
 TABLES = tuple(Path(__file__).with_name(name) for name in ("registry.toml", "neural.toml"))
 OWN_TABLE = "own_models.toml"
@@ -170,22 +171,22 @@ class Registry:
         """The model called `name` (its file name is understood as well).
 
         Raises:
-            ConfigError: no such model; the message names the nearest ones.
+            ConfigError: no such model; the message names those that may be meant.
         """
         if name in self.models:
             return self.models[name]
         for model in self.models.values():
             if name in (model.file, PurePosixPath(model.file).name):
                 return model
+        near = f"; do you mean {listed(found, last='or')}?" if (found := self._nearest(name)) else "."
         raise ConfigError(
-            f"There is no model called {name!r}; the nearest are {', '.join(self._nearest(name))}.",
+            f"There is no model called {name!r}{near}",
             remedy="Run `python3 simple_auto_processor.py models list --all` to see the names.",
         )
 
     def _nearest(self, name: str) -> list[str]:
-        """The three names that look most like this one."""
-        names = [*self.needs, *self.models]
-        return difflib.get_close_matches(name, names, n=3, cutoff=0.0)
+        """Names that look so much like this one that they may be meant; at most three."""
+        return difflib.get_close_matches(name, [*self.needs, *self.models], n=3, cutoff=0.6)
 
     def expand(self, names: Iterable[str]) -> tuple[Model, ...]:
         """Models for a mix of model names and names of engines or processors, each once, in order.

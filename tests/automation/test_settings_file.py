@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,11 @@ def test_a_key_is_found_in_its_own_section_and_not_in_a_text() -> None:
 )
 def test_text_that_is_no_json_is_explained_in_words(text: str, what: str) -> None:
     assert what in told(text)
+
+
+def test_the_file_that_comes_with_the_program_holds_every_setting_with_its_default() -> None:
+    shipped = json.loads((Path(__file__).parents[2] / "automation_config.json").read_text(encoding="utf-8"))
+    assert shipped == AutomationConfig().model_dump(mode="json", by_alias=True)
 
 
 def test_another_encoding_is_said(tmp_path: Path) -> None:

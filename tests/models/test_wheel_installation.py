@@ -132,8 +132,10 @@ def test_a_missing_model_says_how_to_get_it(folder: Path) -> None:
 
 
 def test_an_unknown_name_is_a_clear_error(folder: Path) -> None:
-    with pytest.raises(ConfigError, match="'gamma'; the nearest are alpha, beta"):
-        manager(folder).ensure_models_available(["gamma"])
+    with pytest.raises(ConfigError, match=r"no model called 'alhpa'; do you mean alpha\?"):
+        manager(folder).ensure_models_available(["alhpa"])
+    with pytest.raises(ConfigError, match=r"no model called 'nosuch'\.$"):  # nothing is like it
+        manager(folder).ensure_models_available(["nosuch"])
 
 
 def test_a_file_put_there_by_hand_is_accepted(index: PackageIndex, folder: Path) -> None:
