@@ -126,6 +126,7 @@ class ResultView:
         finished_at: seconds since the epoch, UTC.
         seconds: the work itself, without waiting.
         engine, provider: what really ran.
+        about_face: those of the warnings that are about the source face, and so the same for all its results.
         left_out: processors of the quality preset that did not run; said once, not with every result.
     """
 
@@ -142,6 +143,7 @@ class ResultView:
     engine: str = ""
     provider: str = ""
     warnings: tuple[str, ...] = ()
+    about_face: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import repeat
 from pathlib import Path
 
 from facefusion.automation.catalogue import SAME
@@ -95,16 +96,17 @@ def summary_lines(snapshot: Snapshot, *, all_files: bool, width: int | None = No
         gone = count(snapshot.failures_gone, "failed job")
         whose = "whose file is" if snapshot.failures_gone == 1 else "whose files are"
         yield from _rows("", f"Not counted: {gone} {whose} no longer in the inbox", width)
+    latest = snapshot.results[:SHOWN]
     yield from _section(
         f"Latest results in {near(snapshot.outbox)}",
-        (_result(result, Path(snapshot.outbox)) for result in snapshot.results[:SHOWN]),
+        map(_result, latest, remarks(latest), repeat(Path(snapshot.outbox))),
         width,
         counts.done + counts.no_face - SHOWN,
     )
     told = {
         *(job.id for job in (*snapshot.running, *queued[:SHOWN], *held)),
         *(failure.id for failure in failed[:SHOWN]),
-        *(result.id for result in snapshot.results[:SHOWN]),
+        *(result.id for result in latest),
     }
     yield from _files(snapshot.files, told, all_files=all_files, width=width)
 
@@ -188,22 +190,34 @@ def progress_facts(job: JobView) -> list[str]:
     return facts
 
 
-def _result(result: ResultView, outbox: Path) -> str:
+def _result(result: ResultView, remark: str, outbox: Path) -> str:
     if result.output is None:
         return f"#{result.id} {result.target} with {result.face}: no face in it, so there is no result"
     what = count(result.frames, "frame") if result.frames > 1 else "photo"
     told = f"#{result.id} {near(result.output, outbox)}: {what} in {duration(result.seconds)}"
-    return "\n".join(filter(None, [told, remarks(result)]))
+    return "\n".join(filter(None, [told, remark]))
 
 
-def remarks(result: ResultView) -> str:
-    """What was done differently from what was asked: the first sentence, and how many others."""
-    if not result.warnings:
-        return ""
-    others = len(result.warnings) - 1
-    more = f" (and {count(others, 'more remark')} in its report)" if others else ""
-    first, *rest = wrap(result.warnings[0], REMARK_WIDTH)
-    return f"Remark: {first}{' ...' if rest else ''}{more}"
+def remarks(results: Iterable[ResultView]) -> list[str]:
+    """What was done differently from what was asked, of each result: the first sentence, how many others.
+
+    What is said of the source face is said with its first result alone. Without a result there is nothing
+    that it could be about.
+    """
+    told: set[tuple[str, str]] = set()
+    found = []
+    for result in results:
+        known = {about for about in result.about_face if (result.face, about) in told}
+        news = [warning for warning in result.warnings if warning not in known]
+        if result.output is None or not news:
+            found.append("")
+            continue
+        told.add((result.face, news[0]))
+        others = len(news) - 1
+        more = f" (and {count(others, 'more remark')} in its report)" if others else ""
+        first, *rest = wrap(news[0], REMARK_WIDTH)
+        found.append(f"Remark: {first}{' ...' if rest else ''}{more}")
+    return found
 
 
 def _failure(failure: FailureView) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from facefusion.automation.job import Job, JobState, earlier_result
 from facefusion.automation.judging import Running
@@ -30,6 +31,8 @@ def job_view(job: Job, config: AutomationConfig) -> JobView:
 def result_view(job: Job) -> ResultView:
     """A job that ended as it should."""
     swap = job.swap or {}
+    warnings = (*job.warnings, *swap.get("warnings", ()))
+    pictures = [Path(path).name for path in job.faces]
     return ResultView(
         id=str(job.id),
         target=printable(job.target),
@@ -44,7 +47,8 @@ def result_view(job: Job) -> ResultView:
         engine=str(swap.get("engine", "")),
         provider=str(swap.get("provider", "")),
         left_out=tuple(swap.get("left_out", ())),
-        warnings=(*job.warnings, *swap.get("warnings", ())),
+        warnings=warnings,
+        about_face=tuple(told for told in warnings if any(name in told for name in pictures)),
     )
 
 

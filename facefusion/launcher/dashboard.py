@@ -12,6 +12,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.text import Text
 
+from facefusion.automation.kinds import FOREIGN
 from facefusion.automation.snapshot import (
     FailureView,
     InboxFile,
@@ -27,11 +28,13 @@ from facefusion.wording import count, cut, duration, listed, wrap
 SOFT = "grey58"
 LONG_START_SECONDS = 4.0
 ROOMY_WIDTH = 100
-FACTS_WIDTH, SPEED_WIDTH = 47, 14
-"""Of a row of the latest results: all but the name; the speed, which only a wide screen shows."""
+FACTS_WIDTH, SPEED_WIDTH = 41, 14
+"""Of a row of the latest results: all but number and name; the speed, which only a wide screen shows."""
+RESULTS_LEAST = 3
 WRAPPED_HEIGHT = 20
 """A screen with fewer rows than this shows the beginning of each hint."""
 FACES_NAMED = 5
+IGNORED_NAMED = 3
 REPEATS_SHOWN = 3
 MOST_ROWS = 100
 """No screen has more rows; the inbox may hold far more files."""
@@ -52,11 +55,20 @@ class Section:
 
     Attributes:
         least: rows that it keeps even where space is short.
+        minor: places of lines that are left out before any other.
     """
 
     title: str
     lines: Sequence[Text]
     least: int = 2
+    minor: frozenset[int] = frozenset()
+
+    def first(self, amount: int) -> Sequence[Text]:
+        """So many lines, minor ones only where all others have room."""
+        spare = max(0, amount - (len(self.lines) - len(self.minor)))
+        kept = set(sorted(self.minor)[:spare])
+        lines = [line for place, line in enumerate(self.lines) if place not in self.minor - kept]
+        return lines[:amount]
 
 
 class Dashboard:
@@ -94,7 +106,12 @@ class Dashboard:
         line = Text(no_wrap=True, overflow="ellipsis")
         line.append(" FaceFusion ", style="bold reverse")
         line.append("  ● ", style=colour).append(words, style=f"bold {colour}")
-        line.append("   " + "  ·  ".join(map(safe, _facts(snapshot))), style=SOFT)
+        facts, between = "", "   "
+        narrow = width < ROOMY_WIDTH
+        for fact in map(safe, _facts(snapshot, narrow)):  # there may be no room for the last ones
+            if cell_len(facts + between + fact) <= width - line.cell_len:
+                facts, between = facts + between + fact, " · " if narrow else "  ·  "
+        line.append(facts, style=SOFT)
         lines = [line, Text("─" * width, style="grey30")]
         if told := "  ·  ".join(map(safe, _means(snapshot))):
             lines.append(Text("  " + told, style=SOFT, no_wrap=True, overflow="ellipsis"))
@@ -122,28 +139,27 @@ class Dashboard:
         yield Section("Refused", waiting_lines(refused, width), least=2)
         held = [job for job in snapshot.waiting if job.state == "blocked"]
         yield Section("Held back", held_lines(held, width), least=2)
-        yield Section(
-            f"Latest results in {near(outbox)}",
-            result_lines(snapshot.results, snapshot.repeats, outbox, width),
-            least=2,
-        )
+        ignored = [entry for entry in snapshot.files if entry.state == "ignored" and entry.stuck]
+        yield Section("Ignored", ignored_lines(ignored, width), least=1)
+        rows, minor = result_lines(snapshot.results, snapshot.repeats, outbox, width)
+        yield Section(f"Latest results in {near(outbox)}", rows, RESULTS_LEAST, minor)
         failures = [failure_lines(failure, width) for failure in failed]
         least = len(failures[0]) if failures else 0  # what happened is of little use without what helps
         yield Section("Latest failures", [row for rows in failures for row in rows], least)
 
 
-def _facts(snapshot: Snapshot) -> Iterable[str]:
-    """The headline, the most urgent first, because a narrow screen cuts its end off."""
+def _facts(snapshot: Snapshot, narrow: bool) -> Iterable[str]:
+    """The headline, first what somebody may have to see to; in fewer words for a narrow screen."""
     counts = snapshot.counts
-    if snapshot.seconds_left is not None and snapshot.seconds_left >= SOON_SECONDS and counts.open:
-        yield f"about {duration(snapshot.seconds_left)} left"
-    yield count(counts.done, "result")
-    if counts.no_face:
-        yield f"{counts.no_face:,} without a face"
     if snapshot.failed:
         yield f"{snapshot.failed:,} failed"
     if counts.blocked:
         yield f"{counts.blocked:,} held back"
+    if snapshot.seconds_left is not None and snapshot.seconds_left >= SOON_SECONDS and counts.open:
+        yield f"{'' if narrow else 'about '}{duration(snapshot.seconds_left)} left"
+    yield count(counts.done, "result")
+    if counts.no_face:
+        yield f"{counts.no_face:,} {'no' if narrow else 'without a'} face"
 
 
 def _foot(hints: Sequence[str], width: int, height: int) -> Iterable[Text]:
@@ -183,7 +199,9 @@ def job_lines(job: JobView, width: int) -> list[Text]:
     if job.attempt > 1:
         tail.append(f"   attempt {job.attempt} of {job.attempts_allowed}", style="yellow")
     room = max(12, width - 2 - tail.cell_len)
-    head = Text("  ").append(cut(near(job.target), room), style="bold").append_text(tail)
+    number = f"#{job.id} "
+    head = Text("  ").append(number, style=SOFT)
+    head.append(cut(near(job.target), max(12, room - len(number))), style="bold").append_text(tail)
     facts = progress_facts(job)
     if job.seconds_left is None and job.seconds > 0:
         facts.append(f"{duration(job.seconds)} so far")
@@ -213,7 +231,7 @@ def queue_lines(waiting: Sequence[JobView], width: int) -> list[Text]:
     lines = []
     queued = [job for job in waiting if job.state == "queued"]
     for face, jobs in groupby(queued, key=lambda job: job.face):
-        targets = [near(job.target) for job in jobs]
+        targets = [f"#{job.id} {near(job.target)}" for job in jobs]
         name = cut(safe(face), 18)
         line = Text("  ").append(f"{name:<18}  ")
         told, room = "", width - 40
@@ -248,7 +266,7 @@ def held_lines(held: Sequence[JobView], width: int) -> list[Text]:
     """Jobs that are held back; those that wait for one and the same thing stand above one sentence."""
     by_note: dict[str, list[str]] = {}
     for job in held:
-        by_note.setdefault(job.note or "held back", []).append(near(job.target))
+        by_note.setdefault(job.note or "held back", []).append(f"#{job.id} {near(job.target)}")
     lines = []
     for note, names in by_note.items():
         lines.append(Text("  ").append(cut(listed(names), width - 3)))
@@ -256,24 +274,42 @@ def held_lines(held: Sequence[JobView], width: int) -> list[Text]:
     return lines
 
 
+def ignored_lines(files: Sequence[InboxFile], width: int) -> list[Text]:
+    """Files that nothing can be made of, in one row: somebody may wait for them."""
+    if not files:
+        return []
+    told = listed([safe(entry.path) for entry in files], IGNORED_NAMED)
+    return [Text("  ").append(cut(told, max(16, width - 36))).append(f"  {FOREIGN}", style=SOFT)]
+
+
 def result_lines(
     results: Sequence[ResultView], repeats: Sequence[RepeatView], outbox: Path, width: int
-) -> list[Text]:
+) -> tuple[list[Text], frozenset[int]]:
     """Finished jobs, one row each, and below it what is to be remarked about it.
 
     Between them, in one row each, what was dropped last with content that is known.
+
+    Returns:
+        The rows, and the places of the remarks among them.
     """
-    room = width - (FACTS_WIDTH if width < ROOMY_WIDTH else FACTS_WIDTH + SPEED_WIDTH)
+    digits = max((len(result.id) for result in results), default=0)
+    room = width - digits - 2 - (FACTS_WIDTH if width < ROOMY_WIDTH else FACTS_WIDTH + SPEED_WIDTH)
     names = [cut(_name(result, outbox), max(16, room)) for result in results]
     column = max(map(cell_len, names), default=0)
     entries = [(repeat.at, [_repeat_line(repeat)]) for repeat in repeats[:REPEATS_SHOWN]]
-    for result, name in zip(results, names, strict=True):
-        lines = [_result_line(result, set_cell_size(name, column), width)]
-        if result.warnings:
-            lines += [Text("          " + row, style=SOFT) for _, row in _rows(remarks(result), width - 12)]
+    for result, name, remark in zip(results, names, remarks(results), strict=True):
+        label = f"{'#' + result.id:<{digits + 1}} "
+        lines = [_result_line(result, label, set_cell_size(name, column), width)]
+        if remark:
+            lines += [Text("          " + row, style=SOFT) for _, row in _rows(remark, width - 12)]
         entries.append((result.finished_at, lines))
     entries.sort(key=lambda entry: -entry[0])
-    return [line for _, lines in entries for line in lines]
+    rows: list[Text] = []
+    minor: set[int] = set()
+    for _, lines in entries:
+        minor |= set(range(len(rows) + 1, len(rows) + len(lines)))
+        rows += lines
+    return rows, frozenset(minor)
 
 
 def _repeat_line(repeat: RepeatView) -> Text:
@@ -285,12 +321,12 @@ def _name(result: ResultView, outbox: Path) -> str:
     return near(result.target) if result.output is None else near(result.output, outbox)
 
 
-def _result_line(result: ResultView, name: str, width: int) -> Text:
+def _result_line(result: ResultView, label: str, name: str, width: int) -> Text:
     line = Text(f"  {_clock(result.finished_at)}  ", style=SOFT)
     if result.output is None:
-        line.append("○ ", style="yellow").append(name, style="default")
-        return line.append("  no face in it, so there is no result", style=SOFT)
-    line.append("✓ ", style="green").append(name, style="default")
+        line.append("○ ", style="yellow").append(label, style=SOFT).append(name, style="default")
+        return line.append("  no face in it, so no result", style=SOFT)
+    line.append("✓ ", style="green").append(label, style=SOFT).append(name, style="default")
     facts = [f"{count(result.frames, 'frame') if result.frames > 1 else 'photo':>12}"]
     facts.append(f"{duration(result.seconds):>8}")
     if width >= ROOMY_WIDTH and result.frames > 1 and result.seconds > 0:
@@ -338,7 +374,7 @@ def _fit(sections: Sequence[Section], room: int) -> Iterable[Text]:
         title = Text(section.title, style="bold")
         if hidden:
             title.append(f"   ({hidden} more {'row' if hidden == 1 else 'rows'})", style=SOFT)
-        rows += [Text("")] * roomy + [title, *section.lines[:amount]]
+        rows += [Text("")] * roomy + [title, *section.first(amount)]
     for row in rows:
         row.no_wrap, row.overflow = True, "ellipsis"
     return rows[: max(room, 0)]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from facefusion.automation.catalogue import BEING_PAIRED
-from facefusion.automation.snapshot import STATE_WORDS, InboxFile, Snapshot
+from facefusion.automation.snapshot import STATE_WORDS, InboxFile, ResultView, Snapshot
 from facefusion.automation.statustext import progress_facts
 from facefusion.launcher.text import near, safe
 from facefusion.wording import count, duration
@@ -35,6 +35,7 @@ class LineView:
         self._files: tuple[InboxFile, ...] | None = None
         self._reasons: dict[str, str] = {}
         self._states: dict[str, str] = {}
+        self._about_faces: dict[tuple[str, str], tuple[str, float]] = {}
 
     def show(self, snapshot: Snapshot) -> None:
         """Tell what is new."""
@@ -68,6 +69,8 @@ class LineView:
         for entry in snapshot.files:
             if entry.state in ("waiting", "refused") and failed.isdisjoint(entry.jobs):
                 reasons[entry.path] = f"{entry.state} {entry.path}: {entry.reason}"
+            elif entry.state == "ignored" and entry.stuck:
+                reasons[entry.path] = f"ignored {entry.path}: {entry.reason}"
             elif entry.state == "cancelled" and self._was_open(entry):
                 reasons[entry.path] = f"{entry.path}: {entry.reason}"
         self._states = {
@@ -101,14 +104,14 @@ class LineView:
     def _tell_ends(self, snapshot: Snapshot) -> None:
         first = self._changed("first look", False)
         ends: list[tuple[float, str, str]] = []
-        for result in snapshot.results:
+        for result in reversed(snapshot.results):  # the first one first
             if result.output is None:
                 told = f"no face {near(result.target)}: no face was found in it, so there is no result"
             else:
                 what = count(result.frames, "frame") if result.frames > 1 else "photo"
                 how = f"{what}, {duration(result.seconds)}, {result.engine} engine"
                 told = f"done {near(result.output)} ({how})"
-                told += "".join(f"; {warning}" for warning in result.warnings)
+                told += "".join(f"; {warning}" for warning in self._news_about(result))
             ends.append((result.finished_at, result.id, told))
         ends += [
             (
@@ -126,6 +129,15 @@ class LineView:
             if not (first and finished_at < self._began):
                 self._say(told)
         self._ended = {(job_id, finished_at) for finished_at, job_id, _ in ends}
+
+    def _news_about(self, result: ResultView) -> list[str]:
+        """Its warnings; what is about the source face only with the first of its results in this run."""
+        if result.finished_at < self._began:
+            return []
+        key = (result.id, result.finished_at)
+        about = set(result.about_face)
+        first = {told: self._about_faces.setdefault((result.face, told), key) for told in about}
+        return [told for told in result.warnings if first.get(told, key) == key]
 
     def _changed(self, key: str, value: object) -> bool:
         changed = key not in self._said or self._said[key] != value

@@ -4,13 +4,14 @@ import io
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
-from snapshots import BASE, BUSY, NOON, ROOT
+from snapshots import BASE, BUSY, NOON, RESULT, ROOT
 
-from facefusion.automation.snapshot import InboxFile, JobView, RepeatView, Snapshot
+from facefusion.automation.snapshot import InboxFile, JobView, RepeatView, ResultView, Snapshot
 from facefusion.launcher.dashboard import Dashboard, bar
 from facefusion.launcher.lines import LineView
 from facefusion.launcher.text import near
@@ -32,7 +33,7 @@ def test_the_picture_shows_progress_queue_reasons_results_and_remedies() -> None
         "working",
         "  mesh engine  ·  profile balanced",
         "about 1 min 35 s left",
-        "videos/party.mp4  with alice",
+        "#1 videos/party.mp4  with alice",
         "attempt 2 of 3",
         "50%",
         "150 of 300 frames",
@@ -43,9 +44,10 @@ def test_the_picture_shows_progress_queue_reasons_results_and_remedies() -> None
         "a symbolic link is not followed",
         "the face carol is gone",
         f"Latest results in {ROOT}/outbox",
-        " done__alice.mp4",
+        " #6 done__alice.mp4",
         "Remark: the subtitles were left out",
-        "no face in it, so there is no result",
+        "#7 videos/sea.mp4",
+        "  no face in it, so no result",
         "broken.mp4 ends in the middle.",
         "Copy it again.",
         "Drop faces into inbox/faces.",
@@ -61,11 +63,11 @@ def test_what_was_dropped_again_stands_in_one_row_among_the_results() -> None:
     start = next(index for index, row in enumerate(rows) if row.startswith("Latest results"))
     marks = [row.split()[1:3] for row in rows[start + 1 :] if row.split()[1:2] in (["="], ["✓"])]
     assert marks == [
-        ["✓", "late__alice.mp4"],
+        ["✓", "#60"],
         ["=", "videos/8.mp4"],
         ["=", "videos/7.mp4"],
         ["=", "videos/6.mp4"],
-        ["✓", "done__alice.mp4"],
+        ["✓", "#6"],
     ]
 
 
@@ -84,7 +86,7 @@ def test_nothing_is_said_twice() -> None:
     )
     picture = "\n".join(drawn(snapshot))
     assert picture.count(wanted) == 1
-    assert "videos/e.mp4 and videos/f.mp4" in picture
+    assert "#9 videos/e.mp4 and #11 videos/f.mp4" in picture
     assert picture.count("the file is empty") == 1
     lines: list[str] = []
     LineView(lines.append, clock=lambda: NOON).show(snapshot)
@@ -120,8 +122,8 @@ def test_signs_of_life_while_a_job_is_prepared_are_no_frames() -> None:
 def test_the_queue_is_grouped_by_face() -> None:
     rows = drawn(BUSY)
     start = next(index for index, row in enumerate(rows) if row.startswith("Next"))
-    assert rows[start + 1].split() == ["alice", "videos/a.mp4,", "videos/b.mp4"]
-    assert rows[start + 2].split() == ["bob", "videos/c.mp4"]
+    assert rows[start + 1].split() == ["alice", "#2", "videos/a.mp4,", "#3", "videos/b.mp4"]
+    assert rows[start + 2].split() == ["bob", "#4", "videos/c.mp4"]
 
 
 @pytest.mark.parametrize(("width", "height"), [(110, 50), (80, 24), (60, 16), (40, 10), (200, 60)])
@@ -169,6 +171,70 @@ def test_faces_that_can_be_used_are_named_once() -> None:
         InboxFile("faces/new.jpg", "face", "waiting", "still changing"),
     )
     assert any("·  faces: anna and bob  ·" in row for row in drawn(replace(BUSY, files=files)))
+
+
+def test_a_narrow_headline_tells_failures_first_and_nothing_by_half() -> None:
+    counts = replace(BUSY.counts, done=8, no_face=1, failed=4, blocked=2)
+    busy = replace(BUSY, counts=counts, seconds_left=3700.0)
+    assert drawn(busy, width=80)[0].split("working")[1].strip() == (
+        "4 failed · 2 held back · 1 h 01 min left · 8 results"
+    )
+    assert drawn(busy, width=120)[0].endswith("about 1 h 01 min left  ·  8 results  ·  1 without a face")
+
+
+LIT = "The face in anna.png is lit from one side."
+
+
+def test_what_is_said_of_a_source_face_is_said_once_and_not_where_there_is_no_result() -> None:
+    def done(number: int, **more: Any) -> ResultView:
+        output = f"{ROOT}/outbox/{number}.mp4"
+        whole = {
+            "face": "anna",
+            "output": output,
+            "warnings": (LIT, f"About {number}."),
+            "about_face": (LIT,),
+        }
+        return replace(RESULT, id=str(number), finished_at=NOON + number, **{**whole, **more})
+
+    nobody = done(5, outcome="no_face", output=None)
+    results = (nobody, done(4), done(3), done(2, face="anna2"))
+    rows = drawn(replace(BASE, results=results))
+    start = next(index for index, row in enumerate(rows) if row.startswith("Latest results"))
+    told = [row.split()[2] if row.startswith("  2") else row.strip() for row in rows[start + 1 : start + 8]]
+    assert told == [
+        "#5",
+        "#4",
+        f"Remark: {LIT} (and 1 more remark in its report)",
+        "#3",
+        "Remark: About 3.",
+        "#2",
+        f"Remark: {LIT} (and 1 more remark in its report)",
+    ]
+    lines: list[str] = []
+    view = LineView(lines.append, clock=lambda: NOON)
+    for latest in (results[2:3], results[1:3]):
+        view.show(replace(BASE, results=latest))
+    assert [line.split("; ")[1:] for line in lines if " done " in line] == [[LIT, "About 3."], ["About 4."]]
+
+
+def test_results_come_before_remarks_where_rows_are_few() -> None:
+    many = tuple(replace(BUSY.results[0], id=str(n), finished_at=NOON - n) for n in range(9))
+    busy = replace(BUSY, waiting=BUSY.waiting[:3], files=(), results=many)
+    rows = drawn(busy, width=80, height=24)
+    assert sum("✓" in row for row in rows) >= 3
+    assert not any("Remark" in row for row in rows)
+    assert any("Copy it again." in row for row in rows)
+
+
+def test_a_file_that_nothing_can_be_made_of_is_named() -> None:
+    told = "neither a picture nor a video (.txt)"
+    notes = InboxFile("notes.txt", "other", "ignored", told, stuck=True)
+    rows = drawn(replace(BASE, files=(notes, InboxFile("x.part", "other", "ignored", "unfinished"))))
+    assert "  notes.txt  neither a picture nor a video" in rows
+    assert not any("x.part" in row for row in rows)
+    lines: list[str] = []
+    LineView(lines.append, clock=lambda: NOON).show(replace(BASE, files=(notes,)))
+    assert lines[-1].endswith(f"ignored notes.txt: {told}")
 
 
 def test_an_empty_inbox_says_what_to_do() -> None:
