@@ -17,13 +17,14 @@ Without a command: watch until stopped (Ctrl-C).
 _EPILOG = """\
 exit status:
   0  all well
-  1  something failed, is held back or waits (--once), or a check found something
+  1  something failed, is held back or waits (--once; what failed in an earlier run and was not tried
+     again does not count), or a check found something
   2  the program cannot start: settings, another daemon, arguments
-  3  only --once: everything was processed, but in some target no face was found
+  3  only --once: everything was processed, but in some target this run found no face
 """
 _ROOT_HELP = "folder with settings, inbox and outbox (default: that of --config, or of the program)"
 _PROGRAM = "simple_auto_processor.py"
-_JOB_HELP = "number of a job, as `status` shows it, or `all`"
+_JOB_HELP = "number of a job, as `status` shows it, or the name of its file; or `all`"
 _JSON_HELP = "for programs"
 
 
@@ -100,7 +101,8 @@ def _add_queue(add: Callable[..., argparse.ArgumentParser]) -> None:
         "have waiting jobs run before all others",
         "Puts waiting jobs at the head of the queue.",
         "first 12",
-    ).add_argument("job", nargs="+", help="number of a job, as `status` shows it")
+        "first holiday.mp4",
+    ).add_argument("job", nargs="+", help="number of a job, as `status` shows it, or the name of its file")
     add(
         "cancel",
         "cancel waiting or running jobs",

@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -101,8 +101,9 @@ class SimpleAutoProcessor:
         """Process what lies in the inbox and return.
 
         Returns:
-            0 if every target has its result; 1 if one failed, is held back, waits for something or was
-            refused; 3 if none of that, but in some target no face was found.
+            0 if nothing is left to be done; 1 if a target failed in this run, or is held back or waits for
+            something; 3 if none of that, but in some target this run found no face. What failed in an
+            earlier run and was not tried again does not count.
 
         Raises:
             ConfigError, StorageError: see `run`.
@@ -115,8 +116,14 @@ class SimpleAutoProcessor:
                 on_snapshot(snapshot)
 
         with self._daemon(replace(self.options, watch=False), see) as daemon:
+            before = _without_result(daemon)
             self._until_done(daemon)
-        return exit_status(latest[-1])
+            ended = {
+                job_id: state
+                for job_id, state in _without_result(daemon).items()
+                if before.get(job_id) != state
+            }
+        return exit_status(latest[-1], {job_id: state for job_id, (state, _) in ended.items()})
 
     def process_videos_batch(
         self, pairs: Iterable[tuple[Path | str, Path | str]], on_snapshot: SnapshotCallback | None = None
@@ -272,13 +279,27 @@ class _Patience:
         return self._borne > self._seconds
 
 
-def exit_status(snapshot: Snapshot) -> int:
-    """What `run_once` answers for the state it left behind."""
+def exit_status(snapshot: Snapshot, ended: Mapping[int, JobState]) -> int:
+    """What `run_once` answers for the state it left behind.
+
+    Args:
+        snapshot: of that state.
+        ended: jobs that this run has brought to an end without a result.
+    """
     targets = [file for file in snapshot.files if file.kind in ("video", "photo")]
     states = {file.state for file in targets}
-    if snapshot.paused or states - {"done", "no_face", "cancelled", "ignored", "vanished"}:
+    if snapshot.paused or states - {"done", "no_face", "failed", "cancelled", "ignored", "vanished"}:
         return EXIT_FAILED
-    return EXIT_NO_FACE if "no_face" in states else EXIT_DONE
+    outcomes = {ended.get(int(job)) for file in targets for job in file.jobs}
+    if JobState.FAILED in outcomes:
+        return EXIT_FAILED
+    return EXIT_NO_FACE if JobState.NO_FACE in outcomes else EXIT_DONE
+
+
+def _without_result(daemon: Daemon) -> dict[int, tuple[JobState, float | None]]:
+    """Jobs that ended without a result, and when."""
+    ended = daemon.queue.in_state(JobState.FAILED, JobState.NO_FACE)
+    return {job.id: (job.state, job.finished_at) for job in ended}
 
 
 def _wish(face: Path, target: Path) -> JobRequest:

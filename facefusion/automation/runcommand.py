@@ -25,6 +25,9 @@ _VERDICTS = {
     EXIT_NO_FACE: "Everything was processed; in some targets no face was found.",
     EXIT_FAILED: "Not everything could be done; see above.",
 }
+_NOTHING_NEW = (
+    "Everything else is done; what stands above without a result is from earlier runs, nothing new."
+)
 
 
 def watch(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
@@ -72,7 +75,8 @@ def _run_once(processor: SimpleAutoProcessor, live: LiveView | None) -> tuple[in
         status = processor.run_once(seen)
     assert seen.snapshot is not None
     lines = summary_lines(seen.snapshot, all_files=False, width=terminal_width())
-    return status, [*lines, _VERDICTS[status]]
+    earlier = status == EXIT_DONE and (seen.snapshot.failed or seen.snapshot.counts.no_face)
+    return status, [*lines, _NOTHING_NEW if earlier else _VERDICTS[status]]
 
 
 class _Latest:

@@ -111,6 +111,24 @@ def test_no_face_is_an_outcome_of_its_own_and_no_fake_result(bench: Bench) -> No
     assert not any((bench.outbox / "failed").iterdir())
 
 
+@pytest.mark.parametrize(("outcome", "status"), [("no_face", 3), ("bad_source", 1)])
+def test_the_exit_status_tells_about_this_run_and_not_about_earlier_ones(
+    bench: Bench, outcome: str, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A scheduled run is to tell what is new."""
+    bench.face()
+    bench.target("old.mp4", then=outcome)
+    assert bench.run_once() == status
+    assert bench.command("--once") == 0
+    assert "nothing new" in capsys.readouterr().out
+    bench.target("good.mp4")
+    assert bench.run_once() == 0
+    bench.target("new.mp4", then=outcome)
+    assert bench.run_once() == status
+    assert bench.command("retry", "1") == 0
+    assert bench.run_once() == status, "it was tried again"
+
+
 def test_an_empty_inbox_is_done(bench: Bench) -> None:
     assert bench.run_once() == 0
 
