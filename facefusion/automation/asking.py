@@ -89,11 +89,9 @@ class Asking:
         for wish, job_id in drops:
             job, (path, signature) = jobs[job_id], wish.inputs[0]
             if job.target != path:
-                told.append(
-                    f"{printable(path)} has the same content as {printable(job.target)}{_whereabouts(job)}"
-                )
+                told.append(_about_again(job, f"{printable(path)} is the same as {printable(job.target)}"))
             elif job.inputs[0][1] != signature and job.state is JobState.DONE:
-                told.append(f"{printable(path)} was dropped again with the same content{_whereabouts(job)}")
+                told.append(_about_again(job, f"{printable(path)} came again, unchanged"))
         sentences = told[:LOGGED_ONE_BY_ONE]
         if len(told) > LOGGED_ONE_BY_ONE:
             more = count(len(told) - LOGGED_ONE_BY_ONE, "more file")
@@ -140,10 +138,11 @@ def _log_queued(wishes: list[JobRequest]) -> None:
         logger.info("Queued %d more.", len(wishes) - LOGGED_ONE_BY_ONE)
 
 
-def _whereabouts(job: Job) -> str:
+def _about_again(job: Job, what: str) -> str:
+    """The result first: on a narrow screen the rest may be cut off."""
     if job.state is JobState.DONE and job.output is not None:
-        return f": its result is {printable(Path(job.output).name)} (`retry {job.id}` makes it anew)"
-    return f", which is job {job.id}"
+        return f"{printable(Path(job.output).name)} is there already: {what} (`retry {job.id}` makes it anew)"
+    return f"{what}, which is job {job.id}"
 
 
 def _result_exists(job: Job) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 
 from facefusion.automation.changing import Change, as_it_is, why_not_again
 from facefusion.automation.database import Database, FileMemory
@@ -13,6 +14,7 @@ from facefusion.automation.lock import holder
 from facefusion.automation.processor import EXIT_DONE, EXIT_FAILED, SimpleAutoProcessor
 from facefusion.automation.workspace import Workspace, printable
 from facefusion.errors import CancelledError, ConfigError
+from facefusion.wording import listed
 
 
 def retry(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
@@ -21,7 +23,7 @@ def retry(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
 
     def change(queue: JobQueue, database: Database) -> Change:
         states = (JobState.FAILED, JobState.BLOCKED)
-        ids = _ids(given.job, lambda: [job.id for job in queue.in_state(*states)])
+        ids = _ids(given.job, inbox, queue, states, ENDED)
         memory = FileMemory(database)
         ended = [job for job in queue.jobs(ids).values() if job.state in ENDED]
         hopeless = {job.id: why for job in ended if (why := why_not_again(job, inbox, memory))}
@@ -40,7 +42,7 @@ def first(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
     """Have waiting jobs run before all others."""
 
     def change(queue: JobQueue, database: Database) -> Change:
-        ids = _ids(given.job, lambda: [])
+        ids = _ids(given.job, processor.workspace.inbox, queue, (), (JobState.QUEUED,))
         return as_it_is(ids, queue.put_first(ids), queue.jobs(ids))
 
     return _change_jobs(processor.workspace, change, lambda job: "runs next", "is waiting")
@@ -52,7 +54,7 @@ def cancel(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
 
     def change(queue: JobQueue, database: Database) -> Change:
         states = (JobState.QUEUED, JobState.BLOCKED, JobState.RUNNING)
-        ids = _ids(given.job, lambda: [job.id for job in queue.in_state(*states)])
+        ids = _ids(given.job, processor.workspace.inbox, queue, states, states)
         return as_it_is(ids, queue.cancel(ids, failure), queue.jobs(ids))
 
     def said(job: Job) -> str:
@@ -89,12 +91,43 @@ def _change_jobs(
     return EXIT_DONE if answer.done and not answer.refused else EXIT_FAILED
 
 
-def _ids(words: Sequence[str], everything: Callable[[], list[int]]) -> list[int]:
+def _ids(
+    words: Sequence[str],
+    inbox: Path,
+    queue: JobQueue,
+    everything: Collection[JobState],
+    possible: Collection[JobState],
+) -> list[int]:
+    """The jobs that are meant.
+
+    Args:
+        words: numbers of jobs, or names of their targets or results.
+        everything: states of those that are meant by none, and by `all`.
+        possible: states of those with which something can be done; a name means one of them if there is one.
+
+    Raises:
+        ConfigError: a word names no job, or several.
+    """
     if not words or "all" in words:
-        return everything()
-    wrong = [word for word in words if not word.isdecimal()]
-    if wrong:
+        return [job.id for job in queue.in_state(*everything)]
+    return [int(word) if word.isdecimal() else _named(word, inbox, queue, possible) for word in words]
+
+
+def _named(name: str, inbox: Path, queue: JobQueue, possible: Collection[JobState]) -> int:
+    place = Path(name).absolute()
+    inside = place.relative_to(inbox).as_posix() if place.is_relative_to(inbox) else name
+    found = queue.called(name) or queue.called(inside)
+    meant = [job for job in found if job.state in possible] or found
+    if not meant:
         raise ConfigError(
-            f"{', '.join(wrong)}: not the number of a job.", remedy="`status` shows the numbers."
+            f"{printable(name)}: neither the number of a job nor the name of its file.",
+            remedy="`status` shows numbers and names.",
         )
-    return [int(word) for word in words]
+    if len(meant) > 1:
+        those = listed(
+            (f"{job.id} ({printable(job.target)} with {printable(job.face_name)})" for job in meant), 5
+        )
+        raise ConfigError(
+            f"{printable(name)} may be job {those}.", remedy="Give the number of the one you mean."
+        )
+    return meant[0].id

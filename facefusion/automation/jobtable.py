@@ -81,6 +81,12 @@ class JobTable:
             for job in self.of_target(target_sha256)
         )
 
+    def called(self, name: str) -> list[Job]:
+        """Jobs whose target or result is called so; `name` may begin with some of its folders."""
+        whole, end = os.fsencode(name), os.fsencode(f"/{name}")
+        where = "? IN (target, output) OR ? IN (substr(target, -length(?)), substr(output, -length(?)))"
+        return self._select(f"{where} ORDER BY id", whole, end, end, end)
+
     def failed_at(self, path: str) -> list[Job]:
         """Failed jobs of the target with this path."""
         return self._select("target = ? AND state = 'failed'", os.fsencode(path))

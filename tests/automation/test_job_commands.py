@@ -86,6 +86,8 @@ def test_a_finished_job_is_made_anew_under_a_free_name(
     assert bench.results() == ["clip__alice-2.mp4", "clip__alice.mp4"]
     assert bench.report("clip__alice-2.json")["quality_preset"] == "fast"
     assert bench.report("clip__alice.json")["quality_preset"] == "balanced"
+    said = bench.report("clip__alice-2.json")["warnings"]
+    assert not [told for told in said if "was taken" in told], "that was asked for"
     assert bench.file("videos/clip.mp4").reason.startswith("result: clip__alice-2.mp4")
 
     with pytest.raises(SystemExit):
@@ -107,6 +109,36 @@ def test_cancel_and_retry_work_without_a_daemon(bench: Bench, capsys: pytest.Cap
     assert bench.run_once() == 0
     assert bench.command("retry", "all") == 1, "nothing has failed"
     assert bench.command("cancel", "1") == 1, "it is done"
+
+
+def test_a_job_may_be_called_by_the_name_of_its_file(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.face()
+    bench.target("one.mp4")
+    bench.target("videos/alice/two.mp4")
+    bench.face("bob")
+    bench.target("videos/bob/two.mp4", other=True)
+    bench.target("alice__15.mp4")
+    assert bench.run_once() == 1, "one.mp4 waits for a decision"
+    numbers = {Path(job.output or "").name: job.id for job in bench.status().results}
+    assert len(numbers) == 3
+    capsys.readouterr()
+
+    assert bench.command("retry", "two.mp4") == 2
+    told = capsys.readouterr().err
+    assert "with alice)" in told and "with bob)" in told and "Give the number" in told
+    assert bench.command("retry", "one.mp4") == 2, "it has no job"
+
+    monkeypatch.chdir(bench.root)
+    assert bench.command("retry", "bob/two.mp4") == 0
+    assert f"Job {numbers['two__bob.mp4']} " in capsys.readouterr().out
+    assert bench.command("cancel", "two.mp4") == 0, "the other one is done, so it is not meant"
+    assert f"Job {numbers['two__bob.mp4']} " in capsys.readouterr().out
+    assert bench.command("retry", "outbox/two__alice.mp4", "inbox/videos/alice__15.mp4") == 0
+    assert bench.command("first", "alice__15.mp4") == 0
+    assert f"Job {numbers['15__alice.mp4']} (videos/alice__15.mp4) runs next." in capsys.readouterr().out
+    assert bench.command("first", "wo.mp4") == 2, "part of a name is none"
 
 
 def test_first_has_a_job_run_before_all_others(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

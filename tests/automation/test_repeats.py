@@ -11,9 +11,9 @@ def test_a_copy_and_the_same_file_again_are_told_the_latest_first(bench: Bench) 
     bench.face()
     first = bench.target("holiday.mp4")
     assert bench.run_once() == 0
-    result = "its result is holiday__alice.mp4 (`retry 1` makes it anew)"
-    copied = f"videos/copy.mp4 has the same content as videos/holiday.mp4: {result}"
-    again = f"videos/holiday.mp4 was dropped again with the same content: {result}"
+    there, anew = "holiday__alice.mp4 is there already", "(`retry 1` makes it anew)"
+    copied = f"{there}: videos/copy.mp4 is the same as videos/holiday.mp4 {anew}"
+    again = f"{there}: videos/holiday.mp4 came again, unchanged {anew}"
     with bench.start() as daemon:
         daemon.wait_until_watching()
         assert bench.status().repeats == (), "what lay there is no news"

@@ -89,7 +89,7 @@ def test_what_is_dropped_again_points_to_its_result(bench: Bench) -> None:
     assert bench.run_once() == 0
     assert told_once(
         bench,
-        "videos/copy.mp4 has the same content as videos/holiday.mp4: its result is holiday__alice.mp4 "
+        "holiday__alice.mp4 is there already: videos/copy.mp4 is the same as videos/holiday.mp4 "
         "(`retry 1` makes it anew).",
     )
     shown = list(status_lines(bench.status(), all_files=False))
