@@ -150,7 +150,12 @@ def report(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
     analytics = Analytics(workspace.analytics_dir, workspace.state_dir)
     used, errors = analytics.write_reports(given.days)
     facts = [count(used.jobs, "job"), f"{used.done:,} done"]
-    others = ((used.no_face, "without a face"), (used.failed, "failed"), (used.blocked, "held back"))
+    others = (
+        (used.no_face, "without a face"),
+        (used.failed, "failed"),
+        (used.blocked, "held back"),
+        (used.cancelled, "cancelled"),
+    )
     facts += [f"{number:,} {words}" for number, words in others if number]
     if used.success_rate is not None:
         rate = f"{math.floor(100 * used.success_rate)}%"  # 99.6 % is not all of them
@@ -158,8 +163,8 @@ def report(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
         facts.append(f"success {rate}{apart}")
     print(f"Last {count(given.days, 'day')}: {', '.join(facts)}.")
     if used.average_seconds is not None:
-        average, frames = duration(used.average_seconds), count(used.frames, "frame")
-        print(f"On average {average} for a result, {frames} in all.")
+        frames = f", {count(used.frames, 'video frame')} written in all" if used.frames else ""
+        print(f"On average {duration(used.average_seconds)} for a result{frames}.")
     if errors.recommendations:
         print("What helps against the failures:")
     for recommendation in errors.recommendations:

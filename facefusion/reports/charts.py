@@ -20,11 +20,17 @@ def since_first_work(days: Sequence[Day]) -> Sequence[Day]:
     return days[max(0, min(first, len(days) - LEAST_DAYS)) :]
 
 
-def jobs_by_day(days: Sequence[Day]) -> str:
-    """Jobs of each day as a stacked bar, in a card across the page."""
+def jobs_by_day(days: Sequence[Day], period: int) -> str:
+    """Jobs of each day as a stacked bar, in a card across the page.
+
+    Args:
+        days: to be shown.
+        period: how many days the page is about; those before the shown ones are empty.
+    """
+    lead = f"The last {len(days)} days, as nothing was done before; up" if len(days) < period else "Up"
     frames = count(max((day.frames for day in days), default=0), "frame")
     return f"""<section class="card"><div class="head"><div><h2>Jobs by day</h2>
-<p class="hint">Up to {frames} in a day; point at a bar for its figures</p></div>
+<p class="hint">{lead} to {frames} in a day; point at a bar for its figures</p></div>
 <div class="legend"><span><i style="background:var(--done)"></i>Done</span>
 <span><i style="background:var(--none)"></i>No face in the target</span>
 <span><i style="background:var(--failed)"></i>Failed</span></div></div>

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,17 +14,23 @@ from facefusion.reports.documents import readable
 from facefusion.reports.records import JobRecord
 
 WORST_FILES = 10
+MOST_REMEDIES = 4
 
 
 @dataclass(frozen=True)
 class CategoryCount:
-    """How often one category occurred, and what helps against it."""
+    """How often one category occurred, and what helps against it.
+
+    Attributes:
+        remedies: of its failures, most frequent first, at most `MOST_REMEDIES`; where none has one, the
+            general advice for the category.
+    """
 
     category: str
     label: str
     count: int
     share: float
-    recommendation: str
+    remedies: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class ErrorReport:
     Attributes:
         total: jobs that failed or are held back.
         categories: most frequent first.
-        recommendations: one sentence for each category, most frequent first, each text once.
+        recommendations: the remedies of all categories in their order, each text once.
         worst_files: at most ten, most failures first.
     """
 
@@ -98,18 +104,36 @@ def remedy_of(category: str) -> str:
     return FaceFusionError.default_remedy
 
 
-def build_error_report(counts: Mapping[str, int], worst_files: Iterable[WorstFile]) -> ErrorReport:
-    """Put counted failures into the form people and programs read."""
+def build_error_report(
+    counts: Mapping[tuple[str, str], int], worst_files: Iterable[WorstFile]
+) -> ErrorReport:
+    """Put counted failures into the form people and programs read.
+
+    Args:
+        counts: failures by category and remedy; the remedy may be empty.
+        worst_files: as the report names them.
+    """
     total = sum(counts.values())
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    by_category: Counter[str] = Counter()
+    remedies: defaultdict[str, list[str]] = defaultdict(list)
+    for (category, remedy), count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        by_category[category] += count
+        if remedy:
+            remedies[category].append(remedy)
     categories = tuple(
-        CategoryCount(category, label_of(category), count, round(count / total, 4), remedy_of(category))
-        for category, count in ordered
+        CategoryCount(
+            category,
+            label_of(category),
+            count,
+            round(count / total, 4),
+            tuple(remedies[category][:MOST_REMEDIES]) or (remedy_of(category),),
+        )
+        for category, count in sorted(by_category.items(), key=lambda item: (-item[1], item[0]))
     )
     return ErrorReport(
         total=total,
         categories=categories,
-        recommendations=tuple(dict.fromkeys(entry.recommendation for entry in categories)),
+        recommendations=tuple(dict.fromkeys(text for entry in categories for text in entry.remedies)),
         worst_files=tuple(worst_files),
     )
 
@@ -137,7 +161,7 @@ class ErrorAnalyzer:
 
     def generate_error_report(self, failed_jobs: Iterable[JobRecord]) -> ErrorReport:
         """Count failures by category and by file; jobs that did not fail are passed over."""
-        counts: Counter[str] = Counter()
+        counts: Counter[tuple[str, str]] = Counter()
         failures: Counter[str] = Counter()
         latest: dict[str, tuple[float, str, str]] = {}
         for job in failed_jobs:
@@ -145,7 +169,7 @@ class ErrorAnalyzer:
                 continue
             category, message = failure_of(job)
             name = readable(job.target.name)
-            counts[category] += 1
+            counts[category, job.failure.remedy if job.failure else ""] += 1
             failures[name] += 1
             if name not in latest or job.finished_at >= latest[name][0]:
                 latest[name] = (job.finished_at, category, message)

@@ -31,13 +31,13 @@ def render_report(usage: UsageReport, errors: ErrorReport, *, beside: Path) -> s
     Args:
         usage: figures of the period.
         errors: failures of the same period.
-        beside: folder in which the page will lie; results are linked relative to it.
+        beside: folder in which the page will lie; results in its outbox are linked relative to it.
     """
     period = "today" if usage.days == 1 else f"the last {usage.days} days"
     days = since_first_work(usage.per_day)
     sections = [
         *_figures(usage),
-        jobs_by_day(days),
+        jobs_by_day(days, usage.days),
         f'<div class="c6 column">{_categories(errors)}{speed_by_day(days)}</div>',
         _stages(usage.stages),
         _shares("Faces", "Jobs for each source face", usage.faces),
@@ -82,6 +82,7 @@ def _figures(usage: UsageReport) -> list[str]:
             (usage.no_face, "without a face"),
             (usage.failed, "failed"),
             (usage.blocked, "held back"),
+            (usage.cancelled, "cancelled"),
         )
         if number
     ]
@@ -106,7 +107,9 @@ def _success(usage: UsageReport) -> str:
     narrow = ' style="font-size:21px"' if rate == 1 else ""
     tried = usage.jobs - usage.cancelled
     what = f"{usage.done:,} of {count(tried, 'job')}"
-    what += f"; {usage.no_face:,} without a face: no failure, no result" if usage.no_face else ""
+    if usage.no_face:
+        nobody = "shows no face" if usage.no_face == 1 else "show no face"
+        what += f" have a result; {usage.no_face:,} {nobody}, which is no failure"
     return f"""<section class="card c3 figure rate">
 <svg viewBox="0 0 100 100" role="img" aria-label="Success rate {percent}">
 <circle class="ring ring-track" cx="50" cy="50" r="40"/>
@@ -130,7 +133,8 @@ def _categories(errors: ErrorReport) -> str:
     else:
         body = "".join(
             f'<div class="remedy"><span class="count">{entry.count:,}</span>'
-            f"<strong>{escape(entry.label)}</strong><p>{_prose(entry.recommendation)}</p></div>"
+            f"<strong>{escape(entry.label)}</strong>"
+            f"{''.join(f'<p>{_prose(remedy)}</p>' for remedy in entry.remedies)}</div>"
             for entry in errors.categories
         )
         body = f'<div class="remedies">{body}</div>'
@@ -252,10 +256,13 @@ def _remarks(job: LatestJob, beside: Path) -> str:
 
 
 def _link(path: Path, shown: str, beside: Path) -> str:
-    if not path.is_relative_to(beside.parent):
+    if path.is_relative_to(beside.parent):
+        address = quote(Path(os.path.relpath(path, beside)).as_posix())
+    elif path.is_absolute() and path.exists():  # in an outbox that the settings named before
+        address = path.as_uri()
+    else:
         return _breakable(shown)
-    steps = Path(os.path.relpath(path, beside)).as_posix()
-    return f'<a href="{escape(quote(steps))}">{_breakable(shown)}</a>'
+    return f'<a href="{escape(address)}">{_breakable(shown)}</a>'
 
 
 def _breakable(name: str) -> str:

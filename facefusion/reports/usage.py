@@ -126,6 +126,7 @@ class UsageReport:
     """Usage in the last `days` days. Times are ISO 8601 in UTC; `per_day` counts local calendar days.
 
     Attributes:
+        frames, frames_swapped: of the videos that are done.
         success_rate: `done` by all jobs that were tried (cancelled ones left out); None without jobs.
         average_seconds: work for one finished job; None without finished jobs.
         frames_per_second: frames written to videos by seconds of work on videos, over whole jobs.
@@ -246,8 +247,8 @@ class UsageAnalytics:
                     coalesce(sum(outcome = 'cancelled'), 0) AS cancelled,
                     coalesce(sum(seconds), 0.0) AS seconds,
                     avg(seconds) FILTER (WHERE outcome = 'done') AS average,
-                    coalesce(sum(frames), 0) AS frames,
-                    coalesce(sum(swapped), 0) AS swapped,
+                    coalesce(sum(frames) FILTER (WHERE outcome = 'done' AND kind = 'video'), 0) AS frames,
+                    coalesce(sum(swapped) FILTER (WHERE outcome = 'done' AND kind = 'video'), 0) AS swapped,
                     coalesce(sum(bytes) FILTER (WHERE outcome = 'done'), 0) AS bytes,
                     sum(frames) FILTER (WHERE outcome = 'done' AND kind = 'video')
                         / sum(seconds) FILTER (WHERE outcome = 'done' AND kind = 'video' AND seconds > 0)
@@ -289,7 +290,9 @@ class UsageAnalytics:
         failed = "outcome IN ('failed', 'blocked') AND finished_at >= ?"
         with self._explained("read"):
             counts = self._all(
-                f"SELECT category, count(*) AS failures FROM jobs WHERE {failed} GROUP BY category", since
+                f"""SELECT category, coalesce(remedy, '') AS advice, count(*) AS failures FROM jobs
+                WHERE {failed} GROUP BY category, advice""",
+                since,
             )
             # SQLite takes the other columns from the row in which max() was found.
             worst = self._all(
@@ -298,7 +301,7 @@ class UsageAnalytics:
                 since,
             )
         return build_error_report(
-            {row["category"]: row["failures"] for row in counts},
+            {(row["category"], row["advice"]): row["failures"] for row in counts},
             (WorstFile(row["target"], row["failures"], row["category"], row["message"]) for row in worst),
         )
 
@@ -319,7 +322,8 @@ class UsageAnalytics:
             """SELECT date(finished_at, 'unixepoch', 'localtime') AS day,
                 sum(outcome = 'done') AS done, sum(outcome = 'no_face') AS no_face,
                 sum(outcome IN ('failed', 'blocked')) AS failed,
-                sum(frames) AS frames, sum(seconds) AS seconds
+                coalesce(sum(frames) FILTER (WHERE outcome = 'done' AND kind = 'video'), 0) AS frames,
+                sum(seconds) AS seconds
             FROM jobs WHERE finished_at >= ? GROUP BY day""",
             since,
         )

@@ -149,7 +149,10 @@ def test_a_report_counts_categories_and_names_the_worst_files() -> None:
         ("timeout", 1),
     ]
     assert report.categories[0].share == 0.6
-    assert report.recommendations[0] == errors.MediaFormatError.default_remedy
+    assert report.recommendations == ("r",), "that of the failures themselves"
+    nothing_said = replace(jobs[0], failure=Failure("format_error", "first", ""))
+    general = ErrorAnalyzer().generate_error_report([nothing_said])
+    assert general.recommendations == (errors.MediaFormatError.default_remedy,)
     assert report.worst_files[0].name == "bad.mp4"
     assert report.worst_files[0].failures == 3
     assert report.worst_files[0].message == "latest"

@@ -60,7 +60,7 @@ def test_totals_rates_and_shares(tmp_path: Path) -> None:
     assert (report.jobs, report.done, report.failed, report.cancelled) == (5, 3, 1, 1)
     assert report.success_rate == 0.75
     assert report.average_seconds == 4.2
-    assert report.frames == 241
+    assert report.frames == 240, "a photo is no frame of a video"
     assert report.frames_per_second == 20.0
     assert [(share.name, share.jobs) for share in report.faces] == [("alice", 4), ("bob", 1)]
     assert [(share.name, share.jobs) for share in report.formats] == [("mp4", 4), ("jpg", 1)]
@@ -287,3 +287,43 @@ def test_every_bar_has_a_name_and_every_count_its_noun(tmp_path: Path) -> None:
         assert wrong not in page.text
     assert page.links == ["../a-long-name__alice.mp4", "../a-long-name__alice.json"]
     assert page.tags.count("wbr") >= 3, "a long name is broken between its words"
+
+
+def test_a_result_in_an_earlier_outbox_is_linked_where_it_still_is(tmp_path: Path) -> None:
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    (earlier / "old 1__alice.mp4").touch()
+    records = [replace(DONE, output=earlier / f"old {number}__alice.mp4") for number in (1, 2)]
+    page = page_of(tmp_path, *(recent(record, str(number)) for number, record in enumerate(records)))
+    assert page.links == [(earlier / "old 1__alice.mp4").as_uri()]
+    assert page.links[0].startswith("file:///") and page.links[0].endswith("/old%201__alice.mp4")
+    assert "old 2__alice.mp4" in page.text, "what is gone is named without a link"
+
+
+def test_failures_of_one_category_keep_their_own_remedies(tmp_path: Path) -> None:
+    remedies = ["It is empty; copy it again.", "Drop a video or a picture.", "It is empty; copy it again."]
+    failures = [
+        replace(FAILED, failure=Failure(ErrorCategory.FORMAT, "unusable", remedy)) for remedy in remedies
+    ]
+    page = page_of(tmp_path, *(recent(record, str(number)) for number, record in enumerate(failures)))
+    told = json.loads((tmp_path / "outbox" / "analytics" / "errors.json").read_text(encoding="utf-8"))
+    assert told["recommendations"] == ["It is empty; copy it again.", "Drop a video or a picture."]
+    card = page.text[: page.text.index("Latest failures")]
+    assert all(remedy in card for remedy in remedies)
+    assert "player" not in card
+
+
+def test_all_jobs_are_accounted_for_and_the_chart_says_what_it_shows(tmp_path: Path) -> None:
+    page = page_of(
+        tmp_path,
+        recent(DONE, "1"),
+        recent(replace(DONE, outcome="no_face", swap={"frames": 7}), "2"),
+        recent(replace(FAILED, outcome="cancelled", failure=None), "3"),
+    )
+    for told in (
+        "1 of 2 jobs have a result; 1 shows no face, which is no failure",
+        "1 without a face, 1 cancelled",
+        "120 frames written",
+        "The last 14 days, as nothing was done before; up to 120 frames in a day",
+    ):
+        assert told in page.text, told
