@@ -21,6 +21,8 @@ SHOWN = 20
 WAITING_SHOWN = 50
 MOST_FAILURES = 200
 REMEMBERED_RATES = 20
+SAVED = 0.7
+"""Of the time that went into what is kept so much is saved: that part of the video is looked at again."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,18 @@ class JobBook:
     Args:
         table: the queue.
         gone: whether a target is known to be no longer there; its failure is history.
+        kept: frames of an open job that are finished and kept, and the seconds they took.
     """
 
-    def __init__(self, table: JobTable, gone: Callable[[str], bool] = lambda path: False) -> None:
+    def __init__(
+        self,
+        table: JobTable,
+        gone: Callable[[str], bool] = lambda path: False,
+        kept: Callable[[Job], tuple[int, float]] = lambda job: (0, 0.0),
+    ) -> None:
         self._table = table
         self._gone = gone
+        self._kept = kept
         self._failed: list[Job] = []
         self._revision = 0
         self._briefs: dict[int, Brief] = {}
@@ -81,13 +90,14 @@ class JobBook:
         if self._summary is None:
             table = self._table
             failed = table.latest((JobState.FAILED, JobState.BLOCKED), MOST_FAILURES)
+            following = [(job, *self._kept(job)) for job in self._next_jobs(config)]
             self._failed = [job for job in failed if not _waits_for_policy(job)]
             self._summary = Summary(
                 counts=table.counts(),
-                waiting=tuple(job_view(job, config) for job in self._next_jobs(config)),
+                waiting=tuple(job_view(job, config, frames) for job, frames, _ in following),
                 publishing=tuple(publishing_view(job, config) for job in table.in_state(JobState.PUBLISHING)),
                 results=tuple(map(result_view, table.latest((JobState.DONE, JobState.NO_FACE), SHOWN))),
-                seconds_queued=self._seconds_for_queue(),
+                seconds_queued=self._seconds_for_queue(sum(seconds for *_, seconds in following)),
             )
         current = [job for job in self._failed if not self._gone(job.target)]
         return replace(
@@ -108,15 +118,19 @@ class JobBook:
         queued = [job for job in jobs if job.state is JobState.QUEUED]
         return [*sorted(queued, key=lambda job: (-job.priority, turn[job.face_sha256])), *held]
 
-    def _seconds_for_queue(self) -> float | None:
-        """Estimate from the latest results; None without any."""
+    def _seconds_for_queue(self, kept: float) -> float | None:
+        """Estimate from the latest results; None without any.
+
+        Args:
+            kept: seconds of work whose outcome is kept.
+        """
         total = 0.0
         for kind, size in self._table.queued_bytes().items():
             rates = self._rates.get(kind)
             if not rates:
                 return None
             total += size * median(rates)
-        return total
+        return max(0.0, total - SAVED * kept)
 
 
 def _failed(jobs: list[Job]) -> int:

@@ -17,7 +17,7 @@ from facefusion.automation.database import Database, FileMemory
 from facefusion.automation.display import Display, SnapshotCallback
 from facefusion.automation.facecheck import FaceCheck, LookProcess, PictureMemory
 from facefusion.automation.facecheck_process import PORTRAITS
-from facefusion.automation.finishing import Finisher, keep_name
+from facefusion.automation.finishing import Finisher, finished_part, keep_name
 from facefusion.automation.inbox import Inbox
 from facefusion.automation.intake import Intake
 from facefusion.automation.job import ENDED, Job, JobState, failure_from
@@ -150,7 +150,7 @@ class Daemon:
         workspace, options = self._workspace, self._options
         self._database = Database(workspace.database)
         self.queue = JobQueue(self._database)
-        self.book = JobBook(self.queue, self._is_gone)
+        self.book = JobBook(self.queue, self._is_gone, lambda job: finished_part(job, self._outbox))
         self._data_version = self._database.written_elsewhere()
         self._outbox = Outbox(workspace, self._database.fact("installation") or "", options.disk_free)
         self._analytics = Analytics(workspace.analytics_dir, workspace.state_dir)

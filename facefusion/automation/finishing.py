@@ -258,6 +258,16 @@ def keep_name(job: Job) -> str:
     return f"kept-{job.id}"
 
 
+def finished_part(job: Job, outbox: Outbox) -> tuple[int, float]:
+    """How many frames of an open job are finished and kept, and in how many seconds."""
+    folder = outbox.keep_dir(keep_name(job))
+    if not folder.is_dir():
+        return 0, 0.0
+    from facefusion.media.segments import Keeping  # loads FFmpeg, which `status` needs for this alone
+
+    return Keeping(folder).finished
+
+
 def _draft_name(job: Job) -> str:
     return f"report-{job.id}"
 

@@ -5,23 +5,28 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from facefusion.automation.asking import earlier_jobs
 from facefusion.automation.book import JobBook
 from facefusion.automation.catalogue import Catalogue
 from facefusion.automation.database import Database, FileMemory, KnownFile
 from facefusion.automation.facecheck import UNJUDGED, PictureMemory
+from facefusion.automation.finishing import finished_part
 from facefusion.automation.inbox import EMPTY, Inbox
-from facefusion.automation.job import ENDED, Job
+from facefusion.automation.job import ENDED, Job, JobState
 from facefusion.automation.jobdesk import UNREAD
 from facefusion.automation.jobs import JobQueue
 from facefusion.automation.kinds import worth_entering
+from facefusion.automation.publish import Outbox
 from facefusion.automation.settings import Settings
 from facefusion.automation.sightings import sweep
 from facefusion.automation.snapshot import InboxFile, Snapshot
+from facefusion.automation.views import job_view
 from facefusion.automation.workspace import Workspace, printable
 from facefusion.config import AutomationConfig
 
+INTERRUPTED = "interrupted; the next start goes on with it"
 NOT_YET_SEEN = "new: looked at when the program runs"
 
 
@@ -33,11 +38,21 @@ def offline_snapshot(workspace: Workspace, settings: Settings) -> Snapshot:
     """
     database = Database(workspace.database if workspace.database.exists() else None)
     try:
-        book = JobBook(JobQueue(database), lambda path: away is None and not _is_there(workspace, path))
+        queue = JobQueue(database)
+        outbox = Outbox(workspace, database.fact("installation") or "")
+        book = JobBook(
+            queue,
+            lambda path: away is None and not _is_there(workspace, path),
+            lambda job: finished_part(job, outbox),
+        )
         book.refresh()
         files, away = _look(workspace, database, book, settings.current)
         summary = book.summary(settings.current)
         latest = summary.results[0] if summary.results else None
+        interrupted = [  # by a kill or a power cut; the next start takes them up
+            replace(job_view(job, settings.current, finished_part(job, outbox)[0]), state="running", note="")
+            for job in queue.in_state(JobState.RUNNING, JobState.PUBLISHING)
+        ]
         return Snapshot(
             written_at=time.time(),
             state="stopped",
@@ -46,8 +61,9 @@ def offline_snapshot(workspace: Workspace, settings: Settings) -> Snapshot:
             outbox=printable(workspace.outbox),
             files=files,
             counts=summary.counts,
+            running=tuple(interrupted),
             waiting=summary.waiting,
-            seconds_left=summary.seconds_queued if summary.counts.open else None,
+            seconds_left=summary.seconds_queued if summary.counts.open and not interrupted else None,
             results=summary.results,
             failures=summary.failures,
             failures_gone=summary.failures_gone,
@@ -100,7 +116,11 @@ def _look(
         jobs = tuple(asked) or earlier_jobs(decision, queue)
         noted.append((decision, jobs))
     catalogue.decided(noted, remember=False)
-    return catalogue.listing(), None
+    return tuple(map(_as_interrupted, catalogue.listing())), None
+
+
+def _as_interrupted(file: InboxFile) -> InboxFile:
+    return replace(file, reason=INTERRUPTED) if file.state == "running" else file
 
 
 def _files_of(job: Job) -> Iterator[KnownFile]:

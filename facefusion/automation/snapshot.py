@@ -90,6 +90,7 @@ class JobView:
         attempt: which attempt this is or will be, from 1; `attempts_allowed` in all.
         stage: what a running job does: `starting`, `preparing`, `resuming`, `swapping`, `finishing`,
             `publishing`; empty otherwise.
+        frames_done: of one that does not run: what an earlier attempt has finished, so that it goes on there.
         frames_total: an estimate where the container does not say.
         frames_per_second: 0.0 before the first frames.
         seconds: since this attempt began.

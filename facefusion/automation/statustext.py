@@ -83,7 +83,11 @@ def summary_lines(snapshot: Snapshot, *, all_files: bool, width: int | None = No
     # Blocked jobs stand in both lists of the snapshot.
     failed = [failure for failure in snapshot.failures if failure.outcome != "blocked"]
     counts = snapshot.counts
-    yield from _section("In work", map(_running, snapshot.running), width)
+    if snapshot.state == "stopped":
+        title, entries = "Interrupted; the next start goes on with it", map(_job, snapshot.running)
+    else:
+        title, entries = "In work", map(_running, snapshot.running)
+    yield from _section(title, entries, width)
     yield from _section("Next", map(_job, queued[:SHOWN]), width, counts.queued - SHOWN)
     yield from _held_back(held, counts.blocked, width)
     yield from _section(
@@ -108,7 +112,7 @@ def summary_lines(snapshot: Snapshot, *, all_files: bool, width: int | None = No
         *(failure.id for failure in failed[:SHOWN]),
         *(result.id for result in latest),
     }
-    yield from _files(snapshot.files, told, all_files=all_files, width=width)
+    yield from _files(snapshot, told, all_files=all_files, width=width)
 
 
 def _how(snapshot: Snapshot) -> str:
@@ -128,7 +132,7 @@ def _start_command(root: str) -> str:
 def _counts(snapshot: Snapshot) -> str:
     counts = snapshot.counts
     named = {
-        "in work": counts.running,
+        _in_work(snapshot): counts.running,
         "waiting": counts.queued,
         "held back": counts.blocked,
         "failed": snapshot.failed,
@@ -139,6 +143,11 @@ def _counts(snapshot: Snapshot) -> str:
     return ", ".join(f"{number:,} {name}" for name, number in named.items() if number) or "none yet"
 
 
+def _in_work(snapshot: Snapshot) -> str:
+    """What jobs are that were begun and have not ended."""
+    return "interrupted" if snapshot.state == "stopped" else STATE_WORDS["running"]
+
+
 def _estimate(snapshot: Snapshot) -> str:
     if not snapshot.counts.open or (snapshot.seconds_left or 0.0) < SOON_SECONDS:
         return ""
@@ -146,8 +155,9 @@ def _estimate(snapshot: Snapshot) -> str:
 
 
 def _job(job: JobView) -> str:
+    going_on = f" (goes on at frame {job.frames_done:,})" if job.frames_done else ""
     again = f" (attempt {job.attempt} of {job.attempts_allowed}: {job.note})" if job.note else ""
-    return f"#{job.id} {job.target} with {job.face}{again}"
+    return f"#{job.id} {job.target} with {job.face}{going_on}{again}"
 
 
 def _held_back(jobs: list[JobView], number: int, width: int | None) -> Iterator[str]:
@@ -226,14 +236,14 @@ def _failure(failure: FailureView) -> str:
     return f"{told}\n-> {failure.remedy}" if failure.remedy else told
 
 
-def _files(
-    files: tuple[InboxFile, ...], told: set[str], *, all_files: bool, width: int | None
-) -> Iterator[str]:
+def _files(snapshot: Snapshot, told: set[str], *, all_files: bool, width: int | None) -> Iterator[str]:
+    files = snapshot.files
     if not files:
         yield "Inbox: empty"
         return
     states: Counter[str] = Counter(file.state for file in files)
-    counted = [f"{states[state]:,} {words}" for state, words in STATE_WORDS.items() if states[state]]
+    known_as = {**STATE_WORDS, "running": _in_work(snapshot)}
+    counted = [f"{states[state]:,} {words}" for state, words in known_as.items() if states[state]]
     if states["ready"]:
         counted.insert(0, count(states["ready"], "face picture"))
     yield from _rows("", f"Inbox: {', '.join(counted)}", width)

@@ -12,8 +12,13 @@ from facefusion.automation.workspace import printable
 from facefusion.config import AutomationConfig
 
 
-def job_view(job: Job, config: AutomationConfig) -> JobView:
-    """A job that waits or is held back."""
+def job_view(job: Job, config: AutomationConfig, frames_done: int = 0) -> JobView:
+    """A job that waits or is held back.
+
+    Args:
+        job, config: of the root.
+        frames_done: finished by an earlier attempt, and kept.
+    """
     held = job.state is JobState.BLOCKED
     return JobView(
         id=str(job.id),
@@ -24,6 +29,7 @@ def job_view(job: Job, config: AutomationConfig) -> JobView:
         attempt=job.attempts + 1,
         attempts_allowed=config.max_retries + 1,
         priority=job.priority,
+        frames_done=frames_done,
         note="" if job.failure is None else f"{job.failure.message} {job.failure.remedy}",
     )
 

@@ -34,6 +34,7 @@ _KEY_FRAME, _NO_DECODING_TIME = 1, 2
 _PIECE = 1 << 20
 _HARMLESS = frozenset({"quality_stats", "cpb_properties"})
 """Data beside a packet that muxers do not look at."""
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, struct.error)
 RESERVE_BYTES = 200_000_000
 """With less than this and another copy's room left on the disk nothing is kept: a result comes first."""
 
@@ -54,13 +55,22 @@ class Keeping:
 
     def earlier_facts(self) -> Mapping[str, Any]:
         """The facts of what an earlier attempt has left here, unchecked; empty where there is nothing."""
-        path = self.folder / _name(0)
         try:
-            with path.open("rb") as stream:
-                facts = _account(stream, path.stat().st_size)["facts"]
+            facts = _account_of(self.folder / _name(0))["facts"]
             return facts if isinstance(facts, dict) else {}
-        except (OSError, ValueError, KeyError, TypeError, struct.error):
+        except _UNREADABLE:
             return {}
+
+    @property
+    def finished(self) -> tuple[int, float]:
+        """How many pictures an earlier attempt has finished, and in how many seconds; unchecked, cheap."""
+        try:
+            first, *others = sorted(self.folder.glob("*.part"))
+            last = _account_of(others[-1] if others else first)
+            before = len(_account_of(first)["stamps"]) * len(others)  # all but the last one are as long
+            return before + len(last["stamps"]), float(last["memory"]["seconds"])
+        except _UNREADABLE:
+            return 0, 0.0
 
     @property
     def size(self) -> int:
@@ -291,7 +301,7 @@ class Segments:
                 account = self._checked(stream, path.stat().st_size)
             fits = (account["fingerprint"], account["number"]) == (self._fingerprint, self._count)
             return account if fits else None
-        except (OSError, ValueError, KeyError, TypeError, struct.error):
+        except _UNREADABLE:
             return None
 
     def _checked(self, stream: BinaryIO, size: int) -> Any:
@@ -320,6 +330,11 @@ def _account(stream: BinaryIO, size: int) -> Any:
     length, _ = _END.unpack(stream.read(_END.size))
     stream.seek(max(0, size - _END.size - length))
     return json.loads(stream.read(length))
+
+
+def _account_of(path: Path) -> Any:
+    with path.open("rb") as stream:
+        return _account(stream, path.stat().st_size)
 
 
 def _read_packet(stream: BinaryIO) -> Any:
