@@ -21,6 +21,7 @@ exit status:
      again does not count), or a check found something
   2  the program cannot start: settings, another daemon, arguments
   3  only --once: everything was processed, but in some target this run found no face
+  130  ended with Ctrl-C; the daemon ends with 0
 """
 _ROOT_HELP = "folder with settings, inbox and outbox (default: that of --config, or of the program)"
 _PROGRAM = "simple_auto_processor.py"

@@ -28,7 +28,7 @@ from facefusion.automation.workspace import printable
 from facefusion.errors import ConfigError, FaceFusionError
 from facefusion.wording import count, duration, near, wrap
 
-EXIT_CANNOT_START = 2
+EXIT_CANNOT_START, EXIT_INTERRUPTED = 2, 130
 
 
 def main(
@@ -54,7 +54,7 @@ def main(
         say_error(error)
         return EXIT_CANNOT_START
     except KeyboardInterrupt:
-        return EXIT_FAILED
+        return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader (`status | head`) has seen enough
         sys.stderr.close()
         return EXIT_DONE
@@ -206,8 +206,10 @@ def benchmark(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:
             sizes=() if given.no_batches else BATCH_SIZES,
             say=say,
         )
+    if found.interrupted and sys.stdout.isatty():
+        print()  # it shows ^C
     print(found.text())
-    return EXIT_FAILED if found.interrupted else EXIT_DONE
+    return EXIT_INTERRUPTED if found.interrupted else EXIT_DONE
 
 
 def verify(given: argparse.Namespace, processor: SimpleAutoProcessor) -> int:

@@ -37,6 +37,7 @@ from facefusion.wording import count, duration
 BATCH_SIZES = (1, 5, 10, 20)
 WORK_PREFIX = "facefusion-benchmark-"
 """Of the work folder's name; the process id follows."""
+LONG_SIZES = ((1280, 720), (1920, 1080))
 
 Say = Callable[[str], None]
 
@@ -302,10 +303,11 @@ def run_benchmark(
             say=say,
         )
         try:
-            if say is not None and (sizes or clip is None):
-                say("Making videos of the sample picture ...")
-            clips = [clip] if clip else _made_clips(samples.group, work_dir)
-            short = _short_clips(samples.group, work_dir) if sizes else []
+            long = [] if clip else [work_dir / f"{height}p.mp4" for _, height in LONG_SIZES]
+            short = [work_dir / f"short{seed}.mp4" for seed in range(3)] if sizes else []
+            _make_clips(samples.group, long, short, say or (lambda _: None))
+            clips = [clip] if clip else long
+            bench.outlook = Outlook(scope="with the batches" if sizes else "")
             for target in clips:
                 bench.outlook.expect(target, repeats + 1)
             for size in sizes:
@@ -323,19 +325,13 @@ def run_benchmark(
     return BenchmarkReport(machine_line(), settings, tuple(bench.jobs), tuple(bench.timings), interrupted)
 
 
-def _made_clips(picture: Path, folder: Path) -> list[Path]:
-    clips = []
-    for width, height in ((1280, 720), (1920, 1080)):
-        clips.append(folder / f"{height}p.mp4")
-        make_clip(picture, clips[-1], width=width, height=height)
-    return clips
-
-
-def _short_clips(picture: Path, folder: Path) -> list[Path]:
-    clips = [folder / f"short{seed}.mp4" for seed in range(3)]
-    for seed, clip in enumerate(clips):
-        make_clip(picture, clip, frames=50, seed=seed)
-    return clips
+def _make_clips(picture: Path, long: Sequence[Path], short: Sequence[Path], say: Say) -> None:
+    """Videos of a picture: long ones in 720p and 1080p, short ones in 720p."""
+    sizes = {clip: (width, height, 250, 0) for clip, (width, height) in zip(long, LONG_SIZES, strict=False)}
+    sizes |= {clip: (1280, 720, 50, seed) for seed, clip in enumerate(short)}
+    for number, (clip, (width, height, frames, seed)) in enumerate(sizes.items(), 1):
+        say(f"Making video {number} of {len(sizes)} of the sample picture: {width}x{height}, {frames} frames")
+        make_clip(picture, clip, width=width, height=height, frames=frames, seed=seed)
 
 
 def _remove_leftovers() -> None:

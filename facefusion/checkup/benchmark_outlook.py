@@ -15,10 +15,12 @@ class Outlook:
 
     Args:
         clock: seconds.
+        scope: what the time that is left is for, in words.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter, scope: str = "") -> None:
         self._clock = clock
+        self._scope = scope and f" {scope}"
         self._began = clock()
         self._sizes: dict[Path, float] = {}
         self._expected = self._done = 0.0
@@ -48,7 +50,7 @@ class Outlook:
             return ""
         passed = self._clock() - self._began
         seconds = passed * left / self._done if self._done else max(0.0, self._guessed - passed)
-        return f"; about {duration(seconds)} left"
+        return f"; about {duration(seconds)} left{self._scope}"
 
     def _pixels(self, clip: Path) -> float:
         if clip not in self._sizes:

@@ -91,10 +91,11 @@ class BenchmarkReport:
 
     def text(self) -> str:
         """The report as plain text with tables."""
+        if self.interrupted and not (self.jobs or self.batches):
+            return "Interrupted; nothing was measured."
         parts = [self.machine, self.settings]
         if self.interrupted:
-            measured = "what was measured until then follows" if self.jobs else "nothing was measured"
-            parts.append(f"Interrupted; {measured}.")
+            parts.insert(0, "Interrupted; what was measured until then follows.")
         if self.jobs:
             parts += ["", "Whole job against plain transcode (medians):", job_table(self.jobs)]
         if self.batches:

@@ -38,14 +38,15 @@ from facefusion.checkup import benchmark
 def endless(bench, clip, repeats):
     os.write(2, b"INFO: a library speaks")
     bench._say("measuring")
-    time.sleep(60)
+    for _ in range(600):
+        time.sleep(0.1)  # a signal that comes just before a long one would be seen at its end only
 
 class Samples:
     group = astronaut = Path(sys.argv[1], "face.png")
 
 Samples.group.write_bytes(b"face")
 facefusion.models.ensure_samples = lambda folder: Samples
-benchmark._made_clips = lambda picture, folder: [picture]
+benchmark.make_clip = lambda picture, clip, **size: None
 benchmark.Outlook.expect = lambda outlook, clip, jobs: None
 benchmark.PerformanceBenchmark.job_over_transcode = endless
 raise SystemExit(main(["--root", sys.argv[1], "benchmark", "--no-batches"]))
@@ -278,17 +279,27 @@ def test_a_benchmark_that_is_ended_leaves_nothing_behind(tmp_path: Path) -> None
     old.mkdir()
     words = [sys.executable, "-c", ENDLESS, str(tmp_path)]
     ended = subprocess.Popen(
-        words, env={**os.environ, "TMPDIR": str(work)}, stderr=subprocess.PIPE, text=True
+        words,
+        env={**os.environ, "TMPDIR": str(work)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    assert ended.stderr is not None
+    assert ended.stdout is not None and ended.stderr is not None
     try:
-        said = [ended.stderr.readline() for _ in range(2)]
-        assert said == ["Making videos of the sample picture ...\n", "measuring\n"], "no library says a word"
+        said = [ended.stderr.readline() for _ in range(3)]
+        assert said == [
+            "Making video 1 of 2 of the sample picture: 1280x720, 250 frames\n",
+            "Making video 2 of 2 of the sample picture: 1920x1080, 250 frames\n",
+            "measuring\n",
+        ], "no library says a word"
         assert not old.exists()
         assert len(list(work.glob(f"{WORK_PREFIX}*"))) == 1
         ended.terminate()
-        assert ended.wait(20) == 1
+        assert ended.wait(20) == 130
+        assert ended.stdout.read() == "Interrupted; nothing was measured.\n"
     finally:
         ended.kill()
+        ended.stdout.close()
         ended.stderr.close()
     assert list(work.glob(f"{WORK_PREFIX}*")) == []

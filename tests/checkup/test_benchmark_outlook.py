@@ -54,6 +54,15 @@ def test_the_warm_up_says_what_it_does_and_how_long_everything_will_take(clip: P
     assert told[2].startswith("  warm-up: 2 frames/s; about 1 min 2")
 
 
+def test_the_time_that_is_left_says_what_it_is_for(clip: Path) -> None:
+    now = [0.0]
+    outlook = Outlook(lambda: now[0], "with the batches")
+    outlook.expect(clip, 4)
+    outlook.passed(clip)
+    now[0] = 10.0
+    assert outlook.text() == "; about 30 s left with the batches"
+
+
 def test_a_guess_gives_way_to_what_was_measured(clip: Path) -> None:
     now = [0.0]
     outlook = Outlook(lambda: now[0])
