@@ -72,6 +72,11 @@ class Settings:
             return False
         if self.problem is not None or new != self.current:
             logger.info("Settings read again; they take effect with the next job.")
+        if new.pairing == "all" != self.current.pairing:
+            logger.info(
+                "With `pairing` all, targets in the inbox that are done with one face get a job with every "
+                "other face, too; move out what is not to be made again."
+            )
         self.problem = None
         self._never_good = None
         old, self.current = self.current, new

@@ -143,6 +143,18 @@ def test_pairing_all_makes_a_job_for_every_face_also_for_one_that_comes_later(be
     assert bench.results() == ["clip__alice.mp4", "clip__bob.mp4"]
 
 
+def test_setting_pairing_to_all_says_what_it_means_for_targets_that_are_done(bench: Bench) -> None:
+    bench.face("alice")
+    bench.target("clip.mp4")
+    with bench.start() as daemon:
+        daemon.wait_for_result("clip__alice.json")
+        bench.face("bob")
+        bench.configure(pairing="all")
+        daemon.wait_for_result("clip__bob.json")
+    log = (bench.root / ".automation" / "log" / "daemon.log").read_text(encoding="utf-8")
+    assert log.count("that are done with one face get a job with every other face, too") == 1
+
+
 def test_pairing_newest_takes_the_face_dropped_last(bench: Bench) -> None:
     bench.configure(pairing="newest")
     bench.face("zoe")
