@@ -20,6 +20,9 @@ from facefusion.launcher.text import safe
 
 T = TypeVar("T")
 
+UNANSWERED = "Nothing was started, and answers so far are not kept; the next start asks again."
+"""Said by whoever ends the program because of a `KeyboardInterrupt` at a question."""
+
 
 class Conversation:
     """Asks at the terminal, or takes defaults.
@@ -41,18 +44,22 @@ class Conversation:
         """One of several words."""
         return self._ask(Prompt, question, default, choices=list(choices))
 
-    def text(self, question: str, default: str, check: Callable[[str], None]) -> str:
-        """A text that `check` does not object to (with a FaceFusionError)."""
+    def text(self, question: str, default: str, check: Callable[[str], str]) -> str:
+        """A text that `check` does not object to (with a FaceFusionError); what it answers is shown."""
         while self.interactive:
             answer = self._ask(Prompt, question, default).strip()
             try:
-                check(answer)
+                remark = check(answer)
             except FaceFusionError as error:
-                told = Text(safe(error.message), style="yellow")
-                self.console.print(Padding(told, (0, 0, 0, 2), expand=False))
+                self._remark(error.message, "yellow")
             else:
+                self._remark(remark, "dim")
                 return answer
         return default
+
+    def _remark(self, text: str, style: str) -> None:
+        if text:
+            self.console.print(Padding(Text(safe(text), style=style), (0, 0, 0, 2), expand=False))
 
     def typed(self, question: str, wanted: str) -> bool:
         """Whether exactly these words were typed (case, spaces and quotation marks aside).
@@ -73,8 +80,8 @@ class Conversation:
         keyboard = cast(TextIO, _Keyboard())
         try:
             return prompt.ask(question, console=self.console, default=default, stream=keyboard, **options)
-        except EOFError:  # the terminal was closed, or Ctrl-D
-            raise KeyboardInterrupt from None
+        except (KeyboardInterrupt, EOFError):  # Ctrl-C; Ctrl-D, or the terminal was closed
+            raise KeyboardInterrupt(UNANSWERED) from None
 
 
 class _Keyboard:

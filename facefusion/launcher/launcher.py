@@ -157,10 +157,13 @@ class FaceFusionAutomationLauncher:
         assert profile in get_args(QualityPreset)
         return config.model_copy(update={"quality_preset": profile, "outbox": outbox})
 
-    def _check_place(self, config: AutomationConfig, key: str) -> Callable[[str], None]:
-        def check(answer: str) -> None:
-            changed = config.model_copy(update={key: answer})
-            check_places(Workspace.of(self.arguments.root, changed))
+    def _check_place(self, config: AutomationConfig, key: str) -> Callable[[str], str]:
+        def check(answer: str) -> str:
+            place = Workspace.of(self.arguments.root, config.model_copy(update={key: answer}))
+            check_places(place)
+            folder = place.inbox if key == "inbox" else place.outbox
+            asked = answer != getattr(config, key)  # a typing error would make a folder, too
+            return f"Not there yet, will be made: {near(folder)}" if asked and not folder.exists() else ""
 
         return check
 

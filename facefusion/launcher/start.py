@@ -32,8 +32,9 @@ def start(script: Path, words: Sequence[str]) -> int:
     except FaceFusionError as error:
         print(f"{error.message}\n{error.remedy}", file=sys.stderr)
         return CANNOT_START
-    except KeyboardInterrupt:
-        print("\nStopped. Nothing is lost; the next start goes on from here.", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        told = str(interrupt) or "Nothing is lost; the next start goes on from here."
+        print(f"\nStopped. {told}", file=sys.stderr)
         return INTERRUPTED
 
 

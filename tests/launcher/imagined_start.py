@@ -48,6 +48,6 @@ if __name__ == "__main__":
     except FaceFusionError as error:
         print(error.message, error.remedy)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("stopped by Ctrl-C")
+    except KeyboardInterrupt as interrupt:
+        print(f"stopped by Ctrl-C. {interrupt}")
         sys.exit(130)

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from terminal import Terminal
 
+import facefusion.launcher.start as start_module
 from facefusion.automation.lock import InstanceLock
+from facefusion.launcher.conversation import UNANSWERED
 
 SCRIPT = Path(__file__).with_name("imagined_start.py")
 ASKS_WITH_SIGINT_ELSEWHERE = """
@@ -74,6 +76,7 @@ def test_the_whole_conversation(root: Path, terminal: Terminal) -> None:
     terminal.type("best\n")
     terminal.wait_for("Inbox")
     terminal.type("drop here\n")
+    terminal.wait_for("Not there yet, will be made: ")
     terminal.wait_for("Outbox")
     terminal.type("drop here/results\n")
     terminal.wait_for("lies inside the inbox")
@@ -106,7 +109,7 @@ def test_a_folder_that_cannot_be_made_is_asked_for_again(root: Path, terminal: T
     terminal.type("/proc/nowhere\n")
     terminal.wait_for("cannot be made")
     terminal.type("letter.txt/in\n")
-    terminal.wait_for("Not a directory")
+    terminal.wait_for("The inbox cannot be")
     terminal.type("drop here\n")
     terminal.wait_for("Outbox")
     terminal.type("\x03")
@@ -121,7 +124,7 @@ def test_an_unusable_folder_without_a_terminal_is_refused_before_it_is_written_d
     (root / "automation_config.json").write_text(text)
     refused = without_terminal(root, "--yes", "--accept-use-policy", "1", "--profile", "fast")
     assert refused.returncode == 1
-    assert "letter.txt/out cannot be made: Not a directory. Choose another folder" in refused.stdout
+    assert "letter.txt/out: letter.txt is a file, not a folder. Set `outbox`" in refused.stdout
     assert (root / "automation_config.json").read_text() == text
 
 
@@ -186,8 +189,29 @@ def test_a_second_start_asks_one_question(root: Path) -> None:
 def test_ctrl_c_and_ctrl_d_at_a_question_end_cleanly(terminal: Terminal, key: str) -> None:
     terminal.wait_for("Profile")
     terminal.type(key)
-    terminal.wait_for("stopped by Ctrl-C")
+    terminal.wait_for("stopped by Ctrl-C. Nothing was started, and answers so far are not kept;")
     assert terminal.end() == 130
+
+
+@pytest.mark.parametrize(
+    ("interrupt", "told"),
+    [
+        (KeyboardInterrupt(UNANSWERED), f"Stopped. {UNANSWERED}\n"),
+        (KeyboardInterrupt(), "Stopped. Nothing is lost; the next start goes on from here.\n"),
+    ],
+)
+def test_what_is_lost_at_a_question_is_said_and_during_the_set_up_nothing_is(
+    interrupt: KeyboardInterrupt,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*_: object) -> int:
+        raise interrupt
+
+    monkeypatch.setattr(start_module, "_start", interrupted)
+    assert start_module.start(SCRIPT, []) == 130
+    assert capsys.readouterr().err.endswith(told)
 
 
 def test_a_ctrl_c_that_interrupts_no_system_call_ends_a_question_too() -> None:
