@@ -27,7 +27,7 @@ from facefusion.system.device import device_for
 from facefusion.system.hardware import detect_gpu_capability, detect_hardware, find_gpus
 from facefusion.system.health import SystemHealthMonitor
 from facefusion.system.providers import prove_providers
-from facefusion.wording import count, duration, source_verdict
+from facefusion.wording import count, duration, size, source_verdict
 
 if TYPE_CHECKING:
     from facefusion.media.probe import MediaInfo
@@ -180,7 +180,7 @@ def check_hardware(folder: Path) -> Check:
     capability = detect_gpu_capability(report.gpus)
     text = (
         f"{report.cpu_name}, {report.usable_cores} usable cores, "
-        f"{report.memory_total / 2**30:.1f} GiB of memory. {capability.reason}"
+        f"{size(report.memory_total)} of memory. {capability.reason}"
     )
     drivers = dict.fromkeys(f"Driver {gpu.driver}." for gpu in report.gpus if gpu.driver)
     return Check("hardware", True, " ".join([text, *drivers, *report.notes]))
@@ -222,10 +222,7 @@ def check_writable(name: str, folder: Path) -> Check:
 def check_resources(outbox: Path, config: AutomationConfig) -> Check:
     """Free disk and memory."""
     resources = SystemHealthMonitor(outbox, limits=config.limits).check_system_resources()
-    text = (
-        f"{resources.disk_free / 2**30:.1f} GiB of disk and "
-        f"{resources.memory_available / 2**30:.1f} GiB of memory are free."
-    )
+    text = f"{size(resources.disk_free)} of disk and {size(resources.memory_available)} of memory are free."
     if resources.healthy:
         return Check("disk and memory", True, text)
     remedy = "Free some space, close other programs, or change `limits` in automation_config.json."

@@ -19,6 +19,7 @@ from typing import Literal
 import psutil  # type: ignore[import-untyped]
 
 from facefusion.system.cgroups import ProcessLimits, process_limits
+from facefusion.wording import size
 
 GpuVendor = Literal["nvidia", "apple", "amd", "intel", "other"]
 _PCI_VENDORS: dict[str, GpuVendor] = {"0x10de": "nvidia", "0x1002": "amd", "0x8086": "intel"}
@@ -115,7 +116,7 @@ def detect_hardware(folder: Path | None = None) -> HardwareReport:
     if limits.cores is not None and limits.cores < cores.allowed:
         notes.append(f"The container allows the time of {limits.cores:g} cores.")
     if limits.memory is not None and limits.memory < memory.total:
-        notes.append(f"The container allows {limits.memory / 2**30:.1f} GiB of memory.")
+        notes.append(f"The container allows {size(limits.memory)} of memory.")
     return HardwareReport(
         system=platform.system(),
         machine=platform.machine(),
@@ -139,7 +140,7 @@ def detect_gpu_capability(gpus: tuple[Gpu, ...] | None = None) -> GpuCapability:
     found = find_gpus() if gpus is None else gpus
     for gpu in found:
         if gpu.vendor == "nvidia":
-            memory = f", {gpu.memory_bytes / 2**30:.0f} GiB" if gpu.memory_bytes else ""
+            memory = f", {size(gpu.memory_bytes)}" if gpu.memory_bytes else ""
             return GpuCapability("cuda", gpu.name, f"NVIDIA graphics processor found: {gpu.name}{memory}.")
         if gpu.vendor == "apple":
             return GpuCapability("coreml", gpu.name, f"Apple silicon found: {gpu.name}.")

@@ -148,7 +148,7 @@ def test_the_driver_of_a_graphics_processor_is_told_once(root: Path, monkeypatch
     report = HardwareReport("Linux", "x86_64", "a processor", 4, 4, 1 << 34, 1 << 33, 1 << 40, cards)
     monkeypatch.setattr(doctor, "detect_hardware", lambda folder: report)
     told = doctor.check_hardware(root).text
-    assert told.count("Driver 570.86.") == 1 and "H200, 141 GiB" in told
+    assert told.count("Driver 570.86.") == 1 and "H200, 151 GB" in told
 
 
 @pytest.fixture

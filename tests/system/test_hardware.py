@@ -97,7 +97,7 @@ def test_half_a_core_is_still_one_thread(monkeypatch: pytest.MonkeyPatch) -> Non
     assert report.usable_cores == 1
     assert report.memory_total == 1 << 28
     assert report.memory_available <= 1 << 28
-    assert "The container allows 0.2 GiB of memory." in report.notes
+    assert "The container allows 268 MB of memory." in report.notes
 
 
 def test_free_space_is_found_for_a_folder_that_does_not_exist_yet(tmp_path: Path) -> None:
