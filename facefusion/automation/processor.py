@@ -25,7 +25,7 @@ from facefusion.automation.sightings import Signature
 from facefusion.automation.snapshot import Snapshot, read_snapshot
 from facefusion.automation.workspace import Workspace, printable, program_dir
 from facefusion.config import CONFIG_FILE
-from facefusion.errors import InputFileError, VanishedError
+from facefusion.errors import InputFileError, StorageError, VanishedError
 from facefusion.media.sniff import PICTURE_SUFFIXES
 from facefusion.reports.records import JobRecord
 from facefusion.trust.privacy import private_files
@@ -118,11 +118,12 @@ class SimpleAutoProcessor:
         with self._daemon(replace(self.options, watch=False), see) as daemon:
             before = _without_result(daemon)
             self._until_done(daemon)
-            ended = {
-                job_id: state
-                for job_id, state in _without_result(daemon).items()
-                if before.get(job_id) != state
-            }
+            try:
+                after = _without_result(daemon)
+            except StorageError as error:  # the queue was damaged meanwhile
+                logger.error("Nobody can say what came of this run: %s", error.message)
+                return EXIT_FAILED
+            ended = {job_id: state for job_id, state in after.items() if before.get(job_id) != state}
         return exit_status(latest[-1], {job_id: state for job_id, (state, _) in ended.items()})
 
     def process_videos_batch(

@@ -140,7 +140,8 @@ def test_the_report_says_what_really_ran(job: Job, models_dir: Path) -> None:
     assert media["container"] == "mp4"
     assert media["encoder"] == "libx264"
     assert media["tracks"] == ["audio aac: copy"]
-    assert result.warnings == ()
+    [remark] = result.warnings
+    assert "is small (1" in remark, "the source face has fewer than 180 pixels"
 
 
 def test_progress_is_told_and_only_grows(job: Job) -> None:
