@@ -315,5 +315,6 @@ def test_paths_can_be_used_from_where_the_launcher_was_started(root: Path, tmp_p
     elsewhere.mkdir()
     told = without_terminal(root, "--yes", "--accept-use-policy", "1", cwd=elsewhere).stdout
     assert f"Drop files into {root}/inbox (faces, videos, photos); results come out in {root}/outbox." in told
+    assert "Ctrl-C or q" not in told, "nobody listens to keys"
     near_by = without_terminal(root, "--yes", cwd=root.parent).stdout
     assert f"Drop files into {root.name}/inbox " in near_by
