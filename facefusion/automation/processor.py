@@ -115,16 +115,17 @@ class SimpleAutoProcessor:
             if on_snapshot is not None:
                 on_snapshot(snapshot)
 
+        began = time.time()
         with self._daemon(replace(self.options, watch=False), see) as daemon:
-            before = _without_result(daemon)
             self._until_done(daemon)
             try:
-                after = _without_result(daemon)
+                without_result = daemon.queue.in_state(JobState.FAILED, JobState.NO_FACE)
             except StorageError as error:  # the queue was damaged meanwhile
                 logger.error("Nobody can say what came of this run: %s", error.message)
                 return EXIT_FAILED
-            ended = {job_id: state for job_id, state in after.items() if before.get(job_id) != state}
-        return exit_status(latest[-1], {job_id: state for job_id, (state, _) in ended.items()})
+        # What was interrupted before may be found to have failed while the daemon starts: of this run, too.
+        ended = {job.id: job.state for job in without_result if (job.finished_at or 0.0) >= began}
+        return exit_status(latest[-1], ended)
 
     def process_videos_batch(
         self, pairs: Iterable[tuple[Path | str, Path | str]], on_snapshot: SnapshotCallback | None = None
@@ -295,12 +296,6 @@ def exit_status(snapshot: Snapshot, ended: Mapping[int, JobState]) -> int:
     if JobState.FAILED in outcomes:
         return EXIT_FAILED
     return EXIT_NO_FACE if JobState.NO_FACE in outcomes else EXIT_DONE
-
-
-def _without_result(daemon: Daemon) -> dict[int, tuple[JobState, float | None]]:
-    """Jobs that ended without a result, and when."""
-    ended = daemon.queue.in_state(JobState.FAILED, JobState.NO_FACE)
-    return {job.id: (job.state, job.finished_at) for job in ended}
 
 
 def _wish(face: Path, target: Path) -> JobRequest:

@@ -53,7 +53,8 @@ def test_d1_d2_a_kill_at_every_step_of_publishing_leaves_one_whole_result(bench:
     inputs = drop_a_mixture(bench, good=1)
     with bench.start("--once", "--kill-at", step) as daemon:
         assert daemon.ended()[0] == -signal.SIGKILL
-    assert bench.run_once() == 1
+    told = (bench.outbox / "failed" / "bad__alice.json").exists()
+    assert bench.run_once() == (3 if told else 1), "what the killed run had told is no news"
     check_invariants(bench, inputs, good=1)
     attempts = bench.report("good0__alice.json")["attempts"]
     assert attempts == 1 or step in ("reported", "counted"), "a kill while it is published is no attempt"
@@ -83,7 +84,7 @@ def kill_at_random_moments(bench: Bench, kills: int, seed: int) -> None:
                 for path in bench.outbox.iterdir():
                     if path.is_file():
                         path.unlink()
-    assert bench.run_once() == 1
+    assert bench.run_once() in (0, 1, 3), "it depends on what the killed runs had told already"
     check_invariants(bench, inputs)
 
 
@@ -118,7 +119,8 @@ def test_d5_a_job_that_kills_the_whole_program_fails_and_the_rest_is_processed(b
     assert "whole program ended" in report["failure"]["message"]
     assert bench.leftovers() == []
     with bench.start("--once") as daemon:
-        assert daemon.ended()[0] == 1, "it is not tried again by itself"
+        assert daemon.ended()[0] == 0, "it is no news"
+    assert bench.report("failed/a killer__alice.json")["attempts"] == 2, "it is not tried again by itself"
 
 
 def test_d2_a_result_published_just_before_the_kill_is_recognised_and_not_made_again(bench: Bench) -> None:
