@@ -28,6 +28,11 @@ _SURE = 1 - 1e-8  # presence; a face seen upside down stays below, one seen upri
 _MARGIN = 1.5  # side of the square that is looked at, over the face's own; what the network was trained with
 _MARGINS = (1.35, 1.5, 1.7)
 _TURNS = (-0.15, 0.0, 0.15)  # radians
+_EYES = tuple(
+    (*np.array(lids).T, corners)
+    for lids, corners in ((LEFT_LIDS, LEFT_EYE_CORNERS), (RIGHT_LIDS, RIGHT_EYE_CORNERS))
+)
+"""Left and right in the image: upper and lower lid points, and the corners."""
 
 
 class Readable(Protocol):
@@ -215,8 +220,7 @@ def lift_lids(picture: Image, points: Floats) -> Floats:
     The network has seen few eyes that were torn open; it leaves their lids half way.
     """
     points = points.copy()
-    for lids, (outer, inner) in ((LEFT_LIDS, LEFT_EYE_CORNERS), (RIGHT_LIDS, RIGHT_EYE_CORNERS)):
-        upper, lower = np.array(lids).T
+    for upper, lower, (outer, inner) in _EYES:
         if not np.isfinite(points[[outer, inner, *upper, *lower], :2]).all():
             continue  # compiled loops do not stop at what is no number
         along = points[inner, :2] - points[outer, :2]
@@ -237,11 +241,16 @@ _ARCH = np.array([0.45, 0.8, 0.97, 1.0, 0.97, 0.8, 0.45], np.float32)
 def lid_opening(points: Floats) -> Floats:
     """(2,) lid distance over eye width, left and right in the image; open about 0.3, closed under 0.1."""
     opening = np.zeros(2, np.float32)
-    for side, (lids, corners) in enumerate(((LEFT_LIDS, LEFT_EYE_CORNERS), (RIGHT_LIDS, RIGHT_EYE_CORNERS))):
-        upper, lower = np.array(lids)[1:-1].T
-        gap = np.linalg.norm(points[upper, :2] - points[lower, :2], axis=1).mean()
-        opening[side] = gap / (np.linalg.norm(points[corners[0], :2] - points[corners[1], :2]) + 1e-6)
+    for side, (upper, lower, (outer, inner)) in enumerate(_EYES):
+        gap = np.linalg.norm(points[upper[1:-1], :2] - points[lower[1:-1], :2], axis=1).mean()
+        opening[side] = gap / (np.linalg.norm(points[outer, :2] - points[inner, :2]) + 1e-6)
     return opening
+
+
+def mouth_gap(points: Floats) -> float:
+    """Distance of the inner lips over the mouth's width, both of (468, >=2) points in a picture."""
+    width = np.linalg.norm(points[78, :2] - points[308, :2]) + 1e-6
+    return float(np.linalg.norm(points[13, :2] - points[14, :2]) / width)
 
 
 def _rotation(angle: float) -> Floats:

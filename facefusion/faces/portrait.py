@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from facefusion.errors import FaceFusionError
 from facefusion.faces.finder_detector import Detector
-from facefusion.faces.landmarks import Face, Landmarker
+from facefusion.faces.landmarks import Face, Landmarker, mouth_gap
 from facefusion.faces.picture import colour_spread, fine_detail
 from facefusion.faces.track import find_faces
 from facefusion.media.frame import PackedFrame
@@ -25,7 +25,7 @@ _SMALL = 180
 _BEST = 250
 _SOME_GRAIN, _GRAINY = 3.0, 6.0  # grey levels
 _TURNED = 30.0  # degrees
-_OPEN = 0.15  # distance of the inner lips over the width of the mouth
+_OPEN = 0.15  # see `mouth_gap`
 _COLOURLESS = 1.0  # steps of CIELAB
 _ONE_SIDED = 1.3  # brightness of one cheek over the other
 _CHEEKS = ((50, 101, 205, 117, 187, 118, 36), (280, 330, 425, 346, 411, 347, 266))
@@ -125,7 +125,7 @@ def _flaws(image: NDArray[np.uint8], face: Face, name: str, faces: int) -> list[
         flaws.append(
             Flaw("the eyes are shut", f"The eyes in {name} are shut; the result keeps the target's own eyes.")
         )
-    if mouth_open(face) > _OPEN:
+    if mouth_gap(face.points) > _OPEN:
         flaws.append(Flaw("smiling, or the mouth open", ""))
     return flaws
 
@@ -171,9 +171,3 @@ def turned_away(face: Face) -> float:
     """Degrees by which the head is turned left or right, from the depth of the cheeks."""
     left, right = face.points[234], face.points[454]
     return float(abs(np.degrees(np.arctan2(right[2] - left[2], abs(right[0] - left[0]) + 1e-6))))
-
-
-def mouth_open(face: Face) -> float:
-    """Distance of the inner lips over the width of the mouth."""
-    upper, lower, left, right = face.points[[13, 14, 61, 291], :2]
-    return float(np.linalg.norm(upper - lower) / max(float(np.linalg.norm(left - right)), 1e-6))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from facefusion.config import AutomationConfig
 from facefusion.faces.align import fit_pose
-from facefusion.faces.landmarks import Face, lid_opening
+from facefusion.faces.landmarks import Face, lid_opening, mouth_gap
 from facefusion.faces.recent import PerTrack
 from facefusion.faces.topology import INNER_LIPS
 from facefusion.swap.contract import Canvas, EngineIdentity, Patch
@@ -20,7 +20,6 @@ from facefusion.swap.mesh.geometry import (
     LIPS,
     MeshTables,
     frontness,
-    mouth_gap,
     mouth_width,
     shape_difference,
 )

@@ -201,12 +201,6 @@ def mouth_width(points: Floats) -> float:
     return float(mouth / (eyes + 1e-6))
 
 
-def mouth_gap(points: Floats) -> float:
-    """Distance of the inner lips over the mouth's width."""
-    width = np.linalg.norm(points[78, :2] - points[308, :2]) + 1e-6
-    return float(np.linalg.norm(points[13, :2] - points[14, :2]) / width)
-
-
 def _orient(triangles: NDArray[np.int32]) -> NDArray[np.int32]:
     """Give all triangles the same sense of rotation, by walking from neighbour to neighbour."""
     by_edge: dict[tuple[int, int], list[int]] = {}
